@@ -1,0 +1,32 @@
+"""CamVid, day to dusk: real street scenes in two domains (480x360, 11 classes).
+
+    python train.py --config configs/camvid.py --config.data_root=CAMVID --workdir runs/camvid
+
+CAMVID is the folder of the SegNet tutorial's copy of CamVid (train/, trainannot/, val/, ...).
+Trains a small DeepLabv2 from scratch on the day frames of train, adapts it to the dusk frames of
+train (their labels are not used) and evaluates on the dusk frames of test (target) and the day
+frames of val (source). Measured figures: docs/results.md.
+"""
+
+from msl_jax.config import DEFAULT_VARIANT, augmentation, base_config
+
+
+def get_config(variant: str = DEFAULT_VARIANT):
+    """Configuration of CamVid for one variant of the method."""
+    config = base_config("camvid", variant)
+    config.source_train, config.target_train = "camvid/train_day", "camvid/train_dusk"
+    config.source_eval, config.target_eval = "camvid/val_day", "camvid/test_dusk"
+    config.source_size = config.target_size = (180, 240)
+    config.num_classes = 11
+    config.input_convention = "torchvision"
+    config.source_augmentation = augmentation(scale=(0.7, 1.6), jitter=0.4)
+
+    config.model.depth, config.model.width = 26, 32
+    config.model.head_rates = config.model.active_rates = (2, 4)
+    config.head_rate_multiplier = 1.0  # no pretrained weights: all layers start alike
+
+    config.batch_size, config.eval_batch_size = 4, 4
+    config.source_steps, config.source_learning_rate = 2400, 0.02
+    config.steps, config.learning_rate = 400, 0.001
+    config.eval_every = 400
+    return config

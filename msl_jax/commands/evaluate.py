@@ -1,0 +1,67 @@
+"""`python eval.py`: evaluates a checkpoint on both domains."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from ml_collections import config_dict
+
+from msl_jax import runs
+from msl_jax.config import check_config
+from msl_jax.evaluation.report import print_results
+from msl_jax.experiment import DomainEvaluation, build_model, load_variables
+
+def run_config(saved: dict[str, Any], overrides: dict[str, Any]) -> config_dict.ConfigDict:
+    """The configuration of the run that a checkpoint belongs to, with the overrides applied.
+
+    Raises:
+        UserError: a value that cannot be.
+    """
+    merged = config_dict.ConfigDict(saved, convert_dict=True)
+    merged.update_from_flattened_dict(overrides)
+    check_config(merged)
+    return merged
+
+
+def evaluate(
+    config: config_dict.ConfigDict,
+    checkpoint: str | None = None,
+    output: str | None = None,
+    overrides: dict[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Evaluates a checkpoint, writes ``results.json`` and prints the table.
+
+    Args:
+        config: names the run where no checkpoint is given: the newest of this configuration.
+        checkpoint: a path as `runs.find_checkpoint` takes it. The run's own configuration counts.
+        output: folder for the results, default ``WORKDIR/eval``.
+        overrides: keys to set differently from the run's configuration.
+
+    Returns:
+        The results, as in ``results.json``.
+
+    Raises:
+        UserError: anything that the user can put right.
+    """
+    check_config(config)
+    path = checkpoint or str(runs.newest_run(config))
+    found = runs.find_checkpoint(path)
+    config = run_config(found.config, overrides or {})
+    model = build_model(config)
+    variables = load_variables(path, model)
+    metrics = DomainEvaluation(config, model)(variables)
+    results = {
+        "config": config.name,
+        "variant": config.variant,
+        "seed": config.seed,
+        "final": {**metrics, "step": found.step},
+        "eval_size": config.eval_size,
+        "flip": config.flip,
+        "scales": list(config.scales),
+    }
+    folder = Path(output) if output else found.folder.parent / "eval"
+    runs.write_json(folder / runs.RESULTS, results)
+    print_results(results)
+    print(f"Checkpoint: {found.folder / str(found.step)}\nResults: {folder / runs.RESULTS}")
+    return results

@@ -1,0 +1,100 @@
+"""`python predict.py`: label maps, colours and overlays for ordinary photos."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+from rich.progress import track
+
+from msl_jax import runs
+from msl_jax.commands.evaluate import run_config
+from msl_jax.data import open_label_set
+from msl_jax.data.images import read_image, resize_image
+from msl_jax.errors import UserError
+from msl_jax.evaluation import pictures
+from msl_jax.evaluation.segmentation import predict as predict_labels
+from msl_jax.experiment import build_model, load_variables, make_predictor
+
+PHOTO_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff", ".ppm")
+
+
+def predict(
+    checkpoint: str, input_path: str, output: str, overrides: dict[str, Any] | None = None
+) -> list[Path]:
+    """Writes ``labels/``, ``colors/`` and ``overlays/`` for a photo or a folder of photos.
+
+    Each photo is resized to the network's target size (bicubic), its logits are up-sampled to its
+    own size. Labels are train ids, 8-bit PNG. Folders inside the input keep their structure.
+
+    Args:
+        checkpoint: a path as `runs.find_checkpoint` takes it.
+        input_path: a photo, or a folder searched with all its subfolders.
+        output: folder for the results; files that lie there already are not overwritten.
+        overrides: keys to set differently from the run's configuration.
+
+    Returns:
+        The label files, in order.
+
+    Raises:
+        UserError: no photo, an unreadable one, or an output that exists.
+    """
+    found = runs.find_checkpoint(checkpoint)
+    config = run_config(found.config, overrides or {})
+    photos = find_photos(Path(input_path))
+    targets = [_targets(Path(output), name) for _, name in photos]
+    _refuse_existing(targets)
+    model = build_model(config)
+    predictor, variables = make_predictor(config, model), load_variables(checkpoint, model)
+    palette = open_label_set(config.target_eval).palette
+    for (path, _), files in track(
+        list(zip(photos, targets, strict=True)), description="predicting", transient=True
+    ):
+        image = read_image(path)
+        small = resize_image(image, tuple(config.target_size))
+        labels, _ = predict_labels(predictor, variables, small[None], image.shape[:2])
+        colors = pictures.colorize(labels[0], palette)
+        results = (labels[0], colors, pictures.overlay(image, colors))
+        for file, result in zip(files, results, strict=True):
+            file.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(result).save(file)
+    print(f"{len(photos)} photos: label maps, colours and overlays are in {output}")
+    return [files[0] for files in targets]
+
+
+def find_photos(path: Path) -> list[tuple[Path, Path]]:
+    """Photos at `path` with their names below it, sorted.
+
+    Raises:
+        UserError: nothing there, or no photo in the folder.
+    """
+    if path.is_file():
+        return [(path, Path(path.name))]
+    if not path.is_dir():
+        raise UserError(f"--input {path} does not exist; give a photo or a folder of photos")
+    found = sorted(p for p in path.rglob("*") if p.suffix.lower() in PHOTO_SUFFIXES)
+    if not found:
+        raise UserError(
+            f"--input {path}: no photo in this folder; looked for {', '.join(PHOTO_SUFFIXES)}"
+        )
+    return [(photo, photo.relative_to(path)) for photo in found]
+
+
+def _targets(output: Path, name: Path) -> tuple[Path, ...]:
+    """Files of one photo; the old suffix stays in the name, so that a.jpg and a.png both fit."""
+    file = name.with_name(f"{name.stem}_{name.suffix[1:].lower()}.png")
+    if name.suffix.lower() == ".png":
+        file = name.with_suffix(".png")
+    return tuple(output / kind / file for kind in ("labels", "colors", "overlays"))
+
+
+def _refuse_existing(targets: list[tuple[Path, ...]]) -> None:
+    existing = [file for files in targets for file in files if file.exists()]
+    if existing:
+        raise UserError(
+            f"--output: {existing[0]} and {len(existing) - 1} more files exist already; give"
+            " another folder or remove them, nothing is overwritten"
+        )
+
+

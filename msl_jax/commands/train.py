@@ -1,0 +1,45 @@
+"""`python train.py`: trains a configuration in a workdir, or continues there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import jax
+from ml_collections import config_dict
+from rich.console import Console
+
+from msl_jax import runs
+from msl_jax.config import check_config
+from msl_jax.evaluation.report import print_results
+from msl_jax.experiment import Experiment
+
+
+def train(config: config_dict.ConfigDict, workdir: str | None = None) -> dict:
+    """Trains, evaluates, writes everything into the workdir and prints the table.
+
+    Args:
+        config: every key of `msl_jax.config.base_config`.
+        workdir: default ``runs/NAME-VARIANT-seedS``. A finished run prints its table again, an
+            unfinished one is continued.
+
+    Returns:
+        The results, as in ``results.json``.
+
+    Raises:
+        UserError: anything that the user can put right.
+    """
+    check_config(config)
+    folder = Path(workdir) if workdir else runs.default_workdir(config)
+    console = Console(stderr=True)
+    if config.debug:
+        jax.config.update("jax_debug_nans", True)
+    if config.init_from and config.variant not in ("source", "oracle"):
+        runs.find_checkpoint(config.init_from)  # before anything is written
+    results = runs.open_workdir(folder, config)
+    if results is not None:
+        console.print(f"{folder} holds a finished run; here is its table again.", markup=False)
+    else:
+        results = Experiment(config, folder).run()
+    print_results(results)
+    print(f"Results, checkpoints, logs and pictures: {folder}")
+    return results

@@ -1,0 +1,228 @@
+"""The keys that every configuration has, the variants, and the check of their values."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from ml_collections import config_dict
+
+from msl_jax.errors import UserError
+from msl_jax.models.resnet import STAGE_SIZES
+from msl_jax.tasks.segmentation import Objective
+
+
+class Variant(NamedTuple):
+    """One row of the paper's tables.
+
+    Attributes:
+        adapt: whether a stage on both domains follows the source-only training.
+        target_loss: see `Objective`.
+        weighted: image-wise weighting of the target loss (IW).
+        multi: multi-level guidance: both heads are trained.
+        oracle: trained on target labels.
+    """
+
+    adapt: bool = True
+    target_loss: str = "none"
+    weighted: bool = False
+    multi: bool = False
+    oracle: bool = False
+
+
+VARIANTS: dict[str, Variant] = {
+    "source": Variant(adapt=False),
+    "target_statistics": Variant(),
+    "minent": Variant(target_loss="minent"),
+    "minent_iw": Variant(target_loss="minent", weighted=True),
+    "hard": Variant(target_loss="hard"),
+    "max_square": Variant(target_loss="max_square"),
+    "max_square_iw": Variant(target_loss="max_square", weighted=True),
+    "max_square_multi": Variant(target_loss="max_square", multi=True),
+    "max_square_iw_multi": Variant(target_loss="max_square", weighted=True, multi=True),
+    "oracle": Variant(adapt=False, oracle=True),
+}
+DEFAULT_VARIANT = "max_square_iw_multi"
+
+# What a preset decides where the configuration leaves it open.
+PRESETS: dict[str, dict[str, str]] = {
+    "official": {"normalization": "official", "guidance_rule": "official"},
+    "paper": {"normalization": "paper", "guidance_rule": "paper"},
+}
+
+# Keys that may differ between the start of a run and its continuation.
+FREE_KEYS = ("debug",)
+
+
+def base_config(name: str, variant: str = DEFAULT_VARIANT) -> config_dict.ConfigDict:
+    """Configuration `name` with every key at its default: the official recipe's figures.
+
+    Raises:
+        UserError: unknown variant.
+    """
+    if variant not in VARIANTS:
+        raise UserError(
+            f"unknown variant {variant!r} of configs/{name}.py; choose one of {', '.join(VARIANTS)}"
+        )
+    return config_dict.ConfigDict(
+        {
+            "name": name,
+            "variant": variant,
+            "seed": 0,
+            "preset": "official",  # or "paper": decides normalization and guidance_rule below
+            # Data: DATASET/SPLIT of each role, and where the files lie.
+            "source_train": "",
+            "target_train": "",
+            "source_eval": "",
+            "target_eval": "",
+            "data_root": "",
+            "records_dir": "",  # empty: TFDS_DATA_DIR or ~/tensorflow_datasets
+            "source_size": (720, 1280),  # height, width
+            "target_size": (512, 1024),
+            "num_classes": 19,
+            "source_augmentation": augmentation(),
+            "target_augmentation": augmentation(),
+            "input_convention": "caffe",  # or "torchvision", see tasks.segmentation.network_input
+            # Network.
+            "model": {
+                "depth": 101,
+                "width": 64,
+                "stride_placement": "caffe",
+                "head_rates": (6, 12, 18, 24),
+                "active_rates": (6, 12),
+            },
+            "compute_dtype": "float32",
+            # Training: a source-only stage, then the adaptation.
+            "batch_size": 1,  # of each domain and device
+            "source_steps": 80_000,
+            "source_learning_rate": 2.5e-4,
+            "steps": 29_750,
+            "learning_rate": 2.5e-4,
+            "head_rate_multiplier": 10.0,
+            "momentum": 0.9,
+            "weight_decay": 5e-4,
+            "lambda_target": 0.1,
+            "lambda_low": 0.1,
+            "iw_alpha": 0.2,
+            "guidance_threshold": 0.95,
+            "normalization": config_dict.placeholder(str),  # None: the preset's
+            "guidance_rule": config_dict.placeholder(str),  # None: the preset's
+            "frozen_norms": False,  # keep the norms' statistics in the adaptation
+            "init_from": "",  # a run's workdir; empty: this run trains the source-only stage
+            # Evaluation.
+            "eval_every": 2_975,
+            "eval_batch_size": 1,  # on each device
+            "eval_size": "network",  # or "full": labels at their own size
+            "flip": False,  # average over the mirrored image
+            "scales": (1.0,),  # average over these sizes
+            # Behaviour.
+            "log_every": 20,
+            "on_bad_example": "error",
+            "debug": False,  # tracebacks, and a search for the first non-finite operation
+        }
+    )
+
+
+def augmentation(
+    mirror: bool = True,
+    blur: bool = True,
+    scale: tuple[float, float] = (1.0, 1.0),
+    jitter: float = 0.0,
+) -> dict[str, Any]:
+    """Settings of one domain's augmentation, see `msl_jax.data.augment.Augmentation`."""
+    return {"mirror": mirror, "blur": blur, "scale": scale, "jitter": jitter}
+
+
+def objective(config: config_dict.ConfigDict, *, adapt: bool = True) -> Objective:
+    """The objective that a checked configuration asks for.
+
+    Args:
+        config: checked by `check_config`.
+        adapt: of the adaptation; else of the source-only stage, where the target has no loss.
+    """
+    variant, preset = VARIANTS[config.variant], PRESETS[config.preset]
+    return Objective(
+        target_loss=variant.target_loss if adapt else "none",  # type: ignore[arg-type]
+        multi=variant.multi,
+        lambda_target=config.lambda_target,
+        lambda_low=config.lambda_low,
+        iw_alpha=config.iw_alpha if variant.weighted else None,
+        guidance_threshold=config.guidance_threshold,
+        normalization=config.normalization or preset["normalization"],
+        guidance_rule=config.guidance_rule or preset["guidance_rule"],
+    )
+
+
+def check_config(config: config_dict.ConfigDict) -> None:
+    """Checks values that would only fail late or silently.
+
+    Raises:
+        UserError: one message that lists every key with a wrong value.
+    """
+    problems: list[str] = []
+
+    def expect(key: str, good: bool, expected: str) -> None:
+        if not good:
+            value = config
+            for part in key.split("."):
+                value = value[part]
+            problems.append(f"  {key}: expected {expected}, found {value!r}")
+
+    def choice(key: str, value: Any, choices: Sequence[Any]) -> None:
+        expect(key, value in choices, "one of " + ", ".join(repr(c) for c in choices))
+
+    choice("variant", config.variant, tuple(VARIANTS))
+    choice("preset", config.preset, tuple(PRESETS))
+    choice("normalization", config.normalization, (None, "official", "paper"))
+    choice("guidance_rule", config.guidance_rule, (None, "official", "paper"))
+    choice("input_convention", config.input_convention, ("caffe", "torchvision"))
+    choice("model.depth", config.model.depth, tuple(STAGE_SIZES))
+    choice("model.stride_placement", config.model.stride_placement, ("caffe", "torchvision"))
+    choice("compute_dtype", config.compute_dtype, ("float32", "bfloat16"))
+    choice("eval_size", config.eval_size, ("network", "full"))
+    choice("on_bad_example", config.on_bad_example, ("error", "skip"))
+    for key in ("num_classes", "batch_size", "eval_batch_size", "steps", "source_steps"):
+        expect(key, config[key] >= 1, "at least 1")
+    for key in ("eval_every", "log_every"):
+        expect(key, config[key] >= 1, "at least 1")
+    expect("num_classes", config.num_classes < 255, "at most 254: 255 marks ignored pixels")
+    expect("model.width", config.model.width >= 1, "at least 1")
+    expect("seed", config.seed >= 0, "0 or more")
+    for key in ("source_size", "target_size"):
+        size = config[key]
+        expect(key, len(size) == 2 and min(size) >= 16, "(height, width), each at least 16")
+    for key in ("learning_rate", "source_learning_rate", "head_rate_multiplier"):
+        expect(key, config[key] > 0, "more than 0")
+    for key in ("weight_decay", "lambda_target", "lambda_low"):
+        expect(key, config[key] >= 0, "0 or more")
+    for key in ("momentum", "guidance_threshold", "iw_alpha"):
+        expect(key, 0 <= config[key] <= 1, "a number in [0, 1]")
+    expect("momentum", config.momentum < 1, "less than 1")
+    active, rates = config.model.active_rates, config.model.head_rates
+    expect("model.active_rates", len(active) > 0, "at least one rate")
+    expect("model.active_rates", set(active) <= set(rates), f"some of model.head_rates {rates}")
+    expect("scales", len(config.scales) > 0 and min(config.scales, default=0) > 0, "sizes over 0")
+    for domain in ("source_augmentation", "target_augmentation"):
+        low, high = config[domain].scale
+        expect(f"{domain}.scale", 0 < low <= high, "(low, high) with 0 < low <= high")
+        expect(f"{domain}.jitter", 0 <= config[domain].jitter <= 1, "a number in [0, 1]")
+    if problems:
+        raise UserError("wrong values in the configuration:\n" + "\n".join(problems))
+
+
+def as_json(config: config_dict.ConfigDict) -> str:
+    """The configuration as text: sorted keys, so that equal ones give equal text."""
+    return json.dumps(config.to_dict(), indent=2, sort_keys=True) + "\n"
+
+
+def differences(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> list[str]:
+    """Lines `key: old -> new` for all keys that differ, `FREE_KEYS` left out."""
+    lines: list[str] = []
+    for key in sorted({*old, *new}):
+        name, a, b = prefix + key, old.get(key), new.get(key)
+        if isinstance(a, dict) and isinstance(b, dict):
+            lines += differences(a, b, f"{name}.")
+        elif a != b and name not in FREE_KEYS:
+            lines.append(f"  {name}: {a!r} -> {b!r}")
+    return lines

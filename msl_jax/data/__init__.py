@@ -1,0 +1,65 @@
+"""From files on disk to batches: data sets, labels, prepared records, augmentation, pipeline."""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+from typing import Any
+
+from msl_jax.data.dataset import Dataset
+from msl_jax.data.labels import LabelSet
+from msl_jax.errors import UserError
+
+# Name in configurations -> module, class, whether it reads files below a data root. Modules are
+# imported when asked for.
+_DATASETS = {
+    "camvid": ("msl_jax.data.camvid", "CamVid", True),
+    "demo": ("msl_jax.data.demo", "Demo", False),
+}
+
+
+def open_split(name: str, data_root: str | Path | None = None) -> tuple[Dataset, str]:
+    """Opens the data set of a split named in a configuration.
+
+    Args:
+        name: "DATASET/SPLIT", e.g. "camvid/train_day".
+        data_root: folder of the data set's files; not needed where they are generated (demo).
+
+    Returns:
+        The data set and the name of the split in it.
+
+    Raises:
+        UserError: no such data set or split, no data root where one is needed, or one that does
+            not hold the data set.
+    """
+    cls, split, needs_root = _find(name)
+    if not needs_root:
+        return cls(), split
+    if not data_root:
+        raise UserError(f"{name} is read from files: set the data root to their folder.")
+    return cls(data_root), split
+
+
+def open_label_set(name: str) -> LabelSet:
+    """The classes of a split named in a configuration; needs no files.
+
+    Raises:
+        UserError: no such data set or split.
+    """
+    return _find(name)[0].label_set
+
+
+def _find(name: str) -> tuple[Any, str, bool]:
+    """Class of the data set, split, and whether it reads files below a data root."""
+    dataset_name, _, split = name.partition("/")
+    if dataset_name not in _DATASETS:
+        raise UserError(
+            f"Unknown data set in {name!r}; expected DATASET/SPLIT with one of the data sets"
+            f" {sorted(_DATASETS)}."
+        )
+    module, class_name, needs_root = _DATASETS[dataset_name]
+    cls = getattr(importlib.import_module(module), class_name)
+    if split not in cls.splits:
+        choices = [f"{dataset_name}/{valid}" for valid in cls.splits]
+        raise UserError(f"Unknown split {name!r}; choose one of {choices}.")
+    return cls, split, needs_root

@@ -1,0 +1,99 @@
+"""CamVid in the SegNet tutorial's layout, split by the time of day: day to dusk adaptation.
+
+Layout: `{train,val,test}/NAME.png` and `{train,val,test}annot/NAME.png` (8-bit ids). The first part
+of a name is the drive, and each drive was filmed either by day or at dusk.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+from pathlib import Path
+
+from msl_jax.data.dataset import FileExample, files_fingerprint
+from msl_jax.data.labels import IGNORE, LABEL_SETS, id_lookup
+from msl_jax.errors import UserError
+
+_TIME_OF_DRIVE = {"0001TP": "dusk", "0016E5": "day", "0006R0": "day", "Seq05VD": "day"}
+_VOID = 11
+_LOOKUP = id_lookup({**{i: i for i in range(_VOID)}, _VOID: IGNORE})
+
+
+class CamVid:
+    """Day frames are the source domain, dusk frames the target domain.
+
+    `train_dusk` has labels on disk as well: training on the target as unlabelled is the pipeline's
+    business, and the oracle needs them.
+    """
+
+    name = "camvid"
+    label_set = LABEL_SETS["camvid"]
+    splits = ("train_day", "train_dusk", "val_day", "test_dusk")
+
+    def __init__(self, root: str | Path) -> None:
+        """Checks that the folders are there.
+
+        Args:
+            root: folder that holds `train`, `trainannot`, `val`, ...
+
+        Raises:
+            UserError: `root` is not such a folder.
+        """
+        self.root = Path(root)
+        wanted = [f"{part}{kind}" for part in ("train", "val", "test") for kind in ("", "annot")]
+        missing = [name for name in wanted if not (self.root / name).is_dir()]
+        if missing:
+            state = "lacks the folders" if self.root.is_dir() else "is not a folder; wanted in it:"
+            raise UserError(
+                f"CamVid: {self.root} {state} {', '.join(missing)}. Expected the layout of the"
+                " SegNet tutorial (train/NAME.png, trainannot/NAME.png, val/, valannot/, test/,"
+                " testannot/); set the data root to the folder that holds them."
+            )
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Digest of the files of all splits."""
+        paths = sorted(self.root.glob("*/*.png"))
+        return files_fingerprint(self.root, paths)
+
+    def examples(self, split: str) -> list[FileExample]:
+        """Lists the frames of a split by name.
+
+        Args:
+            split: one of `splits`.
+
+        Raises:
+            UserError: unknown split, no frame in it, a frame without a label, or a file name of an
+                unknown drive.
+        """
+        if split not in self.splits:
+            raise UserError(f"CamVid has no split {split!r}; choose one of {list(self.splits)}.")
+        part, time = split.split("_")
+        folder = self.root / part
+        images = [path for path in sorted(folder.glob("*.png")) if _time_of_day(path) == time]
+        if not images:
+            drives = [drive for drive in _TIME_OF_DRIVE if _TIME_OF_DRIVE[drive] == time]
+            raise UserError(
+                f"CamVid: no frames for {split} in {folder}; looked for PNG files whose names"
+                f" begin with {' or '.join(drives)}."
+            )
+        labels = [self.root / f"{part}annot" / path.name for path in images]
+        missing = [path for path in labels if not path.is_file()]
+        if missing:
+            raise UserError(
+                f"CamVid: {len(missing)} of {len(images)} frames of {split} have no label; the"
+                f" first one missing is {missing[0]}."
+            )
+        return [
+            FileExample(image.stem, image, label, _LOOKUP)
+            for image, label in zip(images, labels, strict=True)
+        ]
+
+
+def _time_of_day(path: Path) -> str:
+    drive = path.name.split("_")[0]
+    if drive not in _TIME_OF_DRIVE:
+        raise UserError(
+            f"CamVid: {path} is of an unknown drive; file names begin with one of"
+            f" {', '.join(_TIME_OF_DRIVE)}."
+        )
+    return _TIME_OF_DRIVE[drive]

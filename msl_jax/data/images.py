@@ -1,0 +1,161 @@
+"""Reads, checks and resizes images and label maps; every fault of a file becomes a `UserError`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from msl_jax.errors import UserError
+
+# A small file can decode to gigabytes; the largest street scenes known (Mapillary) have 22 million.
+MAX_PIXELS = 64 * 2**20
+
+_PHOTO_MODES = ("1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr")
+_KINDS = {"RGB": "an RGB image", "RGBA": "an RGBA image", "1": "a 1-bit image"}
+
+
+def _load(path: Path) -> Image.Image:
+    """Opens and decodes `path`, `UserError` if that is impossible or would need too much memory."""
+    try:
+        image = Image.open(path)
+        with image:
+            width, height = image.size
+            if width * height > MAX_PIXELS:
+                raise UserError(
+                    f"{path}: {width}x{height} pixels are more than the {MAX_PIXELS} that are read;"
+                    " resize the image or leave it out."
+                )
+            image.load()
+    except UserError:
+        raise
+    except FileNotFoundError as error:
+        raise UserError(f"{path}: no such file.") from error
+    except Exception as error:
+        # Decoders raise nearly anything on damaged bytes: OSError, SyntaxError, struct.error, ...
+        raise UserError(
+            f"{path}: not a readable image ({type(error).__name__}: {error}); the file is damaged,"
+            " incomplete or of another kind. Fetch it again or leave it out."
+        ) from error
+    return image
+
+
+def read_image(path: str | Path) -> np.ndarray:
+    """Reads a photo.
+
+    Args:
+        path: file of any format Pillow knows, 8 bits a channel; grey, palette, CMYK and transparent
+            images are converted.
+
+    Returns:
+        uint8 `[H, W, 3]`, RGB.
+
+    Raises:
+        UserError: the file is missing, damaged, larger than `MAX_PIXELS` or not 8-bit.
+    """
+    image = _load(Path(path))
+    if image.mode not in _PHOTO_MODES:
+        raise UserError(
+            f"{path}: 8 bits a channel expected, found an image of mode {image.mode!r}; convert it."
+        )
+    if "transparency" in image.info:  # straight to RGB, Pillow would warn of what it drops
+        image = image.convert("RGBA")
+    # A copy, since arrays of Pillow's own memory are read-only.
+    return np.array(image.convert("RGB"))
+
+
+def read_label_ids(path: str | Path) -> np.ndarray:
+    """Reads a label map of one byte a pixel as it stands in the file.
+
+    Args:
+        path: grey or palette image; of a palette image the indices count, not the colours.
+
+    Returns:
+        uint8 `[H, W]` of the file's ids.
+
+    Raises:
+        UserError: the file is missing, damaged or too large, or holds colours or 16-bit numbers.
+    """
+    image = _load(Path(path))
+    if image.mode not in ("L", "P"):
+        kind = _KINDS.get(image.mode, f"an image of mode {image.mode!r}")
+        raise UserError(
+            f"{path}: ids expected, found {kind}. A label map has one channel of 8 bits (grey or"
+            " palette), the class id of each pixel."
+        )
+    return np.array(image)
+
+
+def check_pair(
+    image: np.ndarray, label: np.ndarray, image_path: str | Path, label_path: str | Path
+) -> None:
+    """Checks that an image `[H, W, 3]` and its label `[H, W]` have one size.
+
+    Resizing would hide a mismatch and teach the network wrong labels (GTA5 has a few).
+
+    Raises:
+        UserError: the sizes differ.
+    """
+    if image.shape[:2] != label.shape:
+        height, width = image.shape[:2]
+        label_height, label_width = label.shape
+        raise UserError(
+            f"{image_path} has {width}x{height} pixels but its label {label_path} has"
+            f" {label_width}x{label_height}; they do not belong together. Fix the pair or leave it"
+            " out."
+        )
+
+
+def map_ids(ids: np.ndarray, lookup: np.ndarray, path: str | Path) -> np.ndarray:
+    """Maps ids of a file to train ids.
+
+    Args:
+        ids: uint8 or uint16 `[H, W]`.
+        lookup: table made by `labels.id_lookup`, negative where an id is unknown.
+        path: file the ids come from, for the message.
+
+    Returns:
+        uint8 `[H, W]` of train ids, 255 where ignored.
+
+    Raises:
+        UserError: an id is unknown.
+    """
+    known = lookup >= 0
+    if ids.size and (int(ids.max()) >= len(lookup) or not known[ids].all()):
+        found = np.unique(ids)
+        unknown = [int(i) for i in found if i >= len(lookup) or not known[i]]
+        raise UserError(
+            f"{path}: unknown label id {_ranges(unknown)}; known ids are"
+            f" {_ranges(np.flatnonzero(known).tolist())}. The labels are of another data set, or"
+            " in another encoding (train ids, colours)."
+        )
+    return lookup.astype(np.uint8)[ids]
+
+
+def _ranges(numbers: list[int]) -> str:
+    """Writes sorted `numbers` shortly: "0-3, 7"."""
+    runs: list[list[int]] = []
+    for number in numbers:
+        if runs and number == runs[-1][1] + 1:
+            runs[-1][1] = number
+        else:
+            runs.append([number, number])
+    return ", ".join(f"{low}" if low == high else f"{low}-{high}" for low, high in runs)
+
+
+def resize_image(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Resizes uint8 `[H, W, 3]` to `size` = (height, width), bicubic with antialiasing."""
+    return _resize(image, size, Image.Resampling.BICUBIC)
+
+
+def resize_label(label: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Resizes uint8 `[H, W]` to `size` = (height, width), nearest neighbour: ids do not mix."""
+    return _resize(label, size, Image.Resampling.NEAREST)
+
+
+def _resize(array: np.ndarray, size: tuple[int, int], method: Image.Resampling) -> np.ndarray:
+    height, width = size
+    if array.shape[:2] == (height, width):
+        return array
+    return np.array(Image.fromarray(array).resize((width, height), method))

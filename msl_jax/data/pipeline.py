@@ -1,0 +1,247 @@
+"""Batches for training and evaluation, read and augmented by grain, put on devices ahead of time.
+
+The order of examples and every random draw depend on the seed and the step alone, never on threads
+or on where a run was interrupted.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Iterator, Sequence
+from typing import Any, Protocol
+
+import grain
+import jax
+import numpy as np
+
+from msl_jax.data.augment import Augmentation, augment
+from msl_jax.data.images import resize_label
+from msl_jax.data.labels import IGNORE
+from msl_jax.data.records import Records
+from msl_jax.errors import UserError
+
+_DEFAULT_THREADS = min(8, os.cpu_count() or 1)
+_SOURCE, _TARGET = 0, 1
+# Examples a host before the stream ends. grain's own endless length overflows in batches of one.
+_ENDLESS = 2**40
+
+Batch = dict[str, Any]
+
+
+class StatefulIterator(Protocol):
+    """Iterator over batches whose place can be saved as JSON and found again."""
+
+    def __next__(self) -> Batch:
+        """Returns the next batch."""
+        ...
+
+    def get_state(self) -> dict[str, Any]:
+        """Returns the place after the batches given out so far."""
+        ...
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Continues at `state`."""
+        ...
+
+
+def training_batches(
+    source: Records,
+    target: Records | None,
+    *,
+    batch_size: int,
+    seed: int,
+    source_augmentation: Augmentation | None = None,
+    target_augmentation: Augmentation | None = None,
+    threads: int = _DEFAULT_THREADS,
+    process: tuple[int, int] = (0, 1),
+) -> grain.DatasetIterator[Batch]:
+    """Endless batches of labelled source images and unlabelled target images.
+
+    Each domain is shuffled anew in every epoch, with a seed of its own; batches run across the end
+    of an epoch, so nothing is dropped. Each example is drawn once an epoch.
+
+    Args:
+        source: labelled records, labels as large as the images.
+        target: records of the target domain, whose labels are not used; None for source only.
+        batch_size: examples of each domain a step on this host: its devices times the examples of
+            one device.
+        seed: any integer >= 0; the same seed and step give the same pixels.
+        source_augmentation: changes of source images, default `Augmentation()`.
+        target_augmentation: changes of target images, default `Augmentation()`.
+        threads: batches in preparation at the same time; 0 reads in the caller's thread.
+        process: (index, number) of hosts; each reads its own share of the examples.
+
+    Returns:
+        Iterator over `{"source": {"image": uint8 [N, H, W, 3], "label": uint8 [N, H, W]},
+        "target": {"image": uint8 [N, h, w, 3]}}`, without "target" where there is none. Its
+        `get_state()` is a small dictionary for JSON or orbax; `set_state` continues after the
+        batches given out so far.
+
+    Raises:
+        UserError: (while iterating) a damaged record.
+    """
+    domains = {"source": _domain(source, _SOURCE, source_augmentation, seed, batch_size, process)}
+    if target is not None:
+        domains["target"] = _domain(target, _TARGET, target_augmentation, seed, batch_size, process)
+    names = tuple(domains)
+    zipped = grain.experimental.ZipMapDataset(list(domains.values()))
+    batches = zipped.map(lambda parts: dict(zip(names, parts, strict=True)))
+    return iter(batches.to_iter_dataset(_read_options(threads)))
+
+
+def _domain(
+    records: Records,
+    domain: int,
+    augmentation: Augmentation | None,
+    seed: int,
+    batch_size: int,
+    process: tuple[int, int],
+) -> grain.MapDataset[Batch]:
+    """Shuffled, repeated, augmented and batched examples of one domain."""
+    options = augmentation or Augmentation()
+    # grain shuffles epoch e with seed + e: neighbouring seeds for the domains would tie them.
+    shuffle_seed, random_seed = np.random.SeedSequence([seed, domain]).generate_state(2)
+
+    def change(record: Batch, rng: np.random.Generator) -> Batch:
+        label = record["label"] if domain == _SOURCE else None
+        image, label = augment(rng, record["image"], label, options)
+        return {"image": image} if label is None else {"image": image, "label": label}
+
+    examples = grain.MapDataset.source(records).shuffle(seed=int(shuffle_seed)).repeat()
+    examples = examples.random_map(change, seed=int(random_seed))
+    index, count = process
+    return examples[index : _ENDLESS * count : count].batch(batch_size)
+
+
+def _read_options(threads: int) -> grain.ReadOptions:
+    # A buffered element is a whole batch: two for each thread keep it busy, more only cost memory.
+    return grain.ReadOptions(num_threads=threads, prefetch_buffer_size=2 * threads)
+
+
+class Prefetch:
+    """Puts batches on this host's devices ahead of their use.
+
+    Gives trees of arrays `[D, N / D, ...]`, one slice for each of D devices, as `jax.pmap` wants
+    them with `in_axes=0`. `device_put` does not wait: the next batches are copied beside the
+    current step.
+    """
+
+    def __init__(
+        self,
+        batches: StatefulIterator,
+        depth: int = 2,
+        devices: Sequence[jax.Device] | None = None,
+    ) -> None:
+        """Reads nothing yet.
+
+        Args:
+            batches: iterator over trees of arrays `[N, ...]`, N a multiple of D.
+            depth: batches on the devices ahead of the one in use.
+            devices: default is all local devices.
+        """
+        devices = list(devices or jax.local_devices())
+        mesh = jax.sharding.Mesh(np.array(devices), ("device",))
+        self._sharding = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec("device"))
+        self._batches = batches
+        self._depth = depth
+        self._queue: deque[tuple[Batch, dict[str, Any]]] = deque()
+        self._state = batches.get_state()
+
+    def __iter__(self) -> Prefetch:
+        """Returns itself."""
+        return self
+
+    def __next__(self) -> Batch:
+        """Returns the next batch on the devices."""
+        while len(self._queue) <= self._depth:
+            try:
+                batch = next(self._batches)
+            except StopIteration:
+                break
+            self._queue.append((jax.tree.map(self._put, batch), self._batches.get_state()))
+        if not self._queue:
+            raise StopIteration
+        batch, self._state = self._queue.popleft()
+        return batch
+
+    def _put(self, array: np.ndarray) -> jax.Array:
+        count = self._sharding.num_devices
+        if len(array) % count:
+            raise ValueError(f"a batch of {len(array)} cannot be split over {count} devices")
+        return jax.device_put(array.reshape(count, -1, *array.shape[1:]), self._sharding)
+
+    def get_state(self) -> dict[str, Any]:
+        """Returns the place after the batches given out; those read ahead do not count."""
+        return self._state
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Continues at `state`; forgets what was read ahead."""
+        self._queue.clear()
+        self._batches.set_state(state)
+        self._state = state
+
+    def close(self) -> None:
+        """Frees the batches read ahead and stops the reading threads."""
+        self._queue.clear()
+        close = getattr(self._batches, "close", None)
+        if close is not None:
+            close()
+
+
+def evaluation_batches(
+    records: Records,
+    batch_size: int,
+    size: tuple[int, int] | None = None,
+    *,
+    threads: int = _DEFAULT_THREADS,
+    process: tuple[int, int] = (0, 1),
+) -> Iterator[Batch]:
+    """Batches of all records in order, once; every batch has the same shapes.
+
+    Args:
+        records: labelled records.
+        batch_size: examples a batch, N.
+        size: (height, width) of the labels, by nearest neighbour; None leaves them as stored.
+        threads: batches in preparation at the same time; 0 reads in the caller's thread.
+        process: (index, number) of hosts; each gets its share, all the same number of batches.
+
+    Yields:
+        `{"image": uint8 [N, H, W, 3], "label": uint8 [N, h, w], "count": int, "keys": (str, ...)}`.
+        Beyond `count` images are 0 and labels 255, so that they count nowhere.
+
+    Raises:
+        UserError: a damaged record, or stored labels of different sizes in one batch.
+    """
+    index, hosts = process
+    starts = range(0, len(records), batch_size)
+    rounds = -(-len(starts) // hosts)
+
+    def read(number: int) -> Batch:
+        start = (number * hosts + index) * batch_size
+        return _evaluation_batch(records, range(start, start + batch_size), size)
+
+    batches = grain.MapDataset.range(rounds).map(read).to_iter_dataset(_read_options(threads))
+    return iter(batches)
+
+
+def _evaluation_batch(records: Records, wanted: range, size: tuple[int, int] | None) -> Batch:
+    rows = [records[i] for i in wanted if i < len(records)]
+    padding = len(wanted) - len(rows)
+    shapes = rows or [records[0]]
+    labels = [row["label"] if size is None else resize_label(row["label"], size) for row in shapes]
+    if len({label.shape for label in labels}) > 1:
+        found = sorted({f"{label.shape[1]}x{label.shape[0]}" for label in labels})
+        raise UserError(
+            f"{records.folder}: labels of different sizes ({', '.join(found)}) cannot share a"
+            " batch; evaluate at network size, or one example at a time."
+        )
+    images = [row["image"] for row in shapes]
+    images = images[: len(rows)] + [np.zeros_like(images[0])] * padding
+    labels = labels[: len(rows)] + [np.full_like(labels[0], IGNORE)] * padding
+    return {
+        "image": np.stack(images),
+        "label": np.stack(labels),
+        "count": len(rows),
+        "keys": tuple(row["key"] for row in rows),
+    }

@@ -1,0 +1,5 @@
+"""From predictions to figures, tables and pictures."""
+
+from msl_jax.evaluation.confusion import confusion_matrix, iou, summary
+
+__all__ = ["confusion_matrix", "iou", "summary"]

@@ -1,0 +1,60 @@
+"""Tables of results for the console."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+
+def _percent(value: float | None) -> str:
+    return "-" if value is None else f"{100 * value:.1f}"
+
+
+def _change(before: float | None, after: float | None) -> str:
+    return "" if before is None or after is None else f"{100 * (after - before):+.1f}"
+
+
+def results_table(results: dict[str, Any]) -> Table:
+    """IoU of each class in percent: source-only beside the final network, on both domains."""
+    final, before = results["final"], results.get("source_only")
+    table = Table(title=f"{results['config']}:{results['variant']}, seed {results['seed']}")
+    table.add_column("IoU in %")
+    for domain in ("target", "source"):
+        if before:
+            table.add_column(f"{domain}: source-only", justify="right")
+        table.add_column(f"{domain}: final", justify="right")
+        if before:
+            table.add_column("change", justify="right")
+
+    def add(name: str, pick: Any) -> None:
+        cells = []
+        for domain in ("target", "source"):
+            after = pick(final[domain])
+            if before:
+                old = pick(before[domain])
+                cells += [_percent(old), _percent(after), _change(old, after)]
+            else:
+                cells.append(_percent(after))
+        table.add_row(name, *cells)
+
+    for name in final["target"]["iou"]:
+        add(name, lambda m, name=name: m["iou"][name])
+    table.add_section()
+    add("mIoU", lambda m: m["miou"])
+    add("pixel accuracy", lambda m: m["pixel_accuracy"])
+    return table
+
+
+def print_results(results: dict[str, Any], console: Console | None = None) -> None:
+    """Prints the table and, where it is known, which checkpoint was best on target labels."""
+    console = console or Console(width=None)
+    console.print(results_table(results))
+    best = results.get("best")
+    if best:
+        console.print(
+            f"Best target mIoU {_percent(best['target']['miou'])} at step {best['step']}: chosen on"
+            " target labels, so not for conclusions.",
+            highlight=False,
+        )

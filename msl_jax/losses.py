@@ -1,0 +1,298 @@
+"""The losses of "Domain Adaptation for Semantic Segmentation with Maximum Squares Loss".
+
+Pure functions of arrays, usable alone in any training code. n runs over pixels (or samples), c over
+the C classes on the last axis; p = softmax(logits). Where the paper's equations live:
+
+    Eq. 2       cross_entropy, and cross_entropy_sum to add up over batches and devices
+    Eq. 3       entropy (Eq. 4 is its two-class case, Eq. 5 the gradient); Fig. 1: scaled_entropy
+    Eq. 6       max_square (Eq. 7 is twice its two-class case, Eq. 8 the gradient of Eq. 7)
+    Eq. 9, 10   max_square again: chi2(p || uniform) = C sum_c p^2 - 1, the same thing to optimize
+    Eq. 11-13   image_weights, used by max_square and entropy when `iw_alpha` is given
+    Eq. 14-16   cross_entropy(low_logits, guidance_labels(final_logits, low_logits, threshold))
+
+Two normalizations exist. "paper" is each equation as printed: a sum over classes, a mean over
+pixels and images. "official" is what the code behind the published numbers computes: a mean over
+classes too, and image-wise weighting without the 1/2 of Eq. 13. The published lambda_target = 0.1
+belongs to "official".
+
+Everything is computed in float32 (float64 where the logits are), also for bfloat16 logits.
+
+Reference: Chen, Xue, Cai. "Domain Adaptation for Semantic Segmentation with Maximum Squares Loss",
+ICCV 2019; official code: github.com/ZJULearning/MaxSquareLoss.
+"""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jax.typing import ArrayLike
+
+from msl_jax._arrays import (
+    IGNORE,
+    argmax_class,
+    at_least_float32,
+    check_choice,
+    check_num_classes,
+)
+from msl_jax.guidance import guidance_labels, pseudo_labels
+
+__all__ = [
+    "IGNORE",
+    "NORMALIZATIONS",
+    "cross_entropy",
+    "cross_entropy_sum",
+    "entropy",
+    "guidance_labels",
+    "image_weights",
+    "max_square",
+    "pseudo_labels",
+    "scaled_entropy",
+]
+
+NORMALIZATIONS = ("official", "paper")
+
+
+def cross_entropy(logits: ArrayLike, labels: ArrayLike) -> jax.Array:
+    """Cross entropy, averaged over the pixels that count: -1/N sum_n log p[n, label_n].
+
+    N is the number of labels other than 255. Where there is none, value and gradient are 0.
+
+    Args:
+        logits: `[..., C]`, e.g. `[B, H, W, C]` or `[B, C]`; C is at most 255.
+        labels: `[...]` integers in 0 .. C-1, or 255 = ignored. Any other label makes the value NaN:
+            inside a compiled program that is the only way to report it.
+
+    Returns:
+        A scalar, at least 0.
+
+    Raises:
+        ValueError: labels not integer or of another shape than the pixels, or C above 255.
+
+    Example:
+        >>> logits = jnp.array([[0.0, 0.0], [3.0, 0.0]])
+        >>> print(f"{cross_entropy(logits, jnp.array([1, 255])):.4f}")
+        0.6931
+        >>> print(f"{cross_entropy(logits, jnp.array([255, 255])):.4f}")
+        0.0000
+
+    References:
+        Eq. 2 of the paper, and Eq. 16 with the labels of `guidance_labels`.
+    """
+    total, count = cross_entropy_sum(logits, labels)
+    return total / jnp.maximum(count, 1).astype(total.dtype)
+
+
+def cross_entropy_sum(logits: ArrayLike, labels: ArrayLike) -> tuple[jax.Array, jax.Array]:
+    """Numerator and denominator of `cross_entropy`: (-sum_n log p[n, label_n], N).
+
+    Batches and devices hold different numbers of pixels that count, so a mean of their means is
+    wrong: add up sums and counts, then divide by max(count, 1).
+
+    Args:
+        logits: `[..., C]`; C is at most 255.
+        labels: `[...]` integers in 0 .. C-1, or 255 = ignored; see `cross_entropy`.
+
+    Returns:
+        The sum, a scalar in float32 (float64 where the logits are), and the count, an int32 scalar:
+        float32 stops counting at 2^24, about the pixels of eight 2048x1024 images.
+
+    Raises:
+        ValueError: labels not integer or of another shape than the pixels, or C above 255.
+
+    Example:
+        >>> total, count = cross_entropy_sum(jnp.zeros((3, 2)), jnp.array([1, 0, 255]))
+        >>> print(f"{total:.4f} {count}")
+        1.3863 2
+
+    References:
+        Eq. 2 of the paper.
+    """
+    logits, labels = at_least_float32(logits), jnp.asarray(labels)
+    num_classes = logits.shape[-1]
+    check_num_classes(logits)
+    if labels.shape != logits.shape[:-1] or not jnp.issubdtype(labels.dtype, jnp.integer):
+        raise ValueError(
+            f"labels must be integers of shape {logits.shape[:-1]}, one for each pixel of the "
+            f"logits {logits.shape}; found {labels.dtype} of shape {labels.shape}."
+        )
+    labels = labels.astype(jnp.int32)
+
+    # -log p = log sum_c exp(z_c) - z_label, with z shifted so that no exp overflows. A comparison
+    # picks the label's entry: it cannot index out of range, and unlike a gather its gradient is no
+    # scatter, which XLA runs slowly on the CPU.
+    shifted = logits - lax.stop_gradient(jnp.max(logits, axis=-1, keepdims=True))
+    is_label = lax.broadcasted_iota(jnp.int32, logits.shape, logits.ndim - 1) == labels[..., None]
+    label_logit = jnp.sum(jnp.where(is_label, shifted, 0), axis=-1)
+    minus_log_p = jnp.log(jnp.sum(jnp.exp(shifted), axis=-1)) - label_logit
+
+    counts = labels != IGNORE
+    is_class = (labels >= 0) & (labels < num_classes)
+    pixel_loss = jnp.where(is_class, minus_log_p, jnp.where(counts, jnp.nan, 0.0))
+    return jnp.sum(pixel_loss), jnp.sum(counts, dtype=jnp.int32)
+
+
+def entropy(
+    logits: ArrayLike, *, iw_alpha: ArrayLike | None = None, normalization: str = "official"
+) -> jax.Array:
+    """Entropy of the predictions (MinEnt): -1/N sum_n sum_c p log p.
+
+    With `iw_alpha`, each pixel is multiplied by its weight in `image_weights` instead of by 1/N,
+    and the mean is taken over images. The gradient flows through both p and log p.
+
+    Args:
+        logits: `[..., C]`, e.g. `[B, H, W, C]` or `[B, C]`; with `iw_alpha` `[..., H, W, C]`.
+        iw_alpha: alpha of the image-wise weighting, in [0, 1]; None is no weighting.
+        normalization: "paper" sums over classes as printed, "official" divides that by C.
+
+    Returns:
+        A scalar, at least 0. Without weighting, at most log C ("paper").
+
+    Raises:
+        ValueError: unknown normalization, or `iw_alpha` for logits that are no images.
+
+    Example:
+        >>> print(f"{entropy(jnp.zeros((2, 4)), normalization='paper'):.4f}")  # log 4
+        1.3863
+        >>> print(f"{entropy(jnp.zeros((2, 4))):.4f}")
+        0.3466
+
+    References:
+        Eq. 3 of the paper; with `iw_alpha`, the weights of Eq. 13.
+    """
+    check_choice("normalization", normalization, NORMALIZATIONS)
+    log_p = jax.nn.log_softmax(at_least_float32(logits))
+    p = jnp.exp(log_p)
+    # p log p is 0 at p = 0, also for a logit of -inf, where the product is not a number.
+    pixel_entropy = -jnp.sum(p * jnp.where(p > 0, log_p, 0), axis=-1)
+    if iw_alpha is None:
+        loss = jnp.mean(pixel_entropy)
+    else:
+        loss = _image_weighted(pixel_entropy, image_weights(p, iw_alpha))
+    return loss / p.shape[-1] if normalization == "official" else loss
+
+
+def scaled_entropy(
+    logits: ArrayLike, gamma: ArrayLike, *, normalization: str = "official"
+) -> jax.Array:
+    """Entropy with a bounded gradient: -1/N sum_n sum_c s log s, with s = (1 - 2 gamma) p + gamma.
+
+    The remedy that the paper names before it proposes `max_square`; gamma = 0 is `entropy`.
+
+    Args:
+        logits: `[..., C]`, e.g. `[B, H, W, C]` or `[B, C]`.
+        gamma: the scale ratio, in [0, 0.5].
+        normalization: "paper" sums over classes, "official" divides that by C.
+
+    Returns:
+        A scalar, at least 0.
+
+    Raises:
+        ValueError: unknown normalization, or gamma (where it is a plain number) out of range.
+
+    Example:
+        >>> print(f"{scaled_entropy(jnp.array([[50.0, 0.0]]), 0.1, normalization='paper'):.4f}")
+        0.3251
+
+    References:
+        "Scaled H" of Fig. 1 of the paper; P_scaled in Section 1.
+    """
+    check_choice("normalization", normalization, NORMALIZATIONS)
+    if isinstance(gamma, int | float) and not 0 <= gamma <= 0.5:
+        raise ValueError(f"gamma must lie in [0, 0.5]; found {gamma}.")
+    p = jax.nn.softmax(at_least_float32(logits))
+    gamma = jnp.asarray(gamma, p.dtype)
+    s = (1 - 2 * gamma) * p + gamma
+    s = jnp.where(s > 0, s, 1)  # s log s is 0 at s = 0, as it is at s = 1
+    loss = -jnp.mean(jnp.sum(s * jnp.log(s), axis=-1))
+    return loss / p.shape[-1] if normalization == "official" else loss
+
+
+def max_square(
+    logits: ArrayLike, *, iw_alpha: ArrayLike | None = None, normalization: str = "official"
+) -> jax.Array:
+    """Maximum squares loss: -1/(2N) sum_n sum_c p^2; its gradient grows linearly with p.
+
+    With `iw_alpha`, the image-wise class-balanced form: -1/2 sum_n w_n sum_c p^2, with w of
+    `image_weights` in the place of 1/N, averaged over images.
+
+    Args:
+        logits: `[..., C]`, e.g. `[B, H, W, C]` or `[B, C]`; with `iw_alpha` `[..., H, W, C]`.
+        iw_alpha: alpha of the image-wise weighting, in [0, 1] (the paper's is 0.2); None is no
+            weighting.
+        normalization: "paper" as printed. "official" divides that by C, and leaves out the 1/2 of
+            the image-wise form.
+
+    Returns:
+        A scalar, negative. Without weighting, in [-1/2, -1/(2C)] ("paper").
+
+    Raises:
+        ValueError: unknown normalization, or `iw_alpha` for logits that are no images.
+
+    Example:
+        >>> print(f"{max_square(jnp.zeros((2, 4)), normalization='paper'):.5f}")
+        -0.12500
+        >>> print(f"{max_square(jnp.zeros((2, 4))):.5f}")
+        -0.03125
+
+    References:
+        Eq. 6 of the paper; Eq. 13 with `iw_alpha`.
+    """
+    check_choice("normalization", normalization, NORMALIZATIONS)
+    p = jax.nn.softmax(at_least_float32(logits))
+    pixel_squares = jnp.sum(jnp.square(p), axis=-1)
+    if iw_alpha is None:
+        loss = -jnp.mean(pixel_squares) / 2  # Eq. 6
+    else:
+        loss = -_image_weighted(pixel_squares, image_weights(p, iw_alpha))
+        if normalization == "paper":
+            loss = loss / 2  # Eq. 13
+    return loss / p.shape[-1] if normalization == "official" else loss
+
+
+def image_weights(probabilities: ArrayLike, alpha: ArrayLike) -> jax.Array:
+    """Image-wise weight of each pixel: w_n = 1 / (N_c^alpha N^(1 - alpha)), c the winner at n.
+
+    N_c counts the pixels of that image whose most probable class is c, N all its pixels. alpha = 0
+    weighs pixels alike (w = 1/N), alpha = 1 weighs the image's classes alike. No gradient flows
+    through the weights.
+
+    Args:
+        probabilities: `[..., H, W, C]`, e.g. `[B, H, W, C]`: the last three axes are one image.
+        alpha: in [0, 1].
+
+    Returns:
+        `[..., H, W]`, in (0, 1]. Without the 1/2 of Eq. 13.
+
+    Raises:
+        ValueError: fewer than three axes. Classification outputs `[B, C]` are no images: there are
+            no pixels whose classes could be counted.
+
+    Example:
+        >>> image = jnp.array([[[0.9, 0.1], [0.8, 0.2], [0.7, 0.3], [0.4, 0.6]]])  # [1, 4, 2]
+        >>> print([f"{w:.2f}" for w in image_weights(image, 1.0)[0]])
+        ['0.33', '0.33', '0.33', '1.00']
+
+    References:
+        Eq. 11 to 13 of the paper.
+    """
+    p = lax.stop_gradient(at_least_float32(probabilities))
+    if p.ndim < 3:
+        raise ValueError(
+            "Image-wise weighting needs images [..., H, W, C], whose pixels it counts; found shape "
+            f"{p.shape}. For classification outputs [B, C] use no weighting (iw_alpha=None)."
+        )
+    *batch, height, width, num_classes = p.shape
+    winner = argmax_class(p).reshape(*batch, height * width)  # Eq. 11
+    is_class = lax.broadcasted_iota(jnp.int32, (*winner.shape, num_classes), winner.ndim)
+    counts = jnp.sum(winner[..., None] == is_class, axis=-2, dtype=jnp.int32)  # Eq. 12
+    alpha = jnp.asarray(alpha, p.dtype)
+    # The 1 only guards the classes that win nowhere, as in the official code.
+    denominator = counts.astype(p.dtype) ** alpha * (height * width) ** (1 - alpha)
+    class_weights = 1 / jnp.maximum(denominator, 1)
+    return jnp.take_along_axis(class_weights, winner, axis=-1).reshape(p.shape[:-1])
+
+
+def _image_weighted(pixel_values: jax.Array, weights: jax.Array) -> jax.Array:
+    """Returns sum_n w_n value_n of each image `[..., H, W]`, averaged over images."""
+    return jnp.mean(jnp.sum(weights * pixel_values, axis=(-2, -1)))

@@ -1,0 +1,115 @@
+"""DeepLabv2 with a final and a low head (Section 3.4 of the paper; the official network)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax.numpy as jnp
+from flax import linen as nn
+from jax import Array
+
+from msl_jax.models.layers import Conv
+from msl_jax.models.resnet import DilatedResNet, StridePlacement
+
+
+class ASPP(nn.Module):
+    """Classifier of DeepLabv2: the sum of dilated 3x3 convolutions over several rates.
+
+    Attributes:
+        num_classes: channels of the result.
+        rates: dilation of each convolution that has parameters.
+        active_rates: those that are summed. The official code returns from inside its loop, so
+            that only 6 and 12 of its four ever work; the others stay in its checkpoints, untrained.
+    """
+
+    num_classes: int
+    rates: tuple[int, ...] = (6, 12, 18, 24)
+    active_rates: tuple[int, ...] = (6, 12)
+    param_dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        total = None
+        for index, rate in enumerate(self.rates):
+            if rate not in self.active_rates and not self.is_initializing():
+                continue
+            logits = Conv(
+                self.num_classes,
+                size=3,
+                dilation=rate,
+                use_bias=True,
+                kernel_init=nn.initializers.normal(0.01),  # as the official code
+                param_dtype=self.param_dtype,
+                name=f"conv{index}",
+            )(x)
+            if rate in self.active_rates:
+                total = logits if total is None else total + logits
+        if total is None:
+            raise ValueError(f"active_rates {self.active_rates}: none of them is in {self.rates}")
+        return total
+
+
+class DeepLabV2(nn.Module):
+    """DeepLabv2 of output stride 8; with no more arguments the official network.
+
+    Parameters of the backbone have torchvision's names (`layer3_5/conv2/kernel` for
+    `layer3.5.conv2.weight`), the heads are `low_head` (on stage 3, official `layer5`) and
+    `final_head` (on stage 4, official `layer6`).
+
+    Attributes:
+        num_classes: classes of both heads.
+        depth: 14, 26, 50 or 101.
+        width: channels of the stem, 64 in the published network.
+        stride_placement: ``"caffe"`` (official) or ``"torchvision"``.
+        head_rates: rates for which a head has parameters.
+        active_rates: rates that are summed, see `ASPP`.
+        frozen_norms: keep the running statistics as they are, also in training.
+        dtype: compute dtype; default: that of the images. Logits come in float32 or better.
+        param_dtype: dtype of parameters and statistics.
+
+    Call: ``apply(variables, images, train=False)`` with images `[B, H, W, 3]`, ready for the
+    network, gives `(final, low)` logits `[B, h, w, num_classes]` at 1/8 of the size.
+    ``train=True`` normalises by the batch and updates `batch_stats`. ``low_head=False`` leaves the
+    low head out: `low` is then None.
+
+    >>> import jax, jax.numpy as jnp
+    >>> model = DeepLabV2(num_classes=5, depth=14, width=4)
+    >>> variables = model.init(jax.random.key(0), jnp.zeros((1, 33, 49, 3)))
+    >>> final, low = model.apply(variables, jnp.zeros((1, 33, 49, 3)))
+    >>> final.shape
+    (1, 5, 7, 5)
+    """
+
+    num_classes: int
+    depth: int = 101
+    width: int = 64
+    stride_placement: StridePlacement = "caffe"
+    head_rates: tuple[int, ...] = (6, 12, 18, 24)
+    active_rates: tuple[int, ...] = (6, 12)
+    frozen_norms: bool = False
+    dtype: Any = None
+    param_dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(
+        self, images: Array, train: bool = False, low_head: bool = True
+    ) -> tuple[Array, Array | None]:
+        x = images.astype(self.dtype or images.dtype)
+        stage3, stage4 = DilatedResNet(
+            self.depth, self.width, self.stride_placement, self.param_dtype, name="backbone"
+        )(x, use_running_average=not train or self.frozen_norms)
+
+        def head(name: str, features: Array) -> Array:
+            classifier = ASPP(
+                self.num_classes,
+                self.head_rates,
+                self.active_rates,
+                param_dtype=self.param_dtype,
+                name=name,
+            )
+            logits = classifier(features)
+            return logits.astype(jnp.promote_types(logits.dtype, jnp.float32))
+
+        final = head("final_head", stage4)
+        low = head("low_head", stage3) if low_head or self.is_initializing() else None
+        return final, low

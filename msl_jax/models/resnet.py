@@ -1,0 +1,106 @@
+"""ResNet with dilated last stages: the backbone of DeepLabv2 (He et al. 2016; Chen et al. 2018)."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import jax.numpy as jnp
+from flax import linen as nn
+from jax import Array
+
+from msl_jax.models.layers import BatchNorm, Conv, max_pool_ceil
+
+StridePlacement = Literal["caffe", "torchvision"]
+
+# Blocks in each of the four stages. 14 and 26 are small ones for CPUs.
+STAGE_SIZES: dict[int, tuple[int, int, int, int]] = {
+    14: (1, 1, 1, 1),
+    26: (2, 2, 2, 2),
+    50: (3, 4, 6, 3),
+    101: (3, 4, 23, 3),
+}
+
+
+class Bottleneck(nn.Module):
+    """1x1, 3x3, 1x1 convolutions around a shortcut; the output has `4 * width` channels.
+
+    Attributes:
+        width: channels of the inner convolutions.
+        stride: stride of the block.
+        dilation: dilation of the 3x3 convolution.
+        project: whether the shortcut has a convolution and a norm.
+        stride_placement: the stride sits on the first 1x1 convolution (``"caffe"``, the official
+            network) or on the 3x3 (``"torchvision"``).
+    """
+
+    width: int
+    stride: int = 1
+    dilation: int = 1
+    project: bool = False
+    stride_placement: StridePlacement = "caffe"
+    param_dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Array, *, use_running_average: bool) -> Array:
+        def conv(name: str, features: int, size: int = 1, stride: int = 1, dilation: int = 1):
+            return Conv(
+                features, size, stride, dilation, param_dtype=self.param_dtype, name=name
+            )
+
+        def norm(name: str, y: Array) -> Array:
+            module = BatchNorm(param_dtype=self.param_dtype, name=name)
+            return module(y, use_running_average=use_running_average)
+
+        caffe = self.stride_placement == "caffe"
+        first, second = (self.stride, 1) if caffe else (1, self.stride)
+        y = nn.relu(norm("bn1", conv("conv1", self.width, stride=first)(x)))
+        y = conv("conv2", self.width, 3, second, self.dilation)(y)
+        y = nn.relu(norm("bn2", y))
+        y = norm("bn3", conv("conv3", 4 * self.width)(y))
+        if self.project:
+            shortcut = conv("downsample_conv", 4 * self.width, stride=self.stride)(x)
+            x = norm("downsample_bn", shortcut)
+        return nn.relu(x + y)
+
+
+class DilatedResNet(nn.Module):
+    """ResNet of output stride 8: the last two stages keep their size and dilate by 2 and 4.
+
+    Attributes:
+        depth: one of `STAGE_SIZES`.
+        width: channels of the stem; stage `s` has `4 * width * 2**s` output channels.
+        stride_placement: see `Bottleneck`.
+
+    Call: images `[B, H, W, 3]`, ready for the network -> features of stages 3 and 4, at 1/8 of the
+    size, `[B, h, w, 16 width]` and `[B, h, w, 32 width]`.
+    """
+
+    depth: int = 101
+    width: int = 64
+    stride_placement: StridePlacement = "caffe"
+    param_dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, images: Array, *, use_running_average: bool) -> tuple[Array, Array]:
+        if self.depth not in STAGE_SIZES:
+            raise ValueError(f"depth must be one of {sorted(STAGE_SIZES)}, found {self.depth}")
+        x = Conv(self.width, 7, 2, param_dtype=self.param_dtype, name="conv1")(images)
+        x = BatchNorm(param_dtype=self.param_dtype, name="bn1")(
+            x, use_running_average=use_running_average
+        )
+        x = max_pool_ceil(nn.relu(x))
+        strides, dilations = (1, 2, 1, 1), (1, 1, 2, 4)
+        stages = []
+        for stage, blocks in enumerate(STAGE_SIZES[self.depth]):
+            for block in range(blocks):
+                x = Bottleneck(
+                    width=self.width * 2**stage,
+                    stride=strides[stage] if block == 0 else 1,
+                    dilation=dilations[stage],
+                    project=block == 0,
+                    stride_placement=self.stride_placement,
+                    param_dtype=self.param_dtype,
+                    name=f"layer{stage + 1}_{block}",
+                )(x, use_running_average=use_running_average)
+            stages.append(x)
+        return stages[2], stages[3]

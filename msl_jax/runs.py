@@ -1,0 +1,150 @@
+"""A run's folder: its configuration, results, checkpoints, and how paths to them are written."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from ml_collections import config_dict
+
+from msl_jax import config as configuration
+from msl_jax.checkpoints import Checkpoints
+from msl_jax.errors import UserError
+
+CONFIG, RESULTS, BASELINE = "config.json", "results.json", "source_only.json"
+SOURCE_STAGE, ADAPT_STAGE = "source", "adapt"
+
+
+class CheckpointPath(NamedTuple):
+    """Where weights lie: a stage's folder, a step in it, and the run's configuration."""
+
+    folder: Path
+    step: int
+    config: dict[str, Any]
+
+
+def default_workdir(config: config_dict.ConfigDict) -> Path:
+    """``runs/NAME-VARIANT-seedS``."""
+    return Path("runs") / f"{config.name}-{config.variant}-seed{config.seed}"
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes a file whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    partial.write_text(text)
+    partial.replace(path)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Writes JSON whole or not at all."""
+    write_text(path, json.dumps(value, indent=2) + "\n")
+
+
+def read_json(path: Path) -> Any:
+    """Reads JSON.
+
+    Raises:
+        UserError: the file cannot be read or is no JSON.
+    """
+    try:
+        return json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise UserError(f"cannot read {path}: {error}") from error
+
+
+def open_workdir(workdir: Path, config: config_dict.ConfigDict) -> dict[str, Any] | None:
+    """Claims `workdir` for this configuration and returns the results of a finished run.
+
+    A new folder gets the configuration; an old one must have been started with the same.
+
+    Raises:
+        UserError: the folder holds a run of another configuration (the keys that differ are
+            listed), or files that are no run's.
+    """
+    path = workdir / CONFIG
+    if path.exists():
+        old = read_json(path)
+        lines = configuration.differences(old, json.loads(configuration.as_json(config)))
+        if lines:
+            raise UserError(
+                f"{workdir} holds a run of another configuration; it differs in\n"
+                + "\n".join(lines)
+                + "\nGive the same command as before to continue it, or another --workdir."
+            )
+        results = workdir / RESULTS
+        return read_json(results) if results.exists() else None
+    if workdir.exists() and (not workdir.is_dir() or any(workdir.iterdir())):
+        raise UserError(
+            f"{workdir} exists and is no run of this program ({CONFIG} is missing in it). Give"
+            " another --workdir; nothing there has been changed."
+        )
+    try:
+        write_text(path, configuration.as_json(config))
+    except OSError as error:
+        raise UserError(f"cannot write to --workdir {workdir}: {error}") from error
+    return None
+
+
+def newest_run(config: config_dict.ConfigDict, root: Path = Path("runs")) -> Path:
+    """The folder of the run of this configuration and variant that was changed last.
+
+    Raises:
+        UserError: there is none.
+    """
+    prefix = f"{config.name}-{config.variant}-seed"
+    found = [path.parent for path in root.glob(f"{prefix}*/{CONFIG}")]
+    if not found:
+        raise UserError(
+            f"no run of {config.name}:{config.variant} below {root.absolute()}; train one first"
+            f" (python train.py --config configs/{config.name}.py:{config.variant}) or give"
+            " --checkpoint."
+        )
+    return max(found, key=lambda path: path.stat().st_mtime)
+
+
+def find_checkpoint(path: str | Path) -> CheckpointPath:
+    """Reads a checkpoint's path as the command lines take it.
+
+    Args:
+        path: a run's workdir for its latest checkpoint, with ``:best``, ``:STEP`` or ``:source``
+            (the end of the source-only stage) behind it for another.
+
+    Raises:
+        UserError: no such run or checkpoint; those that exist are listed.
+    """
+    text = str(path)
+    folder, _, which = text.rpartition(":")
+    if not folder or Path(text).exists():
+        folder, which = text, ""
+    workdir = Path(folder)
+    if not (workdir / CONFIG).is_file():
+        if workdir.suffix in (".pth", ".pt", ".safetensors"):
+            raise UserError(f"{workdir}: weights of PyTorch are not read yet; give a run's workdir")
+        raise UserError(
+            f"{workdir} is no run: expected a folder with {CONFIG}, as train.py writes it"
+            + ("" if workdir.exists() else " (it does not exist)")
+        )
+    stage = workdir / ADAPT_STAGE
+    if which == SOURCE_STAGE or not stage.is_dir() or not Checkpoints(stage).steps:
+        stage = workdir / SOURCE_STAGE
+        which = "" if which == SOURCE_STAGE else which
+    checkpoints = Checkpoints(stage)
+    steps, best = checkpoints.steps, checkpoints.best()
+    checkpoints.close()
+    if not steps:
+        raise UserError(f"{workdir} has no checkpoint yet")
+    if which == "":
+        step = steps[-1]
+    elif which == "best" and best is not None:
+        step = best[0]
+    elif which.isdigit() and int(which) in steps:
+        step = int(which)
+    else:
+        raise UserError(
+            f"{text}: no checkpoint {which!r} in {stage}; choose a step of {steps}, 'best' or"
+            " 'source', or give the workdir alone for the latest"
+        )
+    return CheckpointPath(stage, step, read_json(workdir / CONFIG))

@@ -1,0 +1,169 @@
+"""What one step of semantic segmentation optimises: Eq. 1 with its parts."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import jax.numpy as jnp
+from jax import Array, lax
+
+from msl_jax import losses
+from msl_jax.models import DeepLabV2, resize_align_corners
+from msl_jax.training.optimizer import FROZEN
+from msl_jax.training.step import AXIS, Pass
+
+TargetLoss = Literal["none", "minent", "max_square", "hard"]
+InputConvention = Literal["caffe", "torchvision"]
+
+# Blue, green, red of 0..255 (official code); red, green, blue of 0..1 (torchvision).
+CAFFE_MEAN_BGR = (104.00698793, 116.66876762, 122.67891434)
+TORCHVISION_MEAN = (0.485, 0.456, 0.406)
+TORCHVISION_STD = (0.229, 0.224, 0.225)
+
+
+@dataclasses.dataclass(frozen=True)
+class Objective:
+    """Which target loss with which weights; the names are the configuration's.
+
+    Attributes:
+        target_loss: ``"none"`` lets target images pass for the norms' statistics only.
+        multi: train the low head on source labels and, on the target, on the guidance.
+        lambda_target: weight of the target loss (Eq. 1).
+        lambda_low: weight of the low head, on source labels and on the guidance (Eq. 16).
+        iw_alpha: exponent of image-wise weighting (Eq. 13), None for none.
+        guidance_threshold: delta of Eq. 15, and the threshold of hard pseudo-labels.
+        normalization: see `msl_jax.losses`.
+        guidance_rule: see `msl_jax.losses.guidance_labels`.
+    """
+
+    target_loss: TargetLoss = "max_square"
+    multi: bool = False
+    lambda_target: float = 0.1
+    lambda_low: float = 0.1
+    iw_alpha: float | None = None
+    guidance_threshold: float = 0.95
+    normalization: str = "official"
+    guidance_rule: str = "official"
+
+
+def network_input(images: Array, convention: InputConvention) -> Array:
+    """Images as the network expects them.
+
+    Args:
+        images: uint8 `[..., 3]`, red, green, blue.
+        convention: ``"caffe"`` gives blue, green, red of 0..255 minus the mean (official code);
+            ``"torchvision"`` red, green, blue of 0..1, normalised.
+
+    Returns:
+        float32 `[..., 3]`.
+    """
+    channel = (1,) * (images.ndim - 1) + (3,)
+    exact = images.astype(jnp.float32)
+    if convention == "caffe":
+        return exact[..., ::-1] - jnp.array(CAFFE_MEAN_BGR, jnp.float32).reshape(channel)
+    mean = jnp.array(TORCHVISION_MEAN, jnp.float32).reshape(channel)
+    std = jnp.array(TORCHVISION_STD, jnp.float32).reshape(channel)
+    return (exact / 255.0 - mean) / std
+
+
+def parameter_rules(model: DeepLabV2, *, multi: bool) -> list[tuple[str, str]]:
+    """Groups of the official optimizer: what has no gradient is frozen, heads have their own rate.
+
+    Without a gradient are the stem's norm (frozen there), convolutions of rates that are not
+    summed, and the low head where it is not trained.
+    """
+    inactive = [
+        (rf".*_head/conv{index}/", FROZEN)
+        for index, rate in enumerate(model.head_rates)
+        if rate not in model.active_rates
+    ]
+    low = [] if multi else [("low_head/", FROZEN)]
+    stem = [("backbone/bn1/", FROZEN)]
+    return [*inactive, *low, *stem, (".*_head/", "head"), ("backbone/", "backbone")]
+
+
+def target_loss(final: Array, objective: Objective) -> Array:
+    """The target loss of the final head's full-size logits `[B, H, W, C]`, mean over images."""
+    options: dict[str, Any] = {
+        "iw_alpha": objective.iw_alpha,
+        "normalization": objective.normalization,
+    }
+    if objective.target_loss == "minent":
+        return losses.entropy(final, **options)
+    if objective.target_loss == "max_square":
+        return losses.max_square(final, **options)
+    raise ValueError(f"no target loss of logits alone is called {objective.target_loss!r}")
+
+
+def passes(
+    model: DeepLabV2,
+    objective: Objective,
+    convention: InputConvention,
+    *,
+    adapt: bool,
+    axis_name: str | None = AXIS,
+) -> Sequence[Pass]:
+    """The terms of Eq. 1, in the official order: source, then (if `adapt`) target.
+
+    A batch is ``{"source": {"image", "label"}, "target": {"image"}}`` with uint8 images
+    `[B, H, W, 3]` and labels `[B, H, W]`. Losses are those of logits up-sampled to the image's
+    size with align-corners. Each returns this device's share: sums are divided by the number of
+    pixels that count on all devices, means by the number of devices.
+    """
+
+    def over_devices(value: Array) -> Array:
+        return value if axis_name is None else lax.psum(value, axis_name)
+
+    def share_of_mean(value: Array) -> Array:
+        return value / over_devices(jnp.ones((), value.dtype))
+
+    def cross_entropy(logits: Array, labels: Array) -> Array:
+        total, count = losses.cross_entropy_sum(logits, labels)
+        return total / jnp.maximum(over_devices(count), 1).astype(total.dtype)
+
+    def forward(params: Any, stats: Any, images: Array) -> tuple[Array, Array | None, Any]:
+        (final, low), updates = model.apply(
+            {"params": params, "batch_stats": stats},
+            network_input(images, convention),
+            train=True,
+            low_head=objective.multi,
+            mutable=["batch_stats"],
+        )
+        size = images.shape[1:3]
+        final = resize_align_corners(final, size)
+        low = None if low is None else resize_align_corners(low, size)
+        return final, low, updates["batch_stats"]
+
+    def source(params: Any, stats: Any, batch: Any):
+        final, low, stats = forward(params, stats, batch["source"]["image"])
+        labels = batch["source"]["label"]
+        metrics = {"source/final": cross_entropy(final, labels)}
+        if low is not None:
+            metrics["source/low"] = objective.lambda_low * cross_entropy(low, labels)
+        return sum(metrics.values()), (stats, metrics)
+
+    def target(params: Any, stats: Any, batch: Any):
+        final, low, stats = forward(params, stats, batch["target"]["image"])
+        if objective.target_loss == "none":
+            return jnp.zeros((), final.dtype), (stats, {})
+        if objective.target_loss == "hard":
+            labels = losses.pseudo_labels(final, objective.guidance_threshold)
+            loss = cross_entropy(final, labels)
+        else:
+            loss = share_of_mean(target_loss(final, objective))
+        metrics = {"target/final": objective.lambda_target * loss}
+        total, shares = metrics["target/final"], {}
+        if low is not None:
+            labels = losses.guidance_labels(
+                final, low, objective.guidance_threshold, rule=objective.guidance_rule
+            )
+            weight = objective.lambda_low * objective.lambda_target
+            metrics["target/guidance"] = weight * cross_entropy(low, labels)
+            total = total + metrics["target/guidance"]
+            passed = (labels != losses.IGNORE).mean(dtype=final.dtype)
+            shares["target/guided_share"] = share_of_mean(passed)
+        return total, (stats, {**metrics, **shares})
+
+    return (source, target) if adapt else (source,)

@@ -1,0 +1,95 @@
+"""One training step: the passes of an objective, summed over devices, then the optimizer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jax import Array, lax
+
+from msl_jax.training.state import TrainState
+
+AXIS = "devices"
+
+# (params, batch_stats, batch) -> (loss, (batch_stats, metrics)). Loss and metrics are this
+# device's share: their sum over the devices is the value for the whole batch.
+Pass = Callable[[Any, Any, Any], tuple[Array, tuple[Any, dict[str, Array]]]]
+TrainStep = Callable[[TrainState, Any], tuple[TrainState, dict[str, Array]]]
+
+
+def train_step(
+    passes: Sequence[Pass],
+    optimizer: optax.GradientTransformation,
+    state: TrainState,
+    batch: Any,
+    *,
+    axis_name: str | None = AXIS,
+) -> tuple[TrainState, dict[str, Array]]:
+    """One step on this device's part of the batch.
+
+    The passes are differentiated one after the other, as the official code runs source, then
+    target: norm statistics flow from pass to pass and only one pass's activations are kept at a
+    time. Gradients and metrics are summed over the devices, statistics are averaged: batch norm
+    works per device as in data-parallel PyTorch, yet every device ends with the same state.
+
+    Args:
+        passes: the terms of the objective, in order.
+        optimizer: takes the summed gradient.
+        state: replicated.
+        batch: this device's examples.
+        axis_name: name of the device axis; None for a step outside `pmap`.
+
+    Returns:
+        The new state and the metrics of the whole batch.
+    """
+    stats, metrics = state.batch_stats, {}
+    gradients = jax.tree.map(jnp.zeros_like, state.params)
+    for single in passes:
+        (_, (stats, parts)), gradient = jax.value_and_grad(single, has_aux=True)(
+            state.params, stats, batch
+        )
+        gradients = jax.tree.map(jnp.add, gradients, gradient)
+        metrics.update(parts)
+    if axis_name is not None:
+        gradients, metrics = lax.psum((gradients, metrics), axis_name)
+        stats = lax.pmean(stats, axis_name)
+    updates, opt_state = optimizer.update(gradients, state.opt_state, state.params)
+    return (
+        TrainState(
+            step=state.step + 1,
+            params=optax.apply_updates(state.params, updates),
+            batch_stats=stats,
+            opt_state=opt_state,
+        ),
+        metrics,
+    )
+
+
+def replicate(state: TrainState) -> TrainState:
+    """The state as `parallel_train_step` returns it: one plain tree on all local devices.
+
+    A state placed otherwise would make the first call compile a program of its own.
+    """
+    mesh = jax.sharding.Mesh(np.array(jax.local_devices()), (AXIS,))
+    everywhere = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec())
+    return jax.device_put(state, everywhere)
+
+
+def parallel_train_step(
+    passes: Sequence[Pass], optimizer: optax.GradientTransformation
+) -> TrainStep:
+    """`train_step` compiled for all local devices by `jax.pmap`.
+
+    The state goes in and comes out as a plain tree, replicated and never stacked over devices, and
+    is donated: its memory is reused. The batch has a leading device axis, `[D, B, ...]`. One
+    device runs the same code as many.
+    """
+
+    def step(state: TrainState, batch: Any) -> tuple[TrainState, dict[str, Array]]:
+        return train_step(passes, optimizer, state, batch)
+
+    return jax.pmap(step, AXIS, in_axes=(None, 0), out_axes=(None, None), donate_argnums=0)

@@ -1,0 +1,139 @@
+"""Files of users: each fault must become a message that names the file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from msl_jax.data import images
+from msl_jax.data.labels import IGNORE, id_lookup
+from msl_jax.errors import UserError
+
+RNG = np.random.default_rng(0)
+COLORS = RNG.integers(0, 256, (20, 30, 3), np.uint8)
+
+
+def _save(path: Path, image: Image.Image, **kwargs: object) -> Path:
+    image.save(path, **kwargs)
+    return path
+
+
+def test_rgb_is_read_exactly(tmp_path: Path) -> None:
+    image = images.read_image(_save(tmp_path / "a.png", Image.fromarray(COLORS)))
+    np.testing.assert_array_equal(image, COLORS)
+    image[0] = 0  # writable
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGBA", "CMYK"])
+def test_other_modes_become_rgb(tmp_path: Path, mode: str) -> None:
+    suffix = "tif" if mode == "CMYK" else "png"
+    source = Image.fromarray(COLORS).convert(mode)
+    image = images.read_image(_save(tmp_path / f"a.{suffix}", source))
+    assert image.dtype == np.uint8
+    np.testing.assert_array_equal(image, np.array(source.convert("RGB")))
+
+
+def test_transparent_palette_is_read_without_a_warning(tmp_path: Path) -> None:
+    source = Image.fromarray(COLORS).convert("P")
+    path = _save(tmp_path / "a.png", source, transparency=bytes(range(256)))
+    np.testing.assert_array_equal(images.read_image(path), np.array(source.convert("RGB")))
+
+
+@pytest.mark.parametrize("reader", [images.read_image, images.read_label_ids])
+def test_faulty_files(tmp_path: Path, reader) -> None:
+    whole = _save(tmp_path / "whole.png", Image.fromarray(COLORS[..., 0])).read_bytes()
+    files = {
+        "truncated.png": whole[: len(whole) // 2],
+        "text.png": b"not an image",
+        "empty.png": b"",
+    }
+    for name, content in files.items():
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(UserError, match=name):
+            reader(tmp_path / name)
+    with pytest.raises(UserError, match=r"missing\.png: no such file"):
+        reader(tmp_path / "missing.png")
+
+
+def test_every_truncation_is_found(tmp_path: Path) -> None:
+    whole = _save(tmp_path / "whole.png", Image.fromarray(COLORS)).read_bytes()
+    path = tmp_path / "part.png"
+    # The last 12 bytes are the end mark, without which all pixels are still there.
+    for length in range(0, len(whole) - 12, 97):
+        path.write_bytes(whole[:length])
+        with pytest.raises(UserError, match=r"part\.png"):
+            images.read_image(path)
+
+
+def test_too_large_an_image_is_refused_before_decoding(tmp_path, monkeypatch) -> None:
+    path = _save(tmp_path / "large.png", Image.fromarray(COLORS))
+    monkeypatch.setattr(images, "MAX_PIXELS", 599)
+    with pytest.raises(UserError, match=r"large\.png: 30x20 pixels"):
+        images.read_image(path)
+    monkeypatch.setattr(images, "MAX_PIXELS", 600)
+    images.read_image(path)
+
+
+def test_decompression_bomb(tmp_path, monkeypatch) -> None:
+    path = _save(tmp_path / "bomb.png", Image.fromarray(COLORS))
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
+    with pytest.raises(UserError, match=r"bomb\.png"):
+        images.read_image(path)
+
+
+def test_sixteen_bit_images_are_refused(tmp_path: Path) -> None:
+    path = _save(tmp_path / "deep.png", Image.fromarray(np.full((4, 4), 300, np.uint16)))
+    with pytest.raises(UserError, match=r"deep\.png: 8 bits"):
+        images.read_image(path)
+    with pytest.raises(UserError, match=r"deep\.png: ids expected"):
+        images.read_label_ids(path)
+
+
+def test_labels_of_a_palette_image_are_its_indices(tmp_path: Path) -> None:
+    ids = RNG.integers(0, 35, (20, 30), np.uint8)
+    label = Image.fromarray(ids)
+    label.putpalette(RNG.integers(0, 256, 768, np.uint8).tobytes())
+    assert label.mode == "P"
+    np.testing.assert_array_equal(images.read_label_ids(_save(tmp_path / "p.png", label)), ids)
+
+
+def test_colored_labels_are_refused(tmp_path: Path) -> None:
+    path = _save(tmp_path / "rgb.png", Image.fromarray(COLORS))
+    with pytest.raises(UserError, match=r"rgb\.png: ids expected, found an RGB image"):
+        images.read_label_ids(path)
+
+
+def test_pair_of_two_sizes() -> None:
+    images.check_pair(COLORS, COLORS[..., 0], "a.png", "b.png")
+    with pytest.raises(UserError, match=r"a\.png has 30x20 .* b\.png has 29x20"):
+        images.check_pair(COLORS, COLORS[:, 1:, 0], "a.png", "b.png")
+
+
+def test_map_ids() -> None:
+    lookup = id_lookup({4: 0, 5: 1, 6: IGNORE, 9: 2})
+    ids = np.array([[4, 9], [6, 5]], np.uint8)
+    mapped = images.map_ids(ids, lookup, "a.png")
+    assert mapped.dtype == np.uint8
+    assert mapped.tolist() == [[0, 2], [IGNORE, 1]]
+    ids[0, 0] = 7
+    with pytest.raises(UserError, match=r"a\.png: unknown label id 7; known ids are 4-6, 9\."):
+        images.map_ids(ids, lookup, "a.png")
+
+
+def test_map_ids_beyond_the_table() -> None:
+    with pytest.raises(UserError, match="unknown label id 300"):
+        images.map_ids(np.array([[300]], np.uint16), id_lookup({0: 0}), "a.png")
+
+
+def test_resize() -> None:
+    image = images.resize_image(COLORS, (10, 60))
+    assert image.shape == (10, 60, 3)
+    label = RNG.choice(np.array([3, 255], np.uint8), (20, 30))
+    small = images.resize_label(label, (7, 11))
+    assert small.shape == (7, 11)
+    assert set(np.unique(small)) == {3, 255}
+    flat = np.full((20, 30, 3), 77, np.uint8)
+    assert (images.resize_image(flat, (9, 9)) == 77).all()

@@ -1,0 +1,276 @@
+"""Prepared records: exact, never mixed up, never half made, and free of TensorFlow."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from msl_jax.data import builder
+from msl_jax.data.camvid import CamVid
+from msl_jax.data.images import resize_image, resize_label
+from msl_jax.data.labels import IGNORE, LABEL_SETS
+from msl_jax.data.records import Records, prepare
+from msl_jax.errors import UserError
+
+SIZE = (24, 32)
+PROJECT = Path(__file__).resolve().parents[2]
+
+
+@dataclass(frozen=True)
+class Made:
+    """An example made of a number."""
+
+    number: int
+    labelled: bool = True
+    bad: bool = False
+
+    @property
+    def key(self) -> str:
+        return f"made {self.number}"
+
+    def read(self) -> tuple[np.ndarray, np.ndarray | None]:
+        if self.bad:
+            raise UserError(f"{self.key} is bad")
+        label = np.full((6, 8), self.number % 10, np.uint8) if self.labelled else None
+        return np.full((6, 8, 3), self.number, np.uint8), label
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """A data set of given examples."""
+
+    made: tuple[Made, ...]
+    name: str = "numbers"
+    fingerprint: str = "0"
+    splits: tuple[str, ...] = ("some",)
+    label_set = LABEL_SETS["demo"]
+
+    def examples(self, split: str) -> tuple[Made, ...]:
+        return self.made
+
+
+def _files(folder: Path) -> set[Path]:
+    return {path for path in folder.rglob("*") if path.is_file()}
+
+
+def _only(records: Records) -> dict[str, object]:
+    assert len(records) == 1
+    return records[0]
+
+
+def test_records_hold_the_resized_examples_in_order(camvid_tree: Path, tmp_path: Path) -> None:
+    dataset = CamVid(camvid_tree)
+    before = _files(camvid_tree)
+    records = prepare(dataset, "train_day", SIZE, tmp_path / "records")
+    examples = dataset.examples("train_day")
+    assert [records[i]["key"] for i in range(len(records))] == [e.key for e in examples]
+    for index in (0, 7, -1):
+        image, label = examples[index].read()
+        np.testing.assert_array_equal(records[index]["image"], resize_image(image, SIZE))
+        np.testing.assert_array_equal(records[index]["label"], resize_label(label, SIZE))
+    assert records[0]["label"].dtype == np.uint8
+    assert _files(camvid_tree) == before
+    with pytest.raises(IndexError):
+        records[len(records)]
+
+
+def test_label_size_can_be_kept(prepared) -> None:
+    record = prepared("val_day", keep_label_size=True)[1]
+    assert record["image"].shape == (*SIZE, 3)
+    assert record["label"].shape == (48, 64)
+
+
+def test_second_call_reads_nothing_again(camvid_tree: Path, tmp_path: Path, monkeypatch) -> None:
+    dataset = CamVid(camvid_tree)
+    first = prepare(dataset, "val_day", SIZE, tmp_path)
+    monkeypatch.setattr(builder.SegmentationRecords, "_row", None)
+    assert prepare(dataset, "val_day", SIZE, tmp_path).folder == first.folder
+
+
+def test_only_the_wanted_split_is_prepared(camvid_tree: Path, tmp_path: Path) -> None:
+    (camvid_tree / "train" / "0016E5_00000.png").write_bytes(b"broken")
+    assert len(prepare(CamVid(camvid_tree), "val_day", SIZE, tmp_path)) == 2
+
+
+def test_sets_do_not_collide(tmp_path: Path) -> None:
+    data = Numbers((Made(1),))
+    folders = {
+        prepare(data, "some", SIZE, tmp_path).folder,
+        prepare(data, "some", (32, 24), tmp_path).folder,
+        prepare(data, "some", SIZE, tmp_path, keep_label_size=True).folder,
+        prepare(Numbers((Made(1),), fingerprint="1"), "some", SIZE, tmp_path).folder,
+        prepare(Numbers((Made(2),)), "some", SIZE, tmp_path).folder,
+    }
+    assert len(folders) == 5
+
+
+def test_default_folder_is_that_of_tfds(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path / "tfds"))
+    records = prepare(Numbers((Made(1),)), "some", SIZE)
+    assert records.folder.is_relative_to(tmp_path / "tfds")
+
+
+def test_unlabelled_examples_have_ignored_labels(tmp_path: Path) -> None:
+    data = Numbers((Made(3, labelled=False),))
+    for keep in (False, True):
+        record = _only(prepare(data, "some", SIZE, tmp_path, keep_label_size=keep))
+        assert record["label"].shape == SIZE
+        assert (record["label"] == IGNORE).all()
+
+
+def test_bad_example_leaves_nothing_behind(tmp_path: Path) -> None:
+    data = Numbers((Made(1), Made(2, bad=True)))
+    with pytest.raises(UserError, match=r"^made 2 is bad$"):
+        prepare(data, "some", SIZE, tmp_path)
+    assert _files(tmp_path) == set()
+
+
+def test_two_runs_may_prepare_the_same_set(tmp_path: Path) -> None:
+    finished = []
+
+    class Slow(Made):
+        def read(self):
+            if not finished:  # the other run overtakes this one
+                finished.append(True)
+                finished.append(prepare(data, "some", SIZE, tmp_path))
+            return super().read()
+
+    data = Numbers((Slow(5),))
+    records = prepare(data, "some", SIZE, tmp_path)
+    assert records.folder == finished[1].folder
+    assert _only(records)["image"][0, 0, 0] == 5
+    assert not list(tmp_path.rglob("incomplete*"))
+
+
+def test_killed_preparation_is_made_again(camvid_tree: Path, tmp_path: Path) -> None:
+    code = f"""
+import os
+from msl_jax.data import builder
+from msl_jax.data.camvid import CamVid
+from msl_jax.data.records import prepare
+builder.EXAMPLES_PER_SHARD = 4
+done = []
+def png(array, original=builder._png):
+    done.append(1)
+    if len(done) > 12:
+        os._exit(7)
+    return original(array)
+builder._png = png
+prepare(CamVid({str(camvid_tree)!r}), "train_day", (24, 32), {str(tmp_path)!r})
+"""
+    killed = subprocess.run([sys.executable, "-c", code], cwd=PROJECT, check=False)
+    assert killed.returncode == 7
+    assert any(path.name.endswith("array_record-00000-of-00002") for path in _files(tmp_path))
+    records = prepare(CamVid(camvid_tree), "train_day", SIZE, tmp_path)
+    assert len(records) == 8
+    assert records[7]["image"].shape == (*SIZE, 3)
+
+
+def test_bad_examples_can_be_left_out(tmp_path: Path, capsys) -> None:
+    data = Numbers((Made(1), Made(2, bad=True), Made(3)))
+    for _ in range(2):  # reported when made and when found again
+        records = prepare(data, "some", SIZE, tmp_path, on_bad_example="skip")
+        assert [records[i]["key"] for i in range(len(records))] == ["made 1", "made 3"]
+        assert records.left_out == ("made 2 is bad",)
+        assert "1 bad examples left out:\n  made 2 is bad" in capsys.readouterr().err
+    with pytest.raises(UserError, match="No example of some could be read"):
+        prepare(Numbers((Made(2, bad=True),)), "some", SIZE, tmp_path, on_bad_example="skip")
+
+
+@pytest.mark.parametrize("bad", [(), (0, 1, 2), (3, 4, 5), (6,)])
+def test_many_shards(tmp_path: Path, monkeypatch, bad: tuple[int, ...]) -> None:
+    monkeypatch.setattr(builder, "EXAMPLES_PER_SHARD", 3)
+    data = Numbers(tuple(Made(i, bad=i in bad) for i in range(7)))
+    records = prepare(data, "some", SIZE, tmp_path, on_bad_example="skip")
+    wanted = [i for i in range(7) if i not in bad]
+    assert [int(records[i]["image"][0, 0, 0]) for i in range(len(records))] == wanted
+
+
+def test_wrong_arguments(camvid_tree: Path, tmp_path: Path) -> None:
+    dataset = CamVid(camvid_tree)
+    with pytest.raises(UserError, match="no split 'val'; choose one of"):
+        prepare(dataset, "val", SIZE, tmp_path)
+    with pytest.raises(UserError, match="size"):
+        prepare(dataset, "val_day", (0, 32), tmp_path)
+    with pytest.raises(UserError, match="on_bad_example"):
+        prepare(dataset, "val_day", SIZE, tmp_path, on_bad_example="ignore")
+    with pytest.raises(UserError, match="no example"):
+        prepare(Numbers(()), "some", SIZE, tmp_path)
+    with pytest.raises(ValueError, match="not unique"):
+        prepare(Numbers((Made(1), Made(1))), "some", SIZE, tmp_path)
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(UserError, match="Set records_dir"):
+        prepare(dataset, "val_day", SIZE, tmp_path / "file")
+
+
+def test_records_are_picklable(prepared) -> None:
+    records = prepared("val_day")
+    copy = pickle.loads(pickle.dumps(records))
+    np.testing.assert_array_equal(copy[1]["image"], records[1]["image"])
+
+
+def test_damaged_records(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+
+    class Noise(Made):
+        def read(self):
+            return rng.integers(0, 256, (200, 200, 3), np.uint8), None
+
+    data = Numbers(tuple(Noise(i) for i in range(8)))
+    records = prepare(data, "some", (200, 200), tmp_path)
+    (shard,) = records.folder.glob("*array_record*")
+    content = bytearray(shard.read_bytes())
+    middle = len(content) // 2
+    content[middle : middle + 50] = bytes(50)
+    shard.write_bytes(content)
+    messages = {}
+    for index in range(8):
+        try:
+            Records(records.folder, "some")[index]
+        except UserError as error:
+            messages[index] = str(error)
+    assert 1 <= len(messages) <= 2
+    for index, message in messages.items():
+        assert f"{records.folder} are damaged at index {index} " in message
+    shard.unlink()
+    with pytest.raises(UserError, match="damaged"):
+        Records(records.folder, "some")[0]
+    with pytest.raises(UserError, match="damaged"):
+        Records(tmp_path / "nowhere", "some")
+
+
+def test_no_tensorflow_no_noise_no_warning(camvid_tree: Path, tmp_path: Path) -> None:
+    # A proxy that refuses every connection: a download would fail, loudly.
+    code = f"""
+import sys
+from msl_jax.data.camvid import CamVid
+from msl_jax.data.records import prepare
+for _ in range(2):
+    records = prepare(CamVid({str(camvid_tree)!r}), "train_day", (24, 32), {str(tmp_path)!r})
+    records[0]
+assert "tensorflow" not in sys.modules
+"""
+    run = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code],
+        cwd=PROJECT,
+        env={**os.environ, "https_proxy": "http://127.0.0.1:9", "http_proxy": "http://127.0.0.1:9"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (run.returncode, run.stdout, run.stderr) == (0, "", "")
+
+
+def test_label_files_of_a_real_kind(camvid_tree: Path, tmp_path: Path) -> None:
+    path = camvid_tree / "valannot" / "0016E5_07959.png"
+    Image.fromarray(np.zeros((48, 64, 3), np.uint8)).save(path)
+    with pytest.raises(UserError, match="ids expected, found an RGB image"):
+        prepare(CamVid(camvid_tree), "val_day", SIZE, tmp_path)
