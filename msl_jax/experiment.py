@@ -101,6 +101,12 @@ def make_predictor(config: Config, model: DeepLabV2) -> Predictor:
     return Predictor(model, config.input_convention, config.flip, tuple(config.scales))
 
 
+def _augmentation(settings: Config) -> Augmentation:
+    low, high = settings.scale
+    scale = None if low == high == 1.0 else (low, high)
+    return Augmentation(settings.mirror, settings.blur, scale, settings.jitter)
+
+
 class DomainEvaluation:
     """Metrics of a network on the evaluation splits of both domains."""
 
@@ -161,6 +167,9 @@ class Experiment:
         self.config, self.workdir = config, workdir
         self.variant = configuration.VARIANTS[config.variant]
         self.model = build_model(config)
+        self.initial = None
+        if self.variant.adapt and config.init_from:
+            self.initial = load_variables(config.init_from, self.model)
         source_role = "target_train" if self.variant.oracle else "source_train"
         self.source, _ = load_split(config, source_role, evaluation=False)
         self.target = None
@@ -190,9 +199,8 @@ class Experiment:
         if not self.variant.adapt:
             final, best = self._train(source, initial_variables(self.model, config.seed))
         else:
-            if config.init_from:
-                variables = load_variables(config.init_from, self.model)
-            else:
+            variables = self.initial
+            if variables is None:
                 self._train(source, initial_variables(self.model, config.seed))
                 variables = load_variables(f"{self.workdir}:{runs.SOURCE_STAGE}", self.model)
             baseline = self._baseline(variables)
@@ -241,8 +249,8 @@ class Experiment:
                 self.target if stage.adapt else None,
                 batch_size=config.batch_size * jax.local_device_count(),
                 seed=config.seed,
-                source_augmentation=Augmentation(**config.source_augmentation),
-                target_augmentation=Augmentation(**config.target_augmentation),
+                source_augmentation=_augmentation(config.source_augmentation),
+                target_augmentation=_augmentation(config.target_augmentation),
             )
         )
         if checkpoints.latest is not None:

@@ -55,10 +55,11 @@ def read_json(path: Path) -> Any:
         raise UserError(f"cannot read {path}: {error}") from error
 
 
-def open_workdir(workdir: Path, config: config_dict.ConfigDict) -> dict[str, Any] | None:
-    """Claims `workdir` for this configuration and returns the results of a finished run.
+def finished_results(workdir: Path, config: config_dict.ConfigDict) -> dict[str, Any] | None:
+    """Looks whether `workdir` can take this run; writes nothing.
 
-    A new folder gets the configuration; an old one must have been started with the same.
+    Returns:
+        The results of a run that is finished, else None.
 
     Raises:
         UserError: the folder holds a run of another configuration (the keys that differ are
@@ -81,11 +82,21 @@ def open_workdir(workdir: Path, config: config_dict.ConfigDict) -> dict[str, Any
             f"{workdir} exists and is no run of this program ({CONFIG} is missing in it). Give"
             " another --workdir; nothing there has been changed."
         )
-    try:
-        write_text(path, configuration.as_json(config))
-    except OSError as error:
-        raise UserError(f"cannot write to --workdir {workdir}: {error}") from error
     return None
+
+
+def claim_workdir(workdir: Path, config: config_dict.ConfigDict) -> None:
+    """Makes the folder and writes the configuration into it, unless it is there already.
+
+    Raises:
+        UserError: the folder cannot be written.
+    """
+    path = workdir / CONFIG
+    if not path.exists():
+        try:
+            write_text(path, configuration.as_json(config))
+        except OSError as error:
+            raise UserError(f"cannot write to --workdir {workdir}: {error}") from error
 
 
 def newest_run(config: config_dict.ConfigDict, root: Path = Path("runs")) -> Path:

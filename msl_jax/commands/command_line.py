@@ -18,19 +18,14 @@ from msl_jax.errors import UserError
 FLAGS = flags.FLAGS
 DEFAULT_CONFIG = Path(__file__).parents[2] / "configs" / "demo.py"
 
-EXIT_ERROR, EXIT_USAGE = 1, 2
+EXIT_ERROR, EXIT_USAGE, EXIT_INTERRUPTED = 1, 2, 130
 
 
 def define_config() -> Any:
     """Defines `--config` and, with it, a flag for each key."""
     return config_flags.DEFINE_config_file(
-        "config", str(DEFAULT_CONFIG), "configs/NAME.py[:VARIANT]; keys: --config.KEY=VALUE"
+        "config", None, "configs/NAME.py[:VARIANT], default configs/demo.py"
     )
-
-
-def config_was_given() -> bool:
-    """Whether `--config` itself stands on the command line."""
-    return FLAGS["config"].present > 0
 
 
 def overrides() -> dict[str, Any]:
@@ -51,23 +46,43 @@ def run(command: Callable[[], object], usage: str) -> None:
     _quiet_libraries()
     debug = any(arg.lstrip("-") == "config.debug=true" for arg in map(str.lower, sys.argv[1:]))
     try:
-        remaining = FLAGS(sys.argv)
-        if len(remaining) > 1:
-            raise flags.Error(f"unexpected argument {remaining[1]!r}")
+        _parse(sys.argv)
         command()
+    except _UsageError as error:
+        _fail(UserError(f"{error}\n\n{usage.strip()}"), EXIT_USAGE, debug)
     except UserError as error:
         _fail(error, EXIT_ERROR, debug)
-    except (flags.Error, AttributeError, KeyError, TypeError, ValueError, OSError) as error:
-        if not isinstance(error, flags.Error) and not _raised_while_parsing():
-            raise
-        text = str(error.args[0] if isinstance(error, KeyError) else error)
-        _fail(UserError(f"{text}\n{usage}"), EXIT_USAGE, debug)
     except KeyboardInterrupt:
-        _fail(UserError("stopped; the same command continues from the last checkpoint"), 130, debug)
+        _fail(UserError("stopped; the same command continues from the last checkpoint"), EXIT_INTERRUPTED, debug)
 
 
-def _raised_while_parsing() -> bool:
-    return not FLAGS.is_parsed()
+def _parse(argv: list[str]) -> None:
+    """Parses flags; what absl and ml_collections raise becomes a `_UsageError`."""
+    # Given here and not as the flag's default, which would be read when the flag is defined.
+    if not any(arg.lstrip("-").split("=")[0] == "config" for arg in argv[1:]):
+        argv = [argv[0], f"--config={DEFAULT_CONFIG}", *argv[1:]]
+    try:
+        remaining = FLAGS(argv)
+        _ = FLAGS.config  # a file that could not be read is reported here
+    except OSError as error:
+        raise _UsageError(
+            "--config: expected a file configs/NAME.py[:VARIANT], found none there; choose one of "
+            + ", ".join(_configs())
+        ) from error
+    except (flags.Error, AttributeError, KeyError, TypeError, ValueError) as error:
+        text = str(error.args[0] if error.args else error)
+        text = text.replace("\\n", " ").replace("\\'", "'").strip("\"").removesuffix("'")
+        raise _UsageError(f"command line: {text}") from error
+    if len(remaining) > 1:
+        raise _UsageError(f"command line: unexpected argument {remaining[1]!r}")
+
+
+def _configs() -> list[str]:
+    return [f"configs/{path.name}" for path in sorted(DEFAULT_CONFIG.parent.glob("*.py"))]
+
+
+class _UsageError(UserError):
+    """The command line itself is wrong."""
 
 
 def _fail(error: UserError, code: int, debug: bool) -> None:

@@ -18,10 +18,17 @@ def run_config(saved: dict[str, Any], overrides: dict[str, Any]) -> config_dict.
     Raises:
         UserError: a value that cannot be.
     """
-    merged = config_dict.ConfigDict(saved, convert_dict=True)
+    merged = config_dict.ConfigDict(_tuples(saved), convert_dict=True)
     merged.update_from_flattened_dict(overrides)
     check_config(merged)
     return merged
+
+
+def _tuples(value: Any) -> Any:
+    """JSON knows lists alone; configurations hold tuples."""
+    if isinstance(value, dict):
+        return {key: _tuples(item) for key, item in value.items()}
+    return tuple(value) if isinstance(value, list) else value
 
 
 def evaluate(

@@ -33,13 +33,13 @@ def train(config: config_dict.ConfigDict, workdir: str | None = None) -> dict:
     console = Console(stderr=True)
     if config.debug:
         jax.config.update("jax_debug_nans", True)
-    if config.init_from and config.variant not in ("source", "oracle"):
-        runs.find_checkpoint(config.init_from)  # before anything is written
-    results = runs.open_workdir(folder, config)
+    results = runs.finished_results(folder, config)
     if results is not None:
         console.print(f"{folder} holds a finished run; here is its table again.", markup=False)
     else:
-        results = Experiment(config, folder).run()
+        experiment = Experiment(config, folder)
+        runs.claim_workdir(folder, config)  # only now: a run that could not start leaves nothing
+        results = experiment.run()
     print_results(results)
     print(f"Results, checkpoints, logs and pictures: {folder}")
     return results

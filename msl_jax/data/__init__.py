@@ -36,7 +36,7 @@ def open_split(name: str, data_root: str | Path | None = None) -> tuple[Dataset,
     if not needs_root:
         return cls(), split
     if not data_root:
-        raise UserError(f"{name} is read from files: set the data root to their folder.")
+        raise UserError(f"{name} is read from files: give their folder with --config.data_root=DIR")
     return cls(data_root), split
 
 

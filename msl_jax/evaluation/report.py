@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
@@ -19,14 +20,14 @@ def _change(before: float | None, after: float | None) -> str:
 def results_table(results: dict[str, Any]) -> Table:
     """IoU of each class in percent: source-only beside the final network, on both domains."""
     final, before = results["final"], results.get("source_only")
-    table = Table(title=f"{results['config']}:{results['variant']}, seed {results['seed']}")
-    table.add_column("IoU in %")
+    title = f"{results['config']}:{results['variant']}, seed {results['seed']}: IoU in %"
+    table = Table(title=title, box=box.SIMPLE_HEAD)
+    table.add_column("class", no_wrap=True)
     for domain in ("target", "source"):
-        if before:
-            table.add_column(f"{domain}: source-only", justify="right")
-        table.add_column(f"{domain}: final", justify="right")
-        if before:
-            table.add_column("change", justify="right")
+        headings = ("source-only", "final", "change") if before else ("final",)
+        for place, heading in enumerate(headings):
+            first = domain if place == 0 else ""
+            table.add_column(f"{first}\n{heading}", justify="right", no_wrap=True)
 
     def add(name: str, pick: Any) -> None:
         cells = []
@@ -49,12 +50,12 @@ def results_table(results: dict[str, Any]) -> Table:
 
 def print_results(results: dict[str, Any], console: Console | None = None) -> None:
     """Prints the table and, where it is known, which checkpoint was best on target labels."""
-    console = console or Console(width=None)
+    console = console or Console()
     console.print(results_table(results))
     best = results.get("best")
     if best:
         console.print(
-            f"Best target mIoU {_percent(best['target']['miou'])} at step {best['step']}: chosen on"
-            " target labels, so not for conclusions.",
+            f"Best target mIoU {_percent(best['target']['miou'])} at step {best['step']}"
+            " (chosen on target labels: not for conclusions).",
             highlight=False,
         )
