@@ -16,8 +16,6 @@ _OUTPUT = flags.DEFINE_string("output", None, "folder of the results, default WO
 
 if __name__ == "__main__":
     command_line.run(
-        lambda: evaluate(
-            _CONFIG.value, _CHECKPOINT.value, _OUTPUT.value, command_line.overrides()
-        ),
+        lambda: evaluate(_CONFIG.value, _CHECKPOINT.value, _OUTPUT.value, command_line.overrides()),
         __doc__,
     )

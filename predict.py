@@ -9,16 +9,12 @@ from msl_jax.commands import command_line
 from msl_jax.commands.predict import predict
 
 _CONFIG = command_line.define_config()
-_CHECKPOINT = flags.DEFINE_string(
-    "checkpoint", None, "WORKDIR[:best|:STEP|:source]", required=True
-)
+_CHECKPOINT = flags.DEFINE_string("checkpoint", None, "WORKDIR[:best|:STEP|:source]", required=True)
 _INPUT = flags.DEFINE_string("input", None, "a photo or a folder of photos", required=True)
 _OUTPUT = flags.DEFINE_string("output", None, "folder of the results", required=True)
 
 if __name__ == "__main__":
     command_line.run(
-        lambda: predict(
-            _CHECKPOINT.value, _INPUT.value, _OUTPUT.value, command_line.overrides()
-        ),
+        lambda: predict(_CHECKPOINT.value, _INPUT.value, _OUTPUT.value, command_line.overrides()),
         __doc__,
     )

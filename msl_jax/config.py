@@ -128,10 +128,14 @@ def augmentation(
     mirror: bool = True,
     blur: bool = True,
     scale: tuple[float, float] = (1.0, 1.0),
+    crop: tuple[int, ...] = (),
     jitter: float = 0.0,
 ) -> dict[str, Any]:
-    """Settings of one domain's augmentation, see `msl_jax.data.augment.Augmentation`."""
-    return {"mirror": mirror, "blur": blur, "scale": scale, "jitter": jitter}
+    """Settings of one domain's augmentation, see `msl_jax.data.augment.Augmentation`.
+
+    Scale (1, 1) and an empty crop leave the size alone.
+    """
+    return {"mirror": mirror, "blur": blur, "scale": scale, "crop": crop, "jitter": jitter}
 
 
 def objective(config: config_dict.ConfigDict, *, adapt: bool = True) -> Objective:
@@ -205,6 +209,9 @@ def check_config(config: config_dict.ConfigDict) -> None:
     expect("scales", len(config.scales) > 0 and min(config.scales, default=0) > 0, "sizes over 0")
     for domain in ("source_augmentation", "target_augmentation"):
         low, high = config[domain].scale
+        crop = config[domain].crop
+        good = len(crop) == 0 or (len(crop) == 2 and min(crop) >= 16)
+        expect(f"{domain}.crop", good, "(height, width), each at least 16, or () for none")
         expect(f"{domain}.scale", 0 < low <= high, "(low, high) with 0 < low <= high")
         expect(f"{domain}.jitter", 0 <= config[domain].jitter <= 1, "a number in [0, 1]")
     if problems:

@@ -8,7 +8,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from ml_collections import config_dict
+from ml_collections.config_dict import ConfigDict
 
 from msl_jax import config as configuration
 from msl_jax import runs
@@ -29,10 +29,8 @@ from msl_jax.training.optimizer import parameter_groups, poly_schedule, sgd
 from msl_jax.training.state import TrainState
 from msl_jax.training.step import parallel_train_step, replicate
 
-Config = config_dict.ConfigDict
 
-
-def build_model(config: Config) -> DeepLabV2:
+def build_model(config: ConfigDict) -> DeepLabV2:
     """The network that the configuration describes."""
     return DeepLabV2(
         num_classes=config.num_classes,
@@ -72,7 +70,7 @@ def load_variables(path: str | Path, model: DeepLabV2) -> Any:
         checkpoints.close()
 
 
-def load_split(config: Config, role: str, *, evaluation: bool) -> tuple[Records, LabelSet]:
+def load_split(config: ConfigDict, role: str, *, evaluation: bool) -> tuple[Records, LabelSet]:
     """Prepared records of the split that the key `role` names, made first if need be.
 
     Raises:
@@ -96,21 +94,26 @@ def load_split(config: Config, role: str, *, evaluation: bool) -> tuple[Records,
     return records, dataset.label_set
 
 
-def make_predictor(config: Config, model: DeepLabV2) -> Predictor:
+def make_predictor(config: ConfigDict, model: DeepLabV2) -> Predictor:
     """Prediction as the configuration's evaluation keys ask for."""
     return Predictor(model, config.input_convention, config.flip, tuple(config.scales))
 
 
-def _augmentation(settings: Config) -> Augmentation:
+def _augmentation(settings: ConfigDict) -> Augmentation:
     low, high = settings.scale
-    scale = None if low == high == 1.0 else (low, high)
-    return Augmentation(settings.mirror, settings.blur, scale, settings.jitter)
+    return Augmentation(
+        mirror=settings.mirror,
+        blur=settings.blur,
+        scale=None if low == high == 1.0 else (low, high),
+        crop=tuple(settings.crop) or None,
+        jitter=settings.jitter,
+    )
 
 
 class DomainEvaluation:
     """Metrics of a network on the evaluation splits of both domains."""
 
-    def __init__(self, config: Config, model: DeepLabV2) -> None:
+    def __init__(self, config: ConfigDict, model: DeepLabV2) -> None:
         """Opens both splits.
 
         Raises:
@@ -158,7 +161,7 @@ class Stage:
 class Experiment:
     """One run: its data, network and folder."""
 
-    def __init__(self, config: Config, workdir: Path) -> None:
+    def __init__(self, config: ConfigDict, workdir: Path) -> None:
         """Opens or prepares all data that the run needs.
 
         Raises:

@@ -53,7 +53,11 @@ def run(command: Callable[[], object], usage: str) -> None:
     except UserError as error:
         _fail(error, EXIT_ERROR, debug)
     except KeyboardInterrupt:
-        _fail(UserError("stopped; the same command continues from the last checkpoint"), EXIT_INTERRUPTED, debug)
+        _fail(
+            UserError("stopped; the same command continues from the last checkpoint"),
+            EXIT_INTERRUPTED,
+            debug,
+        )
 
 
 def _parse(argv: list[str]) -> None:
@@ -71,7 +75,8 @@ def _parse(argv: list[str]) -> None:
         ) from error
     except (flags.Error, AttributeError, KeyError, TypeError, ValueError) as error:
         text = str(error.args[0] if error.args else error)
-        text = text.replace("\\n", " ").replace("\\'", "'").strip("\"").removesuffix("'")
+        # ml_collections quotes its message several times over.
+        text = text.replace("\\n", " ").replace("\\", "").replace("''", "'")
         raise _UsageError(f"command line: {text}") from error
     if len(remaining) > 1:
         raise _UsageError(f"command line: unexpected argument {remaining[1]!r}")

@@ -12,6 +12,7 @@ from msl_jax.config import check_config
 from msl_jax.evaluation.report import print_results
 from msl_jax.experiment import DomainEvaluation, build_model, load_variables
 
+
 def run_config(saved: dict[str, Any], overrides: dict[str, Any]) -> config_dict.ConfigDict:
     """The configuration of the run that a checkpoint belongs to, with the overrides applied.
 

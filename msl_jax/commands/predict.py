@@ -96,5 +96,3 @@ def _refuse_existing(targets: list[tuple[Path, ...]]) -> None:
             f"--output: {existing[0]} and {len(existing) - 1} more files exist already; give"
             " another folder or remove them, nothing is overwritten"
         )
-
-

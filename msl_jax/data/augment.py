@@ -18,8 +18,9 @@ class Augmentation:
     Attributes:
         mirror: flip left and right, with probability 1/2.
         blur: Gaussian blur of a radius of U(0, 1) pixels, with probability 1/2.
-        scale: range of the magnification s ~ U(low, high), followed by a random crop (s > 1) or
-            random padding (s < 1) to the old size; None leaves the size alone.
+        scale: range of the magnification s ~ U(low, high), followed by a random crop or random
+            padding to the size of `crop`; None leaves the size alone.
+        crop: (height, width) of the result; None keeps the image's size.
         jitter: strength j in [0, 1] of the photometric change: brightness, contrast and saturation
             times U(1 - j, 1 + j), and gamma = exp(U(-j, j)); 0 leaves the colours alone.
     """
@@ -27,12 +28,15 @@ class Augmentation:
     mirror: bool = True
     blur: bool = True
     scale: tuple[float, float] | None = None
+    crop: tuple[int, int] | None = None
     jitter: float = 0.0
 
     def __post_init__(self) -> None:
         """Checks the ranges."""
         if self.scale is not None and not 0 < self.scale[0] <= self.scale[1]:
             raise ValueError(f"scale must be (low, high) with 0 < low <= high, got {self.scale}")
+        if self.crop is not None and min(self.crop) < 1:
+            raise ValueError(f"crop must be a positive (height, width), got {self.crop}")
         if not 0 <= self.jitter <= 1:
             raise ValueError(f"jitter must lie in [0, 1], got {self.jitter}")
 
@@ -65,10 +69,11 @@ def augment(
     picture = Image.fromarray(image)
     mask = None if label is None else Image.fromarray(label)
 
-    if options.scale is not None:
-        low, high = options.scale
+    if options.scale is not None or options.crop is not None:
+        low, high = options.scale or (1.0, 1.0)
         factor = low + (high - low) * zoom
-        picture, mask = _rescale(picture, mask, factor, top, left)
+        size = options.crop or image.shape[:2]
+        picture, mask = _scale_and_crop(picture, mask, size, factor, (top, left))
     if options.mirror and flips < 0.5:
         picture = ImageOps.mirror(picture)
         mask = None if mask is None else ImageOps.mirror(mask)
@@ -79,31 +84,48 @@ def augment(
     return np.array(picture), None if mask is None else np.array(mask)
 
 
-def _rescale(
-    image: Image.Image, label: Image.Image | None, factor: float, top: float, left: float
+def _scale_and_crop(
+    image: Image.Image,
+    label: Image.Image | None,
+    size: tuple[int, int],
+    factor: float,
+    place: tuple[float, float],
 ) -> tuple[Image.Image, Image.Image | None]:
-    """Magnifies by `factor` and crops or pads; `top`, `left` in [0, 1) place the window."""
-    width, height = image.size
-    if factor >= 1:
-        # The crop comes first: the same pixels as cropping after the resize, at a fraction of it.
-        w, h = width / factor, height / factor
-        x, y = left * (width - w), top * (height - h)
-        box = (x, y, x + w, y + h)
-        image = image.resize((width, height), Image.Resampling.BICUBIC, box=box)
-        if label is not None:
-            label = label.resize((width, height), Image.Resampling.NEAREST, box=box)
-        return image, label
+    """Magnifies by `factor`, then crops or pads to `size` (height, width).
 
-    size = (max(1, round(width * factor)), max(1, round(height * factor)))
-    corner = (round(left * (width - size[0])), round(top * (height - size[1])))
-    mean = tuple(round(value) for value in np.asarray(image).mean(axis=(0, 1)))
-    canvas = Image.new("RGB", (width, height), mean)
-    canvas.paste(image.resize(size, Image.Resampling.BICUBIC), corner)
-    if label is not None:
-        empty = Image.new("L", (width, height), IGNORE)
-        empty.paste(label.resize(size, Image.Resampling.NEAREST), corner)
-        label = empty
-    return canvas, label
+    `place` in [0, 1) says where the window lies in the image, or the image in the window. What is
+    needed is cut out first: the same pixels as after the resize, at a fraction of the work.
+    """
+    box, corner = [0.0] * 4, [0, 0]
+    inner = list(size)
+    for axis in (0, 1):
+        length = image.size[1 - axis]
+        window = size[axis] / factor
+        if window <= length:
+            box[axis] = place[axis] * (length - window)
+            box[axis + 2] = box[axis] + window
+        else:
+            box[axis + 2] = length
+            inner[axis] = max(1, min(size[axis], round(length * factor)))
+            corner[axis] = round(place[axis] * (size[axis] - inner[axis]))
+    (y0, x0, y1, x1), (height, width) = box, inner
+
+    def cut(picture: Image.Image, resample: Image.Resampling) -> Image.Image:
+        return picture.resize((width, height), resample, box=(x0, y0, x1, y1))
+
+    whole = (size[1], size[0])
+    part = cut(image, Image.Resampling.BICUBIC)
+    mask = None if label is None else cut(label, Image.Resampling.NEAREST)
+    if part.size == whole:
+        return part, mask
+    mean = tuple(round(value) for value in np.asarray(part).mean(axis=(0, 1)))
+    canvas = Image.new("RGB", whole, mean)
+    canvas.paste(part, (corner[1], corner[0]))
+    if mask is not None:
+        empty = Image.new("L", whole, IGNORE)
+        empty.paste(mask, (corner[1], corner[0]))
+        mask = empty
+    return canvas, mask
 
 
 def _jitter(image: Image.Image, strength: np.ndarray) -> Image.Image:

@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
+from jax.typing import ArrayLike
 
 from msl_jax.data.pipeline import evaluation_batches
 from msl_jax.data.records import Records
@@ -53,8 +54,8 @@ class Predictor:
         views = []
         inputs = network_input(images, self.convention)
         for scale in self.scales:
-            scaled = tuple(max(16, round(side * scale)) for side in images.shape[1:3])
-            view = resize_align_corners(inputs, scaled)
+            height, width = (max(16, round(side * scale)) for side in images.shape[1:3])
+            view = resize_align_corners(inputs, (height, width))
             views.append(self._probabilities(variables, view, size))
             if self.flip:
                 mirrored = self._probabilities(variables, view[:, :, ::-1], size)
@@ -82,7 +83,8 @@ class Evaluator:
         self._batch_size = batch_size * self._devices
 
         def count(variables: Any, images: Array, labels: Array) -> Array:
-            probabilities = predictor(variables, images, labels.shape[1:3])
+            size = (labels.shape[1], labels.shape[2])
+            probabilities = predictor(variables, images, size)
             found = confusion_matrix(labels, probabilities.argmax(-1), len(names))
             return lax.psum(found, AXIS)
 
@@ -90,9 +92,7 @@ class Evaluator:
             count, AXIS, in_axes=(None, 0, 0), out_axes=None
         )
 
-    def __call__(
-        self, variables: Any, records: Records, label_size: Size | None
-    ) -> dict[str, Any]:
+    def __call__(self, variables: Any, records: Records, label_size: Size | None) -> dict[str, Any]:
         """Metrics over all records, as in `results.json`.
 
         Args:
@@ -112,7 +112,9 @@ class Evaluator:
         return summary(total, self._names)
 
 
-def predict(predictor: Predictor, variables: Any, images: Array, size: Size) -> tuple[Any, Any]:
+def predict(
+    predictor: Predictor, variables: Any, images: ArrayLike, size: Size
+) -> tuple[np.ndarray, np.ndarray]:
     """Predicted class and its probability: uint8 and float32 `[B, height, width]`."""
     labels, confidence = _predict(predictor, variables, images, size)
     return np.asarray(labels), np.asarray(confidence)

@@ -29,6 +29,7 @@ class ASPP(nn.Module):
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
+        """Features `[B, h, w, C]` -> logits `[B, h, w, num_classes]`."""
         total = None
         for index, rate in enumerate(self.rates):
             if rate not in self.active_rates and not self.is_initializing():
@@ -67,11 +68,6 @@ class DeepLabV2(nn.Module):
         dtype: compute dtype; default: that of the images. Logits come in float32 or better.
         param_dtype: dtype of parameters and statistics.
 
-    Call: ``apply(variables, images, train=False)`` with images `[B, H, W, 3]`, ready for the
-    network, gives `(final, low)` logits `[B, h, w, num_classes]` at 1/8 of the size.
-    ``train=True`` normalises by the batch and updates `batch_stats`. ``low_head=False`` leaves the
-    low head out: `low` is then None.
-
     >>> import jax, jax.numpy as jnp
     >>> model = DeepLabV2(num_classes=5, depth=14, width=4)
     >>> variables = model.init(jax.random.key(0), jnp.zeros((1, 33, 49, 3)))
@@ -94,6 +90,16 @@ class DeepLabV2(nn.Module):
     def __call__(
         self, images: Array, train: bool = False, low_head: bool = True
     ) -> tuple[Array, Array | None]:
+        """Logits of both heads at 1/8 of the images' size.
+
+        Args:
+            images: `[B, H, W, 3]`, ready for the network (`tasks.segmentation.network_input`).
+            train: normalise by the batch and update `batch_stats`, which must be mutable.
+            low_head: compute the low head; without it `low` is None.
+
+        Returns:
+            `(final, low)`, each `[B, h, w, num_classes]`.
+        """
         x = images.astype(self.dtype or images.dtype)
         stage3, stage4 = DilatedResNet(
             self.depth, self.width, self.stride_placement, self.param_dtype, name="backbone"

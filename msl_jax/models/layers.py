@@ -88,9 +88,7 @@ def _conv2d_shifted_outputs(x: Array, kernel: Array, dilation: int, padding: int
     for tap in range(kh * kw):
         top, left = (tap // kw) * dilation, (tap % kw) * dilation
         channel = tap * features
-        total += results[
-            :, top : top + out_h, left : left + out_w, channel : channel + features
-        ]
+        total += results[:, top : top + out_h, left : left + out_w, channel : channel + features]
     return total
 
 
@@ -110,6 +108,7 @@ class Conv(nn.Module):
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
+        """`[B, H, W, C]` -> `[B, ceil(H / stride), ceil(W / stride), features]`."""
         shape = (self.size, self.size, x.shape[-1], self.features)
         kernel = self.param("kernel", self.kernel_init, shape, self.param_dtype)
         y = conv2d(
@@ -143,6 +142,7 @@ class BatchNorm(nn.Module):
 
     @nn.compact
     def __call__(self, x: Array, *, use_running_average: bool) -> Array:
+        """Normalises `[B, H, W, C]`, by the running statistics or by the batch's own."""
         features, dtype = (x.shape[-1],), self.param_dtype
         scale = self.param("scale", nn.initializers.ones, features, dtype)
         bias = self.param("bias", nn.initializers.zeros, features, dtype)
@@ -163,9 +163,9 @@ class BatchNorm(nn.Module):
                     running.value = kept + (1 - self.momentum) * new.astype(dtype)
         factor = lax.rsqrt(var + self.epsilon) * scale.astype(compute)
         offset = bias.astype(compute) - mean * factor
-        return x * factor.astype(x.dtype)[None, None, None] + offset.astype(x.dtype)[
-            None, None, None
-        ]
+        return (
+            x * factor.astype(x.dtype)[None, None, None] + offset.astype(x.dtype)[None, None, None]
+        )
 
 
 def max_pool_ceil(x: Array, size: int = 3, stride: int = 2, padding: int = 1) -> Array:
@@ -200,11 +200,9 @@ def max_pool_ceil(x: Array, size: int = 3, stride: int = 2, padding: int = 1) ->
 
 def _interpolation_matrix(source: int, target: int) -> np.ndarray:
     """Weights `[target, source]` of linear interpolation with the corner cells aligned."""
-    if target == 1 or source == 1:
-        positions = np.zeros(target)
-    else:
-        positions = np.arange(target) * ((source - 1) / (target - 1))
-    low = np.clip(np.floor(positions).astype(int), 0, max(source - 2, 0))
+    step = (source - 1) / (target - 1) if target > 1 else 0.0
+    positions = np.arange(target, dtype=np.float64) * step
+    low = np.minimum(np.floor(positions).astype(int), max(source - 2, 0))
     fraction = positions - low
     matrix = np.zeros((target, source))
     rows = np.arange(target)

@@ -42,10 +42,10 @@ class Bottleneck(nn.Module):
 
     @nn.compact
     def __call__(self, x: Array, *, use_running_average: bool) -> Array:
+        """`[B, H, W, C]` -> `[B, ceil(H / stride), ceil(W / stride), 4 width]`."""
+
         def conv(name: str, features: int, size: int = 1, stride: int = 1, dilation: int = 1):
-            return Conv(
-                features, size, stride, dilation, param_dtype=self.param_dtype, name=name
-            )
+            return Conv(features, size, stride, dilation, param_dtype=self.param_dtype, name=name)
 
         def norm(name: str, y: Array) -> Array:
             module = BatchNorm(param_dtype=self.param_dtype, name=name)
@@ -70,9 +70,6 @@ class DilatedResNet(nn.Module):
         depth: one of `STAGE_SIZES`.
         width: channels of the stem; stage `s` has `4 * width * 2**s` output channels.
         stride_placement: see `Bottleneck`.
-
-    Call: images `[B, H, W, 3]`, ready for the network -> features of stages 3 and 4, at 1/8 of the
-    size, `[B, h, w, 16 width]` and `[B, h, w, 32 width]`.
     """
 
     depth: int = 101
@@ -82,6 +79,15 @@ class DilatedResNet(nn.Module):
 
     @nn.compact
     def __call__(self, images: Array, *, use_running_average: bool) -> tuple[Array, Array]:
+        """Features of stages 3 and 4, at 1/8 of the size.
+
+        Args:
+            images: `[B, H, W, 3]`, ready for the network.
+            use_running_average: normalise by the running statistics.
+
+        Returns:
+            `[B, h, w, 16 width]` and `[B, h, w, 32 width]`.
+        """
         if self.depth not in STAGE_SIZES:
             raise ValueError(f"depth must be one of {sorted(STAGE_SIZES)}, found {self.depth}")
         x = Conv(self.width, 7, 2, param_dtype=self.param_dtype, name="conv1")(images)

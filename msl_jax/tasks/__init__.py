@@ -1,0 +1,1 @@
+"""What is special to each task: its objective and the groups of its parameters."""

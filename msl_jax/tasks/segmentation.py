@@ -131,7 +131,7 @@ def passes(
             low_head=objective.multi,
             mutable=["batch_stats"],
         )
-        size = images.shape[1:3]
+        size = (images.shape[1], images.shape[2])
         final = resize_align_corners(final, size)
         low = None if low is None else resize_align_corners(low, size)
         return final, low, updates["batch_stats"]

@@ -1,0 +1,1 @@
+"""State, optimizer, step and loop; they know no task."""
