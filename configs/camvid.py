@@ -21,15 +21,15 @@ def get_config(variant: str = DEFAULT_VARIANT):
     config.input_convention = "torchvision"
     # Crops at a quarter of the pixels: thin classes are lost at the size that two cores can train.
     scale, crop = (0.6, 1.4), (180, 240)
-    config.source_augmentation = augmentation(scale=scale, crop=crop, jitter=0.4)
+    config.source_augmentation = augmentation(scale=scale, crop=crop)
     config.target_augmentation = augmentation(scale=scale, crop=crop)
 
-    config.model.depth, config.model.width = 26, 24
+    config.model.depth, config.model.width = 14, 24
     config.model.head_rates = config.model.active_rates = (2, 4)
-    config.head_rate_multiplier = 0.1  # from scratch; at 1 the wide classifiers diverge at first
+    config.head_rate_multiplier = 0.02  # from scratch the wide classifiers bear no more
 
     config.batch_size, config.eval_batch_size = 4, 4
-    config.source_steps, config.source_learning_rate = 2400, 0.05
-    config.steps, config.learning_rate = 400, 0.001
-    config.eval_every = 400
+    config.source_steps, config.source_learning_rate = 4000, 0.1
+    config.steps, config.learning_rate = 600, 0.01
+    config.eval_every = 500
     return config

@@ -18,14 +18,14 @@ def get_config(variant: str = DEFAULT_VARIANT):
     config.source_size = config.target_size = (96, 160)
     config.num_classes = 10
     config.input_convention = "torchvision"
-    config.source_augmentation = augmentation(scale=(0.75, 1.5), jitter=0.1)
+    config.source_augmentation = augmentation(scale=(0.8, 1.4))
 
-    config.model.depth, config.model.width = 14, 24
+    config.model.depth, config.model.width = 14, 16
     config.model.head_rates = config.model.active_rates = (1, 2)
-    config.head_rate_multiplier = 0.1  # from scratch; at 1 the wide classifiers diverge at first
+    config.head_rate_multiplier = 0.02  # from scratch the wide classifiers bear no more
 
     config.batch_size, config.eval_batch_size = 8, 10
-    config.source_steps, config.source_learning_rate = 600, 0.05
-    config.steps, config.learning_rate = 300, 0.005
-    config.eval_every = 150
+    config.source_steps, config.source_learning_rate = 800, 0.1
+    config.steps, config.learning_rate = 400, 0.01
+    config.eval_every = 200
     return config

@@ -65,7 +65,7 @@ def base_config(name: str, variant: str = DEFAULT_VARIANT) -> config_dict.Config
         raise UserError(
             f"unknown variant {variant!r} of configs/{name}.py; choose one of {', '.join(VARIANTS)}"
         )
-    return config_dict.ConfigDict(
+    config = config_dict.ConfigDict(
         {
             "name": name,
             "variant": variant,
@@ -122,6 +122,7 @@ def base_config(name: str, variant: str = DEFAULT_VARIANT) -> config_dict.Config
             "debug": False,  # tracebacks, and a search for the first non-finite operation
         }
     )
+    return config.lock()  # a misspelt key in a configuration file is an error too
 
 
 def augmentation(

@@ -15,7 +15,7 @@ from msl_jax import runs
 from msl_jax.checkpoints import Checkpoints
 from msl_jax.data import open_split
 from msl_jax.data.augment import Augmentation
-from msl_jax.data.labels import LabelSet
+from msl_jax.data.labels import IGNORE, LabelSet
 from msl_jax.data.pipeline import Prefetch, training_batches
 from msl_jax.data.records import Records, prepare
 from msl_jax.errors import UserError
@@ -92,6 +92,17 @@ def load_split(config: ConfigDict, role: str, *, evaluation: bool) -> tuple[Reco
         on_bad_example=config.on_bad_example,
     )
     return records, dataset.label_set
+
+
+def _expect_labels(records: Records, name: str) -> None:
+    """Looks at a few records, so that a run without labels does not train on nothing.
+
+    Raises:
+        UserError: all labels that were looked at are empty.
+    """
+    places = range(0, len(records), max(1, len(records) // 8))
+    if all((records[place]["label"] == IGNORE).all() for place in places):
+        raise UserError(f"{name} has no labels, but this variant trains on them")
 
 
 def make_predictor(config: ConfigDict, model: DeepLabV2) -> Predictor:
@@ -175,6 +186,7 @@ class Experiment:
             self.initial = load_variables(config.init_from, self.model)
         source_role = "target_train" if self.variant.oracle else "source_train"
         self.source, _ = load_split(config, source_role, evaluation=False)
+        _expect_labels(self.source, config[source_role])
         self.target = None
         if self.variant.adapt:
             self.target, _ = load_split(config, "target_train", evaluation=False)

@@ -100,7 +100,7 @@ def claim_workdir(workdir: Path, config: config_dict.ConfigDict) -> None:
 
 
 def newest_run(config: config_dict.ConfigDict, root: Path = Path("runs")) -> Path:
-    """The folder of the run of this configuration and variant that was changed last.
+    """The folder of the run of this configuration and variant that was started or ended last.
 
     Raises:
         UserError: there is none.
@@ -113,7 +113,12 @@ def newest_run(config: config_dict.ConfigDict, root: Path = Path("runs")) -> Pat
             f" (python train.py --config configs/{config.name}.py:{config.variant}) or give"
             " --checkpoint."
         )
-    return max(found, key=lambda path: path.stat().st_mtime)
+
+    def changed(run: Path) -> float:
+        # Not the folder's own time: an evaluation that is written into an old run changes that.
+        return max(file.stat().st_mtime for name in (CONFIG, RESULTS) for file in run.glob(name))
+
+    return max(found, key=changed)
 
 
 def find_checkpoint(path: str | Path) -> CheckpointPath:
@@ -138,15 +143,18 @@ def find_checkpoint(path: str | Path) -> CheckpointPath:
             f"{workdir} is no run: expected a folder with {CONFIG}, as train.py writes it"
             + ("" if workdir.exists() else " (it does not exist)")
         )
-    stage = workdir / ADAPT_STAGE
-    if which == SOURCE_STAGE or not stage.is_dir() or not Checkpoints(stage).steps:
-        stage = workdir / SOURCE_STAGE
-        which = "" if which == SOURCE_STAGE else which
-    checkpoints = Checkpoints(stage)
-    steps, best = checkpoints.steps, checkpoints.best()
-    checkpoints.close()
-    if not steps:
-        raise UserError(f"{workdir} has no checkpoint yet")
+    stages = (ADAPT_STAGE, SOURCE_STAGE)
+    if which == SOURCE_STAGE:
+        stages, which = (SOURCE_STAGE,), ""
+    for name in stages:
+        stage = workdir / name
+        checkpoints = Checkpoints(stage)
+        steps, best = checkpoints.steps, checkpoints.best()
+        checkpoints.close()
+        if steps:
+            break
+    else:
+        raise UserError(f"{text}: no checkpoint yet in {' or '.join(stages)} of {workdir}")
     if which == "":
         step = steps[-1]
     elif which == "best" and best is not None:

@@ -1,8 +1,11 @@
 """What all tests share: strict arithmetic, two devices, a kept compilation cache."""
 
 import os
+import runpy
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 # Before JAX starts: two CPU devices, so that nothing works on one device alone.
 os.environ["JAX_PLATFORMS"] = "cpu"
@@ -11,10 +14,38 @@ os.environ["XLA_FLAGS"] = (
 )
 
 import jax
+import numpy as np
 import pytest
+from ml_collections import config_dict
+from PIL import Image
 
+ROOT = Path(__file__).parent.parent
 CACHE = Path(tempfile.gettempdir()) / "msl_jax_test_compilation_cache"
-SHARED = Path(__file__).parent.parent.parent / "shared"
+SHARED = ROOT.parent / "shared"
+
+FRAMES = {
+    "train": [*(f"0016E5_{i:05}" for i in range(7)), "0006R0_f00930", "0001TP_006690", "0001TP_7"],
+    "val": ["0016E5_07959", "0016E5_07961"],
+    "test": [f"0001TP_0080{i}" for i in range(5)],
+}
+
+# configs/camvid.py at a size that takes seconds. The two domains differ in size, one of them is
+# cropped, and one convolution of each head is frozen.
+TINY: dict[str, Any] = {
+    "source_size": (24, 32),
+    "target_size": (16, 32),
+    "source_augmentation.crop": (16, 24),
+    "target_augmentation.crop": (),
+    "model.depth": 14,
+    "model.width": 4,
+    "model.head_rates": (1, 2),
+    "model.active_rates": (1,),
+    "batch_size": 1,
+    "eval_batch_size": 1,
+    "source_steps": 4,
+    "steps": 4,
+    "eval_every": 2,
+}
 
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
@@ -37,3 +68,65 @@ def records_dir(tmp_path_factory, monkeypatch) -> Path:
     folder = tmp_path_factory.getbasetemp() / "records"
     monkeypatch.setenv("TFDS_DATA_DIR", str(folder))
     return folder
+
+
+def _write_camvid(root: Path) -> Path:
+    rng = np.random.default_rng(0)
+    for part, names in FRAMES.items():
+        for name in names:
+            for folder in (part, f"{part}annot"):
+                (root / folder).mkdir(parents=True, exist_ok=True)
+            image = rng.integers(0, 256, (48, 64, 3), np.uint8)
+            label = rng.integers(0, 12, (12, 16), np.uint8).repeat(4, 0).repeat(4, 1)
+            Image.fromarray(image).save(root / part / f"{name}.png")
+            Image.fromarray(label).save(root / f"{part}annot" / f"{name}.png")
+    return root
+
+
+@pytest.fixture
+def camvid_tree(tmp_path: Path) -> Path:
+    """A fresh tree of small files that looks like CamVid and that a test may damage."""
+    return _write_camvid(tmp_path / "camvid")
+
+
+@pytest.fixture(scope="session")
+def snapshot() -> Callable[[Path], dict[str, Any]]:
+    """Function that gives the contents and times of all that lies in a folder, to be compared."""
+
+    def take(folder: Path) -> dict[str, Any]:
+        return {
+            str(path.relative_to(folder)): (
+                path.read_bytes() if path.is_file() else None,
+                path.stat().st_mtime_ns,
+            )
+            for path in sorted(folder.rglob("*"))
+        }
+
+    return take
+
+
+@pytest.fixture(scope="session")
+def shared_camvid_tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same tree, to be left as it is: what is prepared from it is prepared once."""
+    return _write_camvid(tmp_path_factory.mktemp("tree"))
+
+
+@pytest.fixture(scope="session")
+def tiny_keys(shared_camvid_tree: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """`TINY` with the places of the data and of the records."""
+    # Records are named here as well: fixtures of a session come before the environment is set.
+    records = tmp_path_factory.getbasetemp() / "records"
+    return {**TINY, "data_root": str(shared_camvid_tree), "records_dir": str(records)}
+
+
+@pytest.fixture(scope="session")
+def tiny_config(tiny_keys: dict[str, Any]) -> Callable[..., config_dict.ConfigDict]:
+    """Function that gives the tiny configuration of a variant; further arguments are keys."""
+    get_config = runpy.run_path(str(ROOT / "configs" / "camvid.py"))["get_config"]
+
+    def make(variant: str = "max_square_iw_multi", **keys: Any) -> config_dict.ConfigDict:
+        config = get_config(variant)
+        config.update_from_flattened_dict({**tiny_keys, **keys})
+        return config
+
+    return make

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -44,6 +45,9 @@ def run(command: Callable[[], object], usage: str) -> None:
     code 2; neither shows a traceback unless `--config.debug=true` asks for it.
     """
     _quiet_libraries()
+    if {"-h", "-help", "--help"} & set(sys.argv[1:]):
+        print(usage.strip(), FLAGS.main_module_help(), sep="\n\n")
+        sys.exit()
     debug = any(arg.lstrip("-") == "config.debug=true" for arg in map(str.lower, sys.argv[1:]))
     try:
         _parse(sys.argv)
@@ -62,24 +66,45 @@ def run(command: Callable[[], object], usage: str) -> None:
 
 def _parse(argv: list[str]) -> None:
     """Parses flags; what absl and ml_collections raise becomes a `_UsageError`."""
-    # Given here and not as the flag's default, which would be read when the flag is defined.
-    if not any(arg.lstrip("-").split("=")[0] == "config" for arg in argv[1:]):
+    given = _given_config(argv)
+    if given is None:
+        # Here and not as the flag's default, which would be read when the flag is defined.
         argv = [argv[0], f"--config={DEFAULT_CONFIG}", *argv[1:]]
     try:
         remaining = FLAGS(argv)
-        _ = FLAGS.config  # a file that could not be read is reported here
+        _ = FLAGS.config.name  # a file that could not be read is reported at the first use
     except OSError as error:
         raise _UsageError(
-            "--config: expected a file configs/NAME.py[:VARIANT], found none there; choose one of "
+            f"--config={given}: cannot be read; expected configs/NAME.py[:VARIANT] with one of "
             + ", ".join(_configs())
         ) from error
-    except (flags.Error, AttributeError, KeyError, TypeError, ValueError) as error:
-        text = str(error.args[0] if error.args else error)
-        # ml_collections quotes its message several times over.
-        text = text.replace("\\n", " ").replace("\\", "").replace("''", "'")
-        raise _UsageError(f"command line: {text}") from error
+    except (AttributeError, KeyError) as error:
+        raise _UsageError(_unknown_key(str(error), argv)) from error
+    except (flags.Error, TypeError, ValueError) as error:
+        raise _UsageError(f"command line: {error}") from error
     if len(remaining) > 1:
         raise _UsageError(f"command line: unexpected argument {remaining[1]!r}")
+
+
+def _given_config(argv: list[str]) -> str | None:
+    """What `--config` is set to, None where it is not."""
+    for index, arg in enumerate(argv):
+        name, equals, value = arg.lstrip("-").partition("=")
+        if arg.startswith("-") and name == "config":
+            return value if equals else "".join(argv[index + 1 : index + 2])
+    return None
+
+
+def _unknown_key(text: str, argv: list[str]) -> str:
+    """Names the argument that ml_collections means: `text` holds the last part of its key."""
+    words = re.findall(r"\w+", text)
+    for arg in argv[1:]:
+        key = arg.lstrip("-").partition("=")[0]
+        if key.startswith("config.") and key.rpartition(".")[2] in words:
+            guess = re.search(r'Did you mean "(\w+)', text)
+            hint = f"did you mean {guess[1]}? All" if guess else "all"
+            return f"--{key}: no such key; {hint} keys are listed in msl_jax/config.py"
+    return f"--config: the file cannot be read ({text}); --config.debug=true shows where"
 
 
 def _configs() -> list[str]:

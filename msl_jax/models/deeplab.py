@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import jax.numpy as jnp
+import numpy as np
 from flax import linen as nn
 from jax import Array
 
@@ -114,7 +115,7 @@ class DeepLabV2(nn.Module):
                 name=name,
             )
             logits = classifier(features)
-            return logits.astype(jnp.promote_types(logits.dtype, jnp.float32))
+            return logits.astype(np.promote_types(logits.dtype, np.float32))
 
         final = head("final_head", stage4)
         low = head("low_head", stage3) if low_head or self.is_initializing() else None

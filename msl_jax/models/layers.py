@@ -148,7 +148,7 @@ class BatchNorm(nn.Module):
         bias = self.param("bias", nn.initializers.zeros, features, dtype)
         running_mean = self.variable("batch_stats", "mean", jnp.zeros, features, dtype)
         running_var = self.variable("batch_stats", "var", jnp.ones, features, dtype)
-        compute = jnp.promote_types(x.dtype, jnp.float32)
+        compute = np.promote_types(x.dtype, np.float32)
         if use_running_average:
             mean, var = running_mean.value.astype(compute), running_var.value.astype(compute)
         else:

@@ -1,0 +1,171 @@
+"""Predictions and their evaluation with a network that is only a formula."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from msl_jax.data.labels import IGNORE
+from msl_jax.errors import UserError
+from msl_jax.evaluation import summary
+from msl_jax.evaluation.segmentation import Evaluator, Predictor, predict
+from msl_jax.models import DeepLabV2, resize_align_corners
+from msl_jax.tasks.segmentation import network_input
+
+SIZE = (33, 41)
+NAMES = ("road", "car", "pole")
+
+
+@dataclasses.dataclass(frozen=True)
+class Formula:
+    """Every eighth pixel, times a factor that grows to the right: mirrored images differ."""
+
+    def apply(self, variables, images, *, train: bool, low_head: bool):
+        assert not train
+        assert not low_head
+        logits = images[:, ::8, ::8] * variables["factor"]
+        ramp = jnp.arange(1, logits.shape[2] + 1, dtype=logits.dtype)
+        return logits * ramp[None, None, :, None], None
+
+
+VARIABLES = {"factor": np.float32(0.01)}
+
+
+@pytest.fixture
+def images() -> jax.Array:
+    return jnp.asarray(np.random.default_rng(0).integers(0, 256, (2, *SIZE, 3)), jnp.uint8)
+
+
+def _softmax(logits: np.ndarray) -> np.ndarray:
+    exponentials = np.exp(logits - logits.max(-1, keepdims=True))
+    return exponentials / exponentials.sum(-1, keepdims=True)
+
+
+def _view(images, size, *, scaled=SIZE, mirrored=False) -> np.ndarray:
+    """Probabilities of one view, written out."""
+    inputs = resize_align_corners(network_input(images, "caffe"), scaled)
+    inputs = inputs[:, :, ::-1] if mirrored else inputs
+    logits, _ = Formula().apply(VARIABLES, inputs, train=False, low_head=False)
+    found = _softmax(np.asarray(resize_align_corners(logits, size)))
+    return found[:, :, ::-1] if mirrored else found
+
+
+def _close(found, expected) -> None:
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+
+
+class TestPredictor:
+    @pytest.mark.parametrize("size", [SIZE, (17, 50)])
+    def test_probabilities_at_any_size(self, images, size):
+        found = Predictor(Formula(), "caffe")(VARIABLES, images, size)
+        assert found.shape == (2, *size, 3)
+        assert found.dtype == jnp.float32
+        _close(found, _view(images, size))
+
+    def test_convention_reaches_the_network(self, images):
+        found = Predictor(Formula(), "torchvision")(VARIABLES, images, SIZE)
+        assert np.abs(found - _view(images, SIZE)).max() > 0.1
+
+    def test_flip_is_the_mean_of_both_views(self, images):
+        found = Predictor(Formula(), "caffe", flip=True)(VARIABLES, images, SIZE)
+        plain, mirrored = _view(images, SIZE), _view(images, SIZE, mirrored=True)
+        assert np.abs(plain - mirrored).max() > 0.1
+        _close(found, (plain + mirrored) / 2)
+
+    def test_flip_makes_mirrored_images_alike(self, images):
+        predictor = Predictor(Formula(), "caffe", flip=True)
+        found = predictor(VARIABLES, images[:, :, ::-1], SIZE)
+        _close(found, predictor(VARIABLES, images, SIZE)[:, :, ::-1])
+
+    def test_scales_and_flip(self, images):
+        predictor = Predictor(Formula(), "caffe", flip=True, scales=(1.0, 1.5))
+        found = predictor(VARIABLES, images, SIZE)
+        larger = (50, 62)  # 1.5 times 33 and 41, rounded
+        views = [
+            _view(images, SIZE, scaled=scaled, mirrored=mirrored)
+            for scaled in (SIZE, larger)
+            for mirrored in (False, True)
+        ]
+        _close(found, sum(views) / 4)
+
+    def test_deeplab(self, images):
+        model = DeepLabV2(3, depth=14, width=4, head_rates=(1,), active_rates=(1,))
+        shapes = jax.eval_shape(model.init, jax.random.key(0), network_input(images, "torchvision"))
+        rng = np.random.default_rng(0)
+        variables = jax.tree.map(
+            lambda leaf: rng.uniform(0, 0.2, leaf.shape).astype(np.float32), shapes
+        )
+        labels, confidence = predict(Predictor(model, "torchvision"), variables, images, (20, 30))
+        assert labels.shape == confidence.shape == (2, 20, 30)
+        assert labels.max() < 3
+        assert 1 / 3 <= confidence.min() <= confidence.max() <= 1
+
+
+def test_predict(images):
+    labels, confidence = predict(Predictor(Formula(), "caffe"), VARIABLES, images, SIZE)
+    probabilities = _view(images, SIZE)
+    assert (labels.dtype, confidence.dtype) == (np.uint8, np.float32)
+    np.testing.assert_array_equal(labels, probabilities.argmax(-1))
+    assert len(np.unique(labels)) == 3
+    _close(confidence, probabilities.max(-1))
+
+
+class FakeRecords:
+    """Labelled examples in memory."""
+
+    folder = Path("records")
+
+    def __init__(self, count: int, sizes=(SIZE,)) -> None:
+        rng = np.random.default_rng(1)
+        self.rows = []
+        for index in range(count):
+            label = rng.integers(0, 3, sizes[index % len(sizes)]).astype(np.uint8)
+            label[rng.random(label.shape) < 0.3] = IGNORE
+            image = rng.integers(0, 256, (*SIZE, 3)).astype(np.uint8)
+            self.rows.append({"key": str(index), "image": image, "label": label})
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, index: int) -> dict:
+        return self.rows[index]
+
+
+@pytest.fixture(scope="module")
+def evaluator() -> Evaluator:
+    return Evaluator(Predictor(Formula(), "caffe"), NAMES, batch_size=1)
+
+
+class TestEvaluator:
+    def _expected(self, records: FakeRecords) -> dict:
+        counts = np.zeros((3, 3), np.int64)
+        for row in records.rows:
+            image = jnp.asarray(row["image"])[None]
+            found = _view(image, row["label"].shape)[0].argmax(-1)
+            counted = row["label"] != IGNORE
+            np.add.at(counts, (row["label"][counted], found[counted]), 1)
+        return summary(counts, NAMES)
+
+    @pytest.mark.parametrize("count", [4, 5])
+    def test_all_records_once_on_two_devices(self, evaluator, count):
+        """Also where the last batch is not full."""
+        assert jax.local_device_count() == 2
+        records = FakeRecords(count)
+        assert evaluator(VARIABLES, records, None) == self._expected(records)
+
+    def test_labels_at_another_size(self, evaluator):
+        records = FakeRecords(2, sizes=[(66, 82)])
+        found = evaluator(VARIABLES, records, None)
+        assert found == self._expected(records)
+        assert evaluator(VARIABLES, records, SIZE) != found
+
+    def test_labels_of_different_sizes_need_one(self, evaluator):
+        records = FakeRecords(2, sizes=[SIZE, (20, 20)])
+        with pytest.raises(UserError, match="41x33"):
+            evaluator(VARIABLES, records, None)
+        assert evaluator(VARIABLES, records, SIZE)["pixel_accuracy"] > 0

@@ -1,0 +1,146 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from msl_jax.checkpoints import Checkpoints
+from msl_jax.errors import UserError
+from msl_jax.training.optimizer import FROZEN, sgd
+from msl_jax.training.state import TrainState
+from msl_jax.training.step import replicate
+
+INPUT = {"source": {"next_index": 2**40 + 3}, "target": [1, None, "x"]}
+
+
+def _optimizer():
+    groups = {"backbone": {"kernel": "backbone", "scale": FROZEN}, "head": {"kernel": "head"}}
+    multipliers = {"backbone": 1.0, "head": 10.0}
+    return sgd(groups, multipliers, lambda step: 0.1, momentum=0.9, weight_decay=0.1)
+
+
+def _state(step: int = 0, seed: int = 0) -> TrainState:
+    """A state as training has it, with values that decimal text would round."""
+    rng = np.random.default_rng(seed)
+
+    def draw(*shape: int) -> jax.Array:
+        return jnp.asarray(rng.normal(size=shape).astype(np.float32))
+
+    params = {
+        "backbone": {"kernel": draw(3, 4), "scale": draw(4)},
+        "head": {"kernel": draw(4, 2)},
+    }
+    variables = {"params": params, "batch_stats": {"backbone": {"mean": draw(4), "var": draw(4)}}}
+    state = TrainState.create(variables, _optimizer())
+    momenta = jax.tree.map(
+        lambda leaf: draw(*leaf.shape) if leaf.dtype == jnp.float32 else leaf + step,
+        state.opt_state,
+    )
+    return state.replace(step=jnp.asarray(step, jnp.int32), opt_state=momenta)
+
+
+def _metrics(miou: float) -> dict:
+    return {"target": {"miou": miou, "iou": {"sky": None}}, "source": {"miou": 1 - miou}}
+
+
+def _assert_identical(found, expected) -> None:
+    assert jax.tree.structure(found) == jax.tree.structure(expected)
+    for a, b in zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True):
+        assert a.dtype == b.dtype
+        np.testing.assert_array_equal(a, b)
+
+
+def _saved(folder: Path, *mious: float) -> Checkpoints:
+    """Checkpoints of steps 10, 20, ... with these target mIoUs."""
+    checkpoints = Checkpoints(folder)
+    for index, miou in enumerate(mious, 1):
+        checkpoints.save(_state(10 * index, seed=index), INPUT, _metrics(miou))
+    return checkpoints
+
+
+@pytest.mark.parametrize("spread", [False, True], ids=["one device", "all devices"])
+def test_restore_gives_what_was_saved(tmp_path: Path, spread: bool) -> None:
+    state = _state(7)
+    first = Checkpoints(tmp_path / "stage")
+    first.save(replicate(state) if spread else state, INPUT, _metrics(0.1 + 0.2))
+    first.close()
+
+    second = Checkpoints(tmp_path / "stage")
+    restored, place = second.restore(7, _state(seed=1))
+    _assert_identical(restored, state)
+    assert place == INPUT
+    assert second.metrics(7) == _metrics(0.1 + 0.2)
+    _assert_identical(second.restore_variables(7, _state(seed=1).variables), state.variables)
+    second.close()
+
+
+def test_latest_and_best_are_kept(tmp_path: Path) -> None:
+    checkpoints = _saved(tmp_path / "stage", 0.3, 0.5, 0.2, 0.4)
+    assert checkpoints.steps == [20, 40]
+    assert checkpoints.latest == 40
+    assert checkpoints.best() == (20, _metrics(0.5))
+    assert sorted(p.name for p in (tmp_path / "stage").iterdir()) == ["20", "40"]
+    _assert_identical(checkpoints.restore(20, _state())[0], _state(20, seed=2))
+
+
+def test_best_is_known_after_opening_again(tmp_path: Path) -> None:
+    _saved(tmp_path / "stage", 0.3, 0.5, 0.2).close()
+    checkpoints = Checkpoints(tmp_path / "stage")
+    checkpoints.save(_state(40), INPUT, _metrics(0.4))
+    assert checkpoints.steps == [20, 40]
+    assert checkpoints.best() == (20, _metrics(0.5))
+    checkpoints.save(_state(50), INPUT, _metrics(0.6))
+    assert checkpoints.steps == [50]
+
+
+@pytest.mark.parametrize("exists", [False, True])
+def test_folder_without_checkpoints(tmp_path: Path, exists: bool) -> None:
+    folder = tmp_path / "stage"
+    if exists:
+        folder.mkdir()
+    checkpoints = Checkpoints(folder)
+    assert checkpoints.steps == []
+    assert checkpoints.latest is None
+    assert checkpoints.best() is None
+    checkpoints.close()
+    assert list(tmp_path.rglob("*")) == [folder] * exists  # looking writes nothing
+
+
+def test_checkpoint_that_was_not_finished_does_not_count(tmp_path: Path) -> None:
+    _saved(tmp_path / "stage", 0.3).close()
+    (tmp_path / "stage" / "20.orbax-checkpoint-tmp").mkdir()
+    assert Checkpoints(tmp_path / "stage").steps == [10]
+
+
+def test_another_network_is_refused_with_all_differences(tmp_path: Path) -> None:
+    checkpoints = _saved(tmp_path / "stage", 0.3)
+    like = _state().variables
+    like["params"]["head"] = {"kernel": jnp.zeros((4, 5)), "bias": jnp.zeros(5)}
+    del like["batch_stats"]["backbone"]["var"]
+    with pytest.raises(UserError) as caught:
+        checkpoints.restore_variables(10, like)
+    message = str(caught.value)
+    assert str(tmp_path / "stage" / "10") in message
+    parts = message.split("\n")
+    assert parts[1:7] == [
+        "  missing in the checkpoint:",
+        "    params/head/bias",
+        "  left over in the checkpoint:",
+        "    batch_stats/backbone/var",
+        "  of another shape:",
+        "    params/head/kernel: expected (4, 5), found (4, 2)",
+    ]
+    assert "config.num_classes" in parts[7]
+
+
+def test_long_lists_of_differences_are_cut(tmp_path: Path) -> None:
+    checkpoints = _saved(tmp_path / "stage", 0.3)
+    like = _state().variables
+    like["params"] |= {f"block{i:02}": jnp.zeros(1) for i in range(12)}
+    with pytest.raises(UserError, match=r"params/block09\n    \.\.\. and 2 more\n") as caught:
+        checkpoints.restore_variables(10, like)
+    assert "block10" not in str(caught.value)
+    assert "left over" not in str(caught.value)

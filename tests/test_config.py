@@ -1,0 +1,181 @@
+"""The configurations, their check, and how two of them are compared."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+from pathlib import Path
+
+import pytest
+
+from msl_jax import config as configuration
+from msl_jax.config import DEFAULT_VARIANT, VARIANTS, as_json, base_config, check_config
+from msl_jax.data.labels import LABEL_SETS
+from msl_jax.errors import UserError
+
+CONFIGS = Path(__file__).parent.parent / "configs"
+each_config = pytest.mark.parametrize("name", ["demo", "camvid"])
+
+
+def _get_config(name: str, *arguments: str):
+    spec = importlib.util.spec_from_file_location(f"configs_{name}", CONFIGS / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.get_config(*arguments)
+
+
+@each_config
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_every_variant_is_valid(name, variant):
+    config = _get_config(name, variant)
+    check_config(config)
+    assert (config.name, config.variant) == (name, variant)
+    assert config.num_classes == LABEL_SETS[name].num_classes
+    for key in ("source_train", "target_train", "source_eval", "target_eval"):
+        assert config[key].startswith(f"{name}/")
+    assert json.loads(as_json(config))["variant"] == variant
+
+
+@each_config
+def test_default_variant(name):
+    assert _get_config(name).variant == DEFAULT_VARIANT
+
+
+@each_config
+def test_variants_differ_in_nothing_else(name):
+    """Rows of a table are comparable."""
+    default = json.loads(as_json(_get_config(name)))
+    for variant in VARIANTS:
+        found = json.loads(as_json(_get_config(name, variant)))
+        assert {**found, "variant": DEFAULT_VARIANT} == default
+
+
+def test_base_config_is_valid():
+    check_config(base_config("x"))
+
+
+@each_config
+def test_unknown_variant(name):
+    with pytest.raises(UserError, match=f"'max_squares' of configs/{name}.py.*max_square_iw,"):
+        _get_config(name, "max_squares")
+
+
+def test_all_wrong_keys_in_one_error():
+    config = base_config("x")
+    config.preset = "papr"
+    config.compute_dtype = "float16"
+    config.model.depth = 18
+    config.model.active_rates = (6, 7)
+    config.batch_size = 0
+    config.source_size = (720, 8)
+    config.learning_rate = 0.0
+    config.momentum = 1.0
+    config.scales = ()
+    config.target_augmentation.jitter = 2.0
+    with pytest.raises(UserError) as caught:
+        check_config(config)
+    head, *lines = str(caught.value).splitlines()
+    assert "configuration" in head
+    assert {line.split(":")[0].strip() for line in lines} == {
+        "preset",
+        "compute_dtype",
+        "model.depth",
+        "model.active_rates",
+        "batch_size",
+        "source_size",
+        "learning_rate",
+        "momentum",
+        "scales",
+        "target_augmentation.jitter",
+    }
+    assert "  preset: expected one of 'official', 'paper', found 'papr'" in lines
+    assert "  model.depth: expected one of 14, 26, 50, 101, found 18" in lines
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("variant", "none"),
+        ("normalization", "offical"),
+        ("guidance_rule", "offical"),
+        ("input_convention", "bgr"),
+        ("model.stride_placement", "pytorch"),
+        ("model.width", 0),
+        ("model.active_rates", ()),
+        ("eval_size", "half"),
+        ("on_bad_example", "ignore"),
+        ("num_classes", 0),
+        ("num_classes", 255),
+        ("eval_every", 0),
+        ("log_every", 0),
+        ("steps", 0),
+        ("source_steps", 0),
+        ("eval_batch_size", 0),
+        ("seed", -1),
+        ("target_size", (64,)),
+        ("source_learning_rate", -1.0),
+        ("head_rate_multiplier", 0.0),
+        ("weight_decay", -1e-4),
+        ("lambda_target", -0.1),
+        ("lambda_low", -0.1),
+        ("guidance_threshold", 1.5),
+        ("iw_alpha", -0.1),
+        ("scales", (1.0, 0.0)),
+        ("source_augmentation.scale", (1.5, 0.5)),
+        ("learning_rate", float("nan")),
+    ],
+)
+def test_each_wrong_value_is_named(key, value):
+    config = base_config("x")
+    config.update_from_flattened_dict({key: value})
+    with pytest.raises(UserError) as caught:
+        check_config(config)
+    lines = str(caught.value).splitlines()[1:]
+    assert [line.split(":")[0] for line in lines] == [f"  {key}"]
+    assert repr(value) in lines[0]
+
+
+class TestObjective:
+    def test_variant_decides(self):
+        found = configuration.objective(base_config("x", "max_square_iw_multi"))
+        assert (found.target_loss, found.multi, found.iw_alpha) == ("max_square", True, 0.2)
+        found = configuration.objective(base_config("x", "minent"))
+        assert (found.target_loss, found.multi, found.iw_alpha) == ("minent", False, None)
+
+    def test_source_only_stage_has_no_target_loss(self):
+        found = configuration.objective(base_config("x", "max_square_iw_multi"), adapt=False)
+        assert (found.target_loss, found.multi) == ("none", True)
+
+    def test_preset_fills_what_is_left_open(self):
+        config = base_config("x")
+        config.preset, config.guidance_rule = "paper", "official"
+        found = configuration.objective(config)
+        assert (found.normalization, found.guidance_rule) == ("paper", "official")
+        config = base_config("x")
+        found = configuration.objective(config)
+        assert (found.normalization, found.guidance_rule) == ("official", "official")
+
+
+def test_differences():
+    old = {"seed": 0, "model": {"depth": 14, "width": 4}, "debug": False, "gone": 1, "same": [1]}
+    new = {"seed": 1, "model": {"depth": 26, "width": 4}, "debug": True, "new": "a", "same": [1]}
+    assert configuration.differences(old, new) == [
+        "  gone: 1 -> None",
+        "  model.depth: 14 -> 26",
+        "  new: None -> 'a'",
+        "  seed: 0 -> 1",
+    ]
+
+
+def test_no_differences_to_what_was_written():
+    config = base_config("x")
+    written = json.loads(as_json(config))
+    assert (
+        configuration.differences(
+            written, json.loads(as_json(config.copy_and_resolve_references()))
+        )
+        == []
+    )
+    config.model.width = 65
+    found = configuration.differences(written, json.loads(as_json(config)))
+    assert found == ["  model.width: 64 -> 65"]

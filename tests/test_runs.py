@@ -1,0 +1,222 @@
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import jax.numpy as jnp
+import pytest
+
+from msl_jax import runs
+from msl_jax.checkpoints import Checkpoints
+from msl_jax.config import as_json, base_config
+from msl_jax.errors import UserError
+from msl_jax.training.state import TrainState
+
+RESULTS = {"final": {"target": {"miou": 0.25}}}
+
+
+def _run(folder: Path, config=None, **stages: dict[int, float]) -> Path:
+    """A run's folder; of each stage the steps and target mIoUs of its checkpoints."""
+    runs.claim_workdir(folder, config or base_config("demo"))
+    for name, mious in stages.items():
+        checkpoints = Checkpoints(folder / name)
+        for step, miou in mious.items():
+            state = TrainState(jnp.int32(step), {"a": jnp.ones(1)}, {"b": jnp.ones(1)}, ())
+            checkpoints.save(state, {}, {"target": {"miou": miou}})
+        checkpoints.close()
+    return folder
+
+
+def test_default_workdir_names_configuration_variant_and_seed() -> None:
+    config = base_config("demo", "minent_iw")
+    config.seed = 3
+    assert runs.default_workdir(config) == Path("runs/demo-minent_iw-seed3")
+
+
+# Whether a workdir can take a run.
+
+
+@pytest.mark.parametrize("state", ["absent", "empty", "claimed"])
+def test_run_may_start_or_continue(tmp_path: Path, state: str, snapshot) -> None:
+    config, workdir = base_config("demo"), tmp_path / "a" / "run"
+    if state != "absent":
+        workdir.mkdir(parents=True)
+    if state == "claimed":
+        runs.claim_workdir(workdir, config)
+    before = snapshot(tmp_path)
+    assert runs.finished_results(workdir, config) is None
+    assert snapshot(tmp_path) == before  # looking writes nothing
+
+
+def test_claimed_workdir_holds_the_configuration_and_keeps_it(tmp_path: Path, snapshot) -> None:
+    config, workdir = base_config("demo"), tmp_path / "a" / "run"
+    runs.claim_workdir(workdir, config)
+    assert (workdir / "config.json").read_text() == as_json(config)
+    before = snapshot(tmp_path)
+    runs.claim_workdir(workdir, config)
+    assert snapshot(tmp_path) == before
+
+
+def test_finished_run_gives_its_results(tmp_path: Path) -> None:
+    config = base_config("demo")
+    runs.claim_workdir(tmp_path / "run", config)
+    runs.write_json(tmp_path / "run" / "results.json", RESULTS)
+    assert runs.finished_results(tmp_path / "run", config) == RESULTS
+    config.debug = True  # changes nothing of the result
+    assert runs.finished_results(tmp_path / "run", config) == RESULTS
+
+
+def test_another_configuration_is_refused_with_its_keys(tmp_path: Path, snapshot) -> None:
+    workdir = _run(tmp_path / "run")
+    other = base_config("demo", "minent")
+    other.model.width, other.debug, other.source_size = 32, True, (96, 160)
+    before = snapshot(tmp_path)
+    with pytest.raises(UserError) as caught:
+        runs.finished_results(workdir, other)
+    lines = str(caught.value).splitlines()
+    assert str(workdir) in lines[0]
+    assert lines[1:-1] == [
+        "  model.width: 64 -> 32",
+        "  source_size: [720, 1280] -> [96, 160]",
+        "  variant: 'max_square_iw_multi' -> 'minent'",
+    ]
+    assert "--workdir" in lines[-1]
+    assert snapshot(tmp_path) == before
+
+
+@pytest.mark.parametrize("kind", ["folder", "file"])
+def test_what_is_no_run_is_refused_and_left_alone(tmp_path: Path, kind: str, snapshot) -> None:
+    workdir = tmp_path / "thesis"
+    if kind == "folder":
+        workdir.mkdir()
+        (workdir / "chapter.txt").write_text("words")
+    else:
+        workdir.write_text("words")
+    before = snapshot(tmp_path)
+    with pytest.raises(UserError, match=r"thesis exists and is no run .*--workdir"):
+        runs.finished_results(workdir, base_config("demo"))
+    assert snapshot(tmp_path) == before
+
+
+def test_workdir_that_cannot_be_made(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match=r"cannot write to --workdir .*file/run"):
+        runs.claim_workdir(tmp_path / "file" / "run", base_config("demo"))
+
+
+def test_damaged_configuration_is_named(tmp_path: Path) -> None:
+    workdir = _run(tmp_path / "run")
+    (workdir / "config.json").write_text("{")
+    with pytest.raises(UserError, match=r"cannot read .*run/config\.json"):
+        runs.finished_results(workdir, base_config("demo"))
+
+
+def test_json_is_written_whole_or_not_at_all(tmp_path: Path, monkeypatch) -> None:
+    path = tmp_path / "results.json"
+    runs.write_json(path, RESULTS)
+
+    def break_off(self: Path, target: Path) -> None:
+        raise OSError("disk full")
+
+    monkeypatch.setattr(Path, "replace", break_off)
+    with pytest.raises(OSError, match="disk full"):
+        runs.write_json(path, {})
+    assert json.loads(path.read_text()) == RESULTS
+
+
+# The newest run.
+
+
+def test_newest_run_is_the_last_that_was_started_or_ended(tmp_path: Path) -> None:
+    config, root = base_config("demo", "minent"), tmp_path / "runs"
+    for seed in range(3):
+        workdir = _run(root / f"demo-minent-seed{seed}")
+        os.utime(workdir / "config.json", (100 + seed, 100 + seed))
+    _run(root / "demo-minent_iw-seed0")  # newer, of another variant
+    (root / "demo-minent-seed9").mkdir()  # no run
+    (root / "demo-minent-seed0" / "eval").mkdir()  # an evaluation does not make a run newer
+    assert runs.newest_run(config, root) == root / "demo-minent-seed2"
+    runs.write_json(root / "demo-minent-seed1" / "results.json", RESULTS)
+    assert runs.newest_run(config, root) == root / "demo-minent-seed1"
+
+
+def test_no_run_yet_says_how_to_make_one(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"train\.py --config configs/demo\.py:hard.*--checkpoint"):
+        runs.newest_run(base_config("demo", "hard"), tmp_path)
+
+
+# Paths of checkpoints.
+
+
+@pytest.fixture(scope="module")
+def two_stages(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("runs")
+    return _run(root / "run", source={4: 0.3, 8: 0.2}, adapt={10: 0.1, 20: 0.5, 30: 0.4})
+
+
+@pytest.mark.parametrize(
+    ("which", "stage", "step"),
+    [
+        ("", "adapt", 30),
+        (":best", "adapt", 20),
+        (":20", "adapt", 20),
+        (":30", "adapt", 30),
+        (":source", "source", 8),
+    ],
+)
+def test_find_checkpoint(two_stages: Path, which: str, stage: str, step: int, snapshot) -> None:
+    before = snapshot(two_stages)
+    found = runs.find_checkpoint(f"{two_stages}{which}")
+    assert found == (two_stages / stage, step, json.loads(as_json(base_config("demo"))))
+    assert snapshot(two_stages) == before
+
+
+@pytest.mark.parametrize(("which", "step"), [("", 8), (":best", 4), (":4", 4), (":source", 8)])
+def test_run_of_the_source_stage_alone(tmp_path: Path, which: str, step: int) -> None:
+    workdir = _run(tmp_path / "run", source={4: 0.3, 8: 0.2})
+    (workdir / "adapt").mkdir()  # its first checkpoint is still to come
+    assert runs.find_checkpoint(f"{workdir}{which}")[:2] == (workdir / "source", step)
+
+
+@pytest.mark.parametrize("which", ["10", "7", "last", "-1", "Best"])
+def test_wrong_checkpoint_lists_the_choices(two_stages: Path, which: str) -> None:
+    with pytest.raises(UserError) as caught:
+        runs.find_checkpoint(f"{two_stages}:{which}")
+    for part in (repr(which), "[20, 30]", "'best'", "'source'", "workdir alone"):
+        assert part in str(caught.value)
+
+
+def test_run_without_a_source_stage_says_so(tmp_path: Path) -> None:
+    workdir = _run(tmp_path / "run", adapt={2: 0.1})
+    with pytest.raises(UserError, match=r"run:source: no checkpoint yet in source of "):
+        runs.find_checkpoint(f"{workdir}:source")
+
+
+def test_run_without_checkpoints_says_so(tmp_path: Path, snapshot) -> None:
+    workdir = _run(tmp_path / "run")
+    before = snapshot(tmp_path)
+    with pytest.raises(UserError, match="no checkpoint yet in adapt or source of"):
+        runs.find_checkpoint(workdir)
+    assert snapshot(tmp_path) == before
+
+
+def test_path_with_a_colon(tmp_path: Path) -> None:
+    workdir = _run(tmp_path / "at 12:30", source={4: 0.3, 8: 0.2})
+    assert runs.find_checkpoint(workdir).step == 8
+    assert runs.find_checkpoint(f"{workdir}:best").step == 4
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("nothing", r"nothing is no run: .*config\.json.*does not exist"),
+        ("nothing:best", r"nothing is no run: .*does not exist"),
+        ("folder", r"folder is no run: expected a folder with config\.json"),
+        ("weights.pth", "weights.pth: weights of PyTorch"),
+    ],
+)
+def test_what_is_no_run(tmp_path: Path, name: str, message: str) -> None:
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(UserError, match=message):
+        runs.find_checkpoint(tmp_path / name)
