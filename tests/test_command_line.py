@@ -372,6 +372,17 @@ def test_input_without_photos(refused, trained, tmp_path: Path, name: str, messa
 
 def test_photo_that_is_none(refused, trained, tmp_path: Path) -> None:
     workdir, _ = trained
+    Image.new("RGB", (30, 20)).save(tmp_path / "a.png")  # not written either
     (tmp_path / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n")
     args = [f"--checkpoint={workdir}", f"--input={tmp_path}", "--output=out"]
     assert "broken.png: not a readable image" in refused("predict.py", *args)
+
+
+def test_photos_of_one_result(refused, trained, tmp_path: Path) -> None:
+    workdir, _ = trained
+    for name in ("a.jpg", "a_jpg.png"):
+        Image.new("RGB", (30, 20)).save(tmp_path / name)
+    args = [f"--checkpoint={workdir}", f"--input={tmp_path}", "--output=out"]
+    message = refused("predict.py", *args)
+    assert "a.jpg and " in message
+    assert "a_jpg.png would both be written to out/labels/a_jpg.png" in message

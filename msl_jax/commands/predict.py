@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from PIL import Image
+from rich.console import Console
 from rich.progress import track
 
 from msl_jax import runs
@@ -44,12 +45,19 @@ def predict(
     config = run_config(found.config, overrides or {})
     photos = find_photos(Path(input_path))
     targets = [_targets(Path(output), name) for _, name in photos]
-    _refuse_existing(targets)
+    _refuse_overwriting(photos, targets)
+    for path, _ in photos:
+        read_image(path)  # a damaged one ends the command before anything is written
     model = build_model(config)
     predictor, variables = make_predictor(config, model), load_variables(checkpoint, model)
     palette = open_label_set(config.target_eval).palette
+    console = Console(stderr=True)
     for (path, _), files in track(
-        list(zip(photos, targets, strict=True)), description="predicting", transient=True
+        list(zip(photos, targets, strict=True)),
+        description="predicting",
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
     ):
         image = read_image(path)
         small = resize_image(image, tuple(config.target_size))
@@ -89,10 +97,17 @@ def _targets(output: Path, name: Path) -> tuple[Path, ...]:
     return tuple(output / kind / file for kind in ("labels", "colors", "overlays"))
 
 
-def _refuse_existing(targets: list[tuple[Path, ...]]) -> None:
+def _refuse_overwriting(photos: list[tuple[Path, Path]], targets: list[tuple[Path, ...]]) -> None:
     existing = [file for files in targets for file in files if file.exists()]
     if existing:
         raise UserError(
             f"--output: {existing[0]} and {len(existing) - 1} more files exist already; give"
             " another folder or remove them, nothing is overwritten"
         )
+    first: dict[Path, Path] = {}
+    for (photo, _), (label, *_) in zip(photos, targets, strict=True):
+        if label in first:
+            raise UserError(
+                f"--input: {first[label]} and {photo} would both be written to {label}; rename one"
+            )
+        first[label] = photo
