@@ -143,7 +143,7 @@ def find_checkpoint(path: str | Path) -> CheckpointPath:
             f"{workdir} is no run: expected a folder with {CONFIG}, as train.py writes it"
             + ("" if workdir.exists() else " (it does not exist)")
         )
-    stages = (ADAPT_STAGE, SOURCE_STAGE)
+    stages: tuple[str, ...] = (ADAPT_STAGE, SOURCE_STAGE)
     if which == SOURCE_STAGE:
         stages, which = (SOURCE_STAGE,), ""
     for name in stages:

@@ -21,8 +21,8 @@ from msl_jax.commands.train import train
 from msl_jax.config import VARIANTS
 from msl_jax.data.labels import LABEL_SETS
 from msl_jax.errors import UserError
-from msl_jax.experiment import build_model, load_variables
 from msl_jax.logs import StageLog
+from msl_jax.parts import build_model, load_variables
 from msl_jax.samples import Samples
 
 Config = config_dict.ConfigDict

@@ -10,7 +10,7 @@ from ml_collections import config_dict
 from msl_jax import runs
 from msl_jax.config import check_config
 from msl_jax.evaluation.report import print_results
-from msl_jax.experiment import DomainEvaluation, build_model, load_variables
+from msl_jax.parts import DomainEvaluation, build_model, load_variables
 
 
 def run_config(saved: dict[str, Any], overrides: dict[str, Any]) -> config_dict.ConfigDict:

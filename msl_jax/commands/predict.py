@@ -16,7 +16,7 @@ from msl_jax.data.images import read_image, resize_image
 from msl_jax.errors import UserError
 from msl_jax.evaluation import pictures
 from msl_jax.evaluation.segmentation import predict as predict_labels
-from msl_jax.experiment import build_model, load_variables, make_predictor
+from msl_jax.parts import build_model, build_predictor, load_variables
 
 PHOTO_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff", ".ppm")
 
@@ -49,7 +49,7 @@ def predict(
     for path, _ in photos:
         read_image(path)  # a damaged one ends the command before anything is written
     model = build_model(config)
-    predictor, variables = make_predictor(config, model), load_variables(checkpoint, model)
+    predictor, variables = build_predictor(config, model), load_variables(checkpoint, model)
     palette = open_label_set(config.target_eval).palette
     console = Console(stderr=True)
     for (path, _), files in track(

@@ -46,7 +46,7 @@ class CamVid:
             raise UserError(
                 f"CamVid: {self.root} {state} {', '.join(missing)}. Expected the layout of the"
                 " SegNet tutorial (train/NAME.png, trainannot/NAME.png, val/, valannot/, test/,"
-                " testannot/); set the data root to the folder that holds them."
+                " testannot/); give the folder that holds them with --config.data_root=DIR."
             )
 
     @cached_property

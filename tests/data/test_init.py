@@ -22,7 +22,7 @@ def test_camvid(camvid_tree: Path) -> None:
         ("kitti/train", ".", "Unknown data set in 'kitti/train'.*camvid.*demo"),
         ("camvid", ".", "Unknown split 'camvid'; choose one of .*camvid/train_day"),
         ("camvid/train", ".", "Unknown split 'camvid/train'; choose one of .*camvid/train_day"),
-        ("camvid/train_day", None, "set the data root"),
+        ("camvid/train_day", None, "--config.data_root"),
         ("camvid/train_day", "nowhere", "nowhere is not a folder"),
     ],
 )
