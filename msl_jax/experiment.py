@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import optax
 from ml_collections.config_dict import ConfigDict
 
 from msl_jax import config as configuration
@@ -19,7 +20,7 @@ from msl_jax.tasks import segmentation
 from msl_jax.training.loop import fit
 from msl_jax.training.optimizer import parameter_groups, poly_schedule, sgd
 from msl_jax.training.state import TrainState
-from msl_jax.training.step import parallel_train_step, replicate
+from msl_jax.training.step import TrainStep, parallel_train_step, replicate
 
 
 @dataclasses.dataclass
@@ -54,7 +55,7 @@ class Experiment:
         self.variant = configuration.VARIANTS[config.variant]
         self.model = parts.build_model(config)
         self.initial = None
-        if self.variant.adapt and config.init_from:
+        if config.init_from:
             self.initial = parts.load_variables(config.init_from, self.model)
         source_role = "target_train" if self.variant.oracle else "source_train"
         self.source, _ = parts.load_split(config, source_role, evaluation=False)
@@ -82,13 +83,14 @@ class Experiment:
         adapt = Stage(
             runs.ADAPT_STAGE, config.variant, config.steps, config.learning_rate, adapt=True
         )
-        baseline = None
+        variables, baseline = self.initial, None
+        if variables is None:
+            variables = parts.initial_variables(self.model, config.seed)
         if not self.variant.adapt:
-            final, best = self._train(source, parts.initial_variables(self.model, config.seed))
+            final, best = self._train(source, variables)
         else:
-            variables = self.initial
-            if variables is None:
-                self._train(source, parts.initial_variables(self.model, config.seed))
+            if self.initial is None:
+                self._train(source, variables)
                 variables = parts.load_variables(f"{self.workdir}:{runs.SOURCE_STAGE}", self.model)
             baseline = self._baseline(variables)
             final, best = self._train(adapt, variables)
@@ -112,34 +114,9 @@ class Experiment:
 
     def _train(self, stage: Stage, variables: Any) -> tuple[dict[str, Any], dict[str, Any]]:
         """Runs a stage to its end; returns the metrics of its last and its best evaluation."""
-        config, checkpoints = self.config, Checkpoints(self.workdir / stage.name)
-        objective = configuration.objective(config, adapt=stage.adapt)
-        model = self.model
-        if stage.adapt and config.frozen_norms:
-            model = model.clone(frozen_norms=True)
-        rules = segmentation.parameter_rules(model, multi=objective.multi)
-        optimizer = sgd(
-            parameter_groups(variables["params"], rules),
-            {"backbone": 1.0, "head": config.head_rate_multiplier},
-            poly_schedule(stage.learning_rate, stage.steps),
-            momentum=config.momentum,
-            weight_decay=config.weight_decay,
-        )
-        step = parallel_train_step(
-            segmentation.passes(model, objective, config.input_convention, adapt=stage.adapt),
-            optimizer,
-        )
-        state = TrainState.create(variables, optimizer)
-        batches = Prefetch(
-            training_batches(
-                self.source,
-                self.target if stage.adapt else None,
-                batch_size=config.batch_size * jax.local_device_count(),
-                seed=config.seed,
-                source_augmentation=parts.build_augmentation(config.source_augmentation),
-                target_augmentation=parts.build_augmentation(config.target_augmentation),
-            )
-        )
+        step, optimizer = self._step(stage, variables)
+        state, batches = TrainState.create(variables, optimizer), self._batches(stage)
+        checkpoints = Checkpoints(self.workdir / stage.name)
         if checkpoints.latest is not None:
             state, input_state = checkpoints.restore(checkpoints.latest, state)
             batches.set_state(input_state)
@@ -163,18 +140,46 @@ class Experiment:
                 step,
                 batches,
                 steps=stage.steps,
-                log_every=config.log_every,
-                eval_every=config.eval_every,
+                log_every=self.config.log_every,
+                eval_every=self.config.eval_every,
                 on_step=log.advance,
                 on_log=log.log,
                 on_evaluate=evaluate,
             )
         batches.close()
-        last = checkpoints.latest
-        assert last is not None
-        metrics = checkpoints.metrics(last)
-        best = checkpoints.best()
-        assert best is not None
         self.samples.save(state.variables, self.workdir / "pictures", stage.name)
+        last, best = checkpoints.latest, checkpoints.best()
+        assert last is not None
+        assert best is not None
+        final = {**checkpoints.metrics(last), "step": last}
         checkpoints.close()
-        return {**metrics, "step": last}, {"target": best[1]["target"], "step": best[0]}
+        return final, {"target": best[1]["target"], "step": best[0]}
+
+    def _step(self, stage: Stage, variables: Any) -> tuple[TrainStep, optax.GradientTransformation]:
+        """The compiled step of a stage and its optimizer."""
+        config, model = self.config, self.model
+        objective = configuration.objective(config, adapt=stage.adapt)
+        if stage.adapt and config.frozen_norms:
+            model = model.clone(frozen_norms=True)
+        rules = segmentation.parameter_rules(model, multi=objective.multi)
+        optimizer = sgd(
+            parameter_groups(variables["params"], rules),
+            {"backbone": 1.0, "head": config.head_rate_multiplier},
+            poly_schedule(stage.learning_rate, stage.steps),
+            momentum=config.momentum,
+            weight_decay=config.weight_decay,
+        )
+        terms = segmentation.passes(model, objective, config.input_convention, adapt=stage.adapt)
+        return parallel_train_step(terms, optimizer), optimizer
+
+    def _batches(self, stage: Stage) -> Prefetch:
+        config = self.config
+        batches = training_batches(
+            self.source,
+            self.target if stage.adapt else None,
+            batch_size=config.batch_size * jax.local_device_count(),
+            seed=config.seed,
+            source_augmentation=parts.build_augmentation(config.source_augmentation),
+            target_augmentation=parts.build_augmentation(config.target_augmentation),
+        )
+        return Prefetch(batches)
