@@ -196,7 +196,7 @@ def _remove_label(tree: Path) -> Path:
 @pytest.mark.parametrize(
     ("damage", "parts"),
     [
-        (_remove, ["elsewhere is not a folder", "train, trainannot", "data root"]),
+        (_remove, ["elsewhere is not a folder", "train, trainannot", "--config.data_root"]),
         (_empty, ["empty lacks the folders train, trainannot", "SegNet"]),
         (_without_images, ["no frames for train_day", "PNG"]),
         (_truncate, ["train/0016E5_00000.png: not a readable image", "Fetch it again"]),

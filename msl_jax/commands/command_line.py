@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import re
 import sys
@@ -126,4 +125,3 @@ def _quiet_libraries() -> None:
     """Keeps routine messages of the libraries off the console; warnings and errors stay."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # of XLA's C++ side
     absl_logging.set_verbosity(absl_logging.WARNING)
-    logging.getLogger("jax").setLevel(logging.ERROR)

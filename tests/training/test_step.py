@@ -358,7 +358,7 @@ class TestSteps:
             caplog.clear()
             return found
 
-        with jax.log_compiles(), caplog.at_level(logging.WARNING):
+        with jax.log_compiles(), caplog.at_level(logging.WARNING, logger="jax"):
             state, _ = step(state, batches[0])
             assert compiled()
             traced = terms.traced
