@@ -18,4 +18,5 @@ if __name__ == "__main__":
     command_line.run(
         lambda: evaluate(_CONFIG.value, _CHECKPOINT.value, _OUTPUT.value, command_line.overrides()),
         __doc__,
+        interrupted="no results were written",
     )

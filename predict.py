@@ -17,4 +17,5 @@ if __name__ == "__main__":
     command_line.run(
         lambda: predict(_CHECKPOINT.value, _INPUT.value, _OUTPUT.value, command_line.overrides()),
         __doc__,
+        interrupted="some files are in --output already: remove them or give another folder",
     )

@@ -14,4 +14,8 @@ _WORKDIR = flags.DEFINE_string(
 )
 
 if __name__ == "__main__":
-    command_line.run(lambda: train(_CONFIG.value, _WORKDIR.value), __doc__)
+    command_line.run(
+        lambda: train(_CONFIG.value, _WORKDIR.value),
+        __doc__,
+        interrupted="the same command continues from the last checkpoint",
+    )

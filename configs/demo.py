@@ -1,10 +1,13 @@
 """The embedded demo: two domains of drawn street scenes, nothing to download.
 
     python train.py                                         # all of it, a few minutes on two cores
-    python train.py --config configs/demo.py:target_statistics   # the control
+    python train.py --config configs/demo.py:target_statistics --config.init_from=RUN:source
+
+The second is the control, from the source-only network of the first (RUN is its workdir).
 
 Draws 400 + 400 training images, trains a small DeepLabv2 on the labelled, clean "rendered" domain,
-then adapts it to the unlabelled "camera at dusk" domain. Expected figures: README.md.
+then adapts it to the unlabelled "camera at dusk" domain. Measured for seed 0:
+target mIoU 30.7 % source-only, 43.3 % control, 47.5 % adapted (docs/results.md).
 """
 
 from msl_jax.config import DEFAULT_VARIANT, augmentation, base_config

@@ -128,13 +128,25 @@ class Checkpoints:
             UserError: they are those of another network than `like`; lists what differs.
         """
         manager = self._open()
-        found = _shapes(manager.item_metadata(step).variables)
         expected = _shapes(like)
+        try:
+            found = _shapes(manager.item_metadata(step).variables)
+        except Exception as error:
+            raise self._damaged(step, error) from error
         if found != expected:
             raise UserError(_mismatch(self.folder / str(step), expected, found))
         abstract = jax.tree.map(ocp.utils.to_shape_dtype_struct, like)
         args = ocp.args.Composite(variables=ocp.args.StandardRestore(abstract))
-        return manager.restore(step, args=args).variables
+        try:
+            return manager.restore(step, args=args).variables
+        except Exception as error:
+            raise self._damaged(step, error) from error
+
+    def _damaged(self, step: int, error: Exception) -> UserError:
+        return UserError(
+            f"checkpoint {self.folder / str(step)} is damaged or incomplete"
+            f" ({type(error).__name__}); copy it again or take another"
+        )
 
 
 def _target_miou(metrics: dict[str, Any]) -> float:

@@ -195,8 +195,7 @@ def check_config(config: config_dict.ConfigDict) -> None:
     expect("model.width", config.model.width >= 1, "at least 1")
     expect("seed", config.seed >= 0, "0 or more")
     for key in ("source_size", "target_size"):
-        size = config[key]
-        expect(key, len(size) == 2 and min(size) >= 16, "(height, width), each at least 16")
+        expect(key, _is_size(config[key]), "(height, width), integers of at least 16")
     for key in ("learning_rate", "source_learning_rate", "head_rate_multiplier"):
         expect(key, config[key] > 0, "more than 0")
     for key in ("weight_decay", "lambda_target", "lambda_low"):
@@ -205,18 +204,29 @@ def check_config(config: config_dict.ConfigDict) -> None:
         expect(key, 0 <= config[key] <= 1, "a number in [0, 1]")
     expect("momentum", config.momentum < 1, "less than 1")
     active, rates = config.model.active_rates, config.model.head_rates
-    expect("model.active_rates", len(active) > 0, "at least one rate")
+    for key in ("head_rates", "active_rates"):
+        good = len(config.model[key]) > 0 and _are(int, config.model[key], 1)
+        expect(f"model.{key}", good, "integers of at least 1, at least one of them")
     expect("model.active_rates", set(active) <= set(rates), f"some of model.head_rates {rates}")
-    expect("scales", len(config.scales) > 0 and min(config.scales, default=0) > 0, "sizes over 0")
+    good = len(config.scales) > 0 and _are((int, float), config.scales, 1e-3)
+    expect("scales", good, "one or more numbers over 0")
     for domain in ("source_augmentation", "target_augmentation"):
-        low, high = config[domain].scale
-        crop = config[domain].crop
-        good = len(crop) == 0 or (len(crop) == 2 and min(crop) >= 16)
-        expect(f"{domain}.crop", good, "(height, width), each at least 16, or () for none")
-        expect(f"{domain}.scale", 0 < low <= high, "(low, high) with 0 < low <= high")
+        scale, crop = config[domain].scale, config[domain].crop
+        good = len(crop) == 0 or _is_size(crop)
+        expect(f"{domain}.crop", good, "(height, width), integers of at least 16, or () for none")
+        good = len(scale) == 2 and _are((int, float), scale, 1e-3) and scale[0] <= scale[1]
+        expect(f"{domain}.scale", good, "(low, high) with 0 < low <= high")
         expect(f"{domain}.jitter", 0 <= config[domain].jitter <= 1, "a number in [0, 1]")
     if problems:
         raise UserError("wrong values in the configuration:\n" + "\n".join(problems))
+
+
+def _are(kind: Any, values: Any, smallest: float) -> bool:
+    return all(isinstance(value, kind) and value >= smallest for value in values)
+
+
+def _is_size(value: Any) -> bool:
+    return len(value) == 2 and _are(int, value, 16)
 
 
 def as_json(config: config_dict.ConfigDict) -> str:

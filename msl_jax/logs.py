@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -76,7 +77,7 @@ class StageLog:
         speed = f"{rate:.2f} steps/s"
         self._progress.update(self._task, completed=step, speed=speed, parts=parts)
         if not self.console.is_terminal:
-            left = time.strftime("%H:%M:%S", time.gmtime((self._steps - step) / max(rate, 1e-9)))
+            left = datetime.timedelta(seconds=int((self._steps - step) / max(rate, 1e-9)))
             self.say(f"{self._title} {step}/{self._steps}  {speed}  {left} left  {parts}")
         for name, value in metrics.items():
             self._writer.add_scalar(f"loss/{name}", value, step)

@@ -43,6 +43,20 @@ def write_json(path: Path, value: Any) -> None:
     write_text(path, json.dumps(value, indent=2) + "\n")
 
 
+def make_folder(folder: Path, flag: str) -> None:
+    """Makes a folder that a flag names.
+
+    Raises:
+        UserError: it cannot be made or written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"{flag} {folder}: cannot be written ({error.strerror})") from error
+    if not os.access(folder, os.W_OK):
+        raise UserError(f"{flag} {folder}: cannot be written (permission denied)")
+
+
 def read_json(path: Path) -> Any:
     """Reads JSON.
 

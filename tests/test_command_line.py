@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import runpy
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -386,3 +387,30 @@ def test_photos_of_one_result(refused, trained, tmp_path: Path) -> None:
     message = refused("predict.py", *args)
     assert "a.jpg and " in message
     assert "a_jpg.png would both be written to out/labels/a_jpg.png" in message
+
+
+def test_results_of_training_are_not_replaced(refused, trained) -> None:
+    workdir, _ = trained
+    message = refused("eval.py", f"--checkpoint={workdir}", f"--output={workdir}")
+    assert f"--output {workdir} is a run's workdir" in message
+
+
+@pytest.mark.parametrize("script", ["eval.py", "predict.py"])
+def test_output_that_is_a_file(refused, trained, tmp_path: Path, script: str) -> None:
+    workdir, _ = trained
+    (tmp_path / "file").write_text("mine")
+    photo = tmp_path / "photo.png"
+    Image.new("RGB", (64, 48)).save(photo)
+    args = [f"--input={photo}"] if script == "predict.py" else []
+    output = f"--output={tmp_path / 'file'}"
+    message = refused(script, f"--checkpoint={workdir}", *args, output)
+    assert f"--output {tmp_path / 'file'}: cannot be written" in message
+
+
+def test_damaged_checkpoint(refused, trained, tmp_path: Path) -> None:
+    workdir, _ = trained
+    copy = tmp_path / "copy"
+    shutil.copytree(workdir, copy)
+    shutil.rmtree(copy / "source" / "4" / "variables")
+    message = refused("eval.py", f"--checkpoint={copy}", "--output=out")
+    assert f"checkpoint {copy}/source/4 is damaged or incomplete" in message

@@ -37,17 +37,19 @@ def overrides() -> dict[str, Any]:
     return values
 
 
-def run(command: Callable[[], object], usage: str) -> None:
+def run(command: Callable[[], object], usage: str, interrupted: str) -> None:
     """Parses the command line, runs `command` and leaves the process.
 
     A `UserError` is printed as one message and leaves with code 1, a wrong command line with
-    code 2; neither shows a traceback unless `--config.debug=true` asks for it.
+    code 2; neither shows a traceback unless `--config.debug=true` asks for it. After Ctrl-C the
+    text `interrupted` says what to do.
     """
     _quiet_libraries()
     if {"-h", "-help", "--help"} & set(sys.argv[1:]):
         print(usage.strip(), FLAGS.main_module_help(), sep="\n\n")
         sys.exit()
-    debug = any(arg.lstrip("-") == "config.debug=true" for arg in map(str.lower, sys.argv[1:]))
+    wanted = ("config.debug", "config.debug=true", "config.debug=1", "config.debug=t")
+    debug = any(arg.lower().lstrip("-") in wanted for arg in sys.argv[1:])
     try:
         _parse(sys.argv)
         command()
@@ -55,12 +57,11 @@ def run(command: Callable[[], object], usage: str) -> None:
         _fail(UserError(f"{error}\n\n{usage.strip()}"), EXIT_USAGE, debug)
     except UserError as error:
         _fail(error, EXIT_ERROR, debug)
+    except OSError as error:
+        # A full disk, a folder that vanished: no mistake in the program.
+        _fail(UserError(str(error)), EXIT_ERROR, debug)
     except KeyboardInterrupt:
-        _fail(
-            UserError("stopped; the same command continues from the last checkpoint"),
-            EXIT_INTERRUPTED,
-            debug,
-        )
+        _fail(UserError(f"stopped; {interrupted}"), EXIT_INTERRUPTED, debug)
 
 
 def _parse(argv: list[str]) -> None:

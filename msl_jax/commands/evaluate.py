@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
 from ml_collections import config_dict
 
 from msl_jax import runs
-from msl_jax.config import check_config
+from msl_jax.config import VARIANTS, base_config, check_config
+from msl_jax.errors import UserError
 from msl_jax.evaluation.report import print_results
 from msl_jax.parts import DomainEvaluation, build_model, load_variables
 
@@ -19,6 +21,9 @@ def run_config(saved: dict[str, Any], overrides: dict[str, Any]) -> config_dict.
     Raises:
         UserError: a value that cannot be.
     """
+    missing = sorted(base_config("").keys() - saved.keys())
+    if missing:
+        raise UserError(f"the checkpoint's {runs.CONFIG} lacks the keys {', '.join(missing)}")
     merged = config_dict.ConfigDict(_tuples(saved), convert_dict=True)
     merged.update_from_flattened_dict(overrides)
     check_config(merged)
@@ -32,6 +37,29 @@ def _tuples(value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
 
 
+def _output_folder(path: str, workdir: Path, output: str | None) -> Path:
+    """The folder for the results.
+
+    Raises:
+        UserError: it is a run's workdir, whose own results would be lost.
+    """
+    which = path.removeprefix(str(workdir)).strip(":/")
+    folder = Path(output) if output else workdir / ("eval" + (f"-{which}" if which else ""))
+    if (folder / runs.CONFIG).exists():
+        raise UserError(
+            f"--output {folder} is a run's workdir: its {runs.RESULTS} would be replaced; give"
+            " another folder"
+        )
+    return folder
+
+
+def say_which(found: runs.CheckpointPath) -> None:
+    """Says so where the source-only stage stands in for an adaptation that has no checkpoint."""
+    variant = VARIANTS[found.config["variant"]]
+    if variant.adapt and found.folder.name == runs.SOURCE_STAGE:
+        print(f"note: step {found.step} of the source-only stage, not adapted", file=sys.stderr)
+
+
 def evaluate(
     config: config_dict.ConfigDict,
     checkpoint: str | None = None,
@@ -43,7 +71,8 @@ def evaluate(
     Args:
         config: names the run where no checkpoint is given: the newest of this configuration.
         checkpoint: a path as `runs.find_checkpoint` takes it. The run's own configuration counts.
-        output: folder for the results, default ``WORKDIR/eval``.
+        output: folder for the results, default ``WORKDIR/eval``, with ``-best`` or the like
+            behind it for such a checkpoint. An older evaluation there is replaced.
         overrides: keys to set differently from the run's configuration.
 
     Returns:
@@ -56,9 +85,13 @@ def evaluate(
     path = checkpoint or str(runs.newest_run(config))
     found = runs.find_checkpoint(path)
     config = run_config(found.config, overrides or {})
+    folder = _output_folder(path, found.folder.parent, output)
+    say_which(found)
     model = build_model(config)
     variables = load_variables(path, model)
-    metrics = DomainEvaluation(config, model)(variables)
+    evaluation = DomainEvaluation(config, model)
+    runs.make_folder(folder, "--output")  # before the work, after all that can be refused
+    metrics = evaluation(variables)
     results = {
         "config": config.name,
         "variant": config.variant,
@@ -68,7 +101,6 @@ def evaluate(
         "flip": config.flip,
         "scales": list(config.scales),
     }
-    folder = Path(output) if output else found.folder.parent / "eval"
     runs.write_json(folder / runs.RESULTS, results)
     print_results(results)
     print(f"Checkpoint: {found.folder / str(found.step)}\nResults: {folder / runs.RESULTS}")

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.progress import track
 
 from msl_jax import runs
-from msl_jax.commands.evaluate import run_config
+from msl_jax.commands.evaluate import run_config, say_which
 from msl_jax.data import open_label_set
 from msl_jax.data.images import read_image, resize_image
 from msl_jax.errors import UserError
@@ -46,11 +46,13 @@ def predict(
     photos = find_photos(Path(input_path))
     targets = [_targets(Path(output), name) for _, name in photos]
     _refuse_overwriting(photos, targets)
+    say_which(found)
     for path, _ in photos:
-        read_image(path)  # a damaged one ends the command before anything is written
+        read_image(path, upright=True)  # a damaged one ends the command before anything is written
     model = build_model(config)
     predictor, variables = build_predictor(config, model), load_variables(checkpoint, model)
     palette = open_label_set(config.target_eval).palette
+    runs.make_folder(Path(output), "--output")
     console = Console(stderr=True)
     for (path, _), files in track(
         list(zip(photos, targets, strict=True)),
@@ -59,7 +61,7 @@ def predict(
         transient=True,
         disable=not console.is_terminal,
     ):
-        image = read_image(path)
+        image = read_image(path, upright=True)
         small = resize_image(image, tuple(config.target_size))
         labels, _ = predict_labels(predictor, variables, small[None], image.shape[:2])
         colors = pictures.colorize(labels[0], palette)

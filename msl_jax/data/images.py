@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageOps
 
 from msl_jax.errors import UserError
 
@@ -41,12 +41,14 @@ def _load(path: Path) -> Image.Image:
     return image
 
 
-def read_image(path: str | Path) -> np.ndarray:
+def read_image(path: str | Path, *, upright: bool = False) -> np.ndarray:
     """Reads a photo.
 
     Args:
         path: file of any format Pillow knows, 8 bits a channel; grey, palette, CMYK and transparent
             images are converted.
+        upright: turn it as its EXIF orientation says, as viewers do; label maps carry none, so
+            data sets are read as they are stored.
 
     Returns:
         uint8 `[H, W, 3]`, RGB.
@@ -59,6 +61,8 @@ def read_image(path: str | Path) -> np.ndarray:
         raise UserError(
             f"{path}: 8 bits a channel expected, found an image of mode {image.mode!r}; convert it."
         )
+    if upright:
+        image = ImageOps.exif_transpose(image)
     if "transparency" in image.info:  # straight to RGB, Pillow would warn of what it drops
         image = image.convert("RGBA")
     # A copy, since arrays of Pillow's own memory are read-only.

@@ -71,7 +71,8 @@ def _check_finite(metrics: dict[str, Any], step: int) -> None:
     if not all(np.isfinite(value) for value in values.values()):
         parts = ", ".join(f"{name} = {value:g}" for name, value in values.items())
         raise UserError(
-            f"the loss is not finite at step {step}: {parts}. The last checkpoint is kept. Lower"
-            " config.learning_rate (or config.source_learning_rate); --config.debug=true names"
-            " the operation."
+            f"the loss is not finite at step {step}: {parts}. The last checkpoint is kept."
+            " Start again in another --workdir with a lower config.learning_rate (with"
+            " --config.init_from=WORKDIR:source where the source-only stage is finished) or"
+            " config.source_learning_rate; --config.debug=true names the operation."
         )

@@ -137,3 +137,13 @@ def test_resize() -> None:
     assert set(np.unique(small)) == {3, 255}
     flat = np.full((20, 30, 3), 77, np.uint8)
     assert (images.resize_image(flat, (9, 9)) == 77).all()
+
+
+def test_upright_photo(tmp_path: Path) -> None:
+    """Orientation 6: the camera was turned; viewers turn the picture back."""
+    path = tmp_path / "portrait.jpg"
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(np.zeros((16, 32, 3), np.uint8)).save(path, exif=exif)
+    assert images.read_image(path).shape == (16, 32, 3)
+    assert images.read_image(path, upright=True).shape == (32, 16, 3)
