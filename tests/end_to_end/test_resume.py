@@ -1,0 +1,139 @@
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import orbax.checkpoint as ocp
+import pytest
+from ml_collections.config_dict import ConfigDict
+
+from msl_jax import runs
+from msl_jax.commands.train import train
+from msl_jax.errors import UserError
+from msl_jax.logs import StageLog
+from msl_jax.parts import build_model, load_variables
+from msl_jax.samples import Samples
+
+
+def _read(path: Path) -> Any:
+    return json.loads(path.read_text())
+
+
+class Stopped(Exception):
+    """Stands for a kill in the middle of a run."""
+
+
+def _stop_in(monkeypatch: pytest.MonkeyPatch, title: str, step: int) -> None:
+    advance = StageLog.advance
+
+    def stopping(self: StageLog, made: int) -> None:
+        advance(self, made)
+        if (self._title, made) == (title, step):
+            raise Stopped
+
+    monkeypatch.setattr(StageLog, "advance", stopping)
+
+
+def _stop_before_results(monkeypatch: pytest.MonkeyPatch, stage: str) -> None:
+    save = Samples.save
+
+    def stopping(self: Samples, variables: Any, folder: Path, name: str) -> None:
+        if name == stage:
+            raise Stopped
+        save(self, variables, folder, name)
+
+    monkeypatch.setattr(Samples, "save", stopping)
+
+
+def _arrays(folder: Path) -> Any:
+    checkpointer = ocp.PyTreeCheckpointer()
+    shapes = checkpointer.metadata(folder).item_metadata.tree
+    as_arrays = jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), shapes)
+    return checkpointer.restore(folder, restore_args=as_arrays)
+
+
+def _checkpoints(workdir: Path) -> dict[str, Any]:
+    """All arrays and values of all checkpoints by their place."""
+    found: dict[str, Any] = {}
+    for folder in sorted(workdir.glob("*/[0-9]*")):
+        place = str(folder.relative_to(workdir))
+        for item in ("variables", "optimizer"):
+            tree = _arrays(folder / item)
+            for path, leaf in jax.tree_util.tree_flatten_with_path(tree)[0]:
+                found[f"{place}/{item}{jax.tree_util.keystr(path)}"] = np.asarray(leaf)
+        for item, name in (("input", "metadata"), ("metrics", "metrics")):
+            found[f"{place}/{item}"] = np.array(_read(folder / item / name))
+    return found
+
+
+INTERRUPTIONS = {
+    "before the first checkpoint": lambda patch: _stop_in(patch, "source-only", 1),
+    "in the source stage": lambda patch: _stop_in(patch, "source-only", 3),
+    "between the stages": lambda patch: _stop_before_results(patch, "source"),
+    "in the adaptation": lambda patch: _stop_in(patch, "max_square_iw_multi", 3),
+    "at the end": lambda patch: _stop_before_results(patch, "adapt"),
+}
+
+
+@pytest.mark.parametrize("interruption", INTERRUPTIONS)
+def test_continued_run_equals_one_without_interruption(
+    whole, tmp_path: Path, interruption: str
+) -> None:
+    workdir = tmp_path / "run"
+    with pytest.MonkeyPatch.context() as patch:
+        INTERRUPTIONS[interruption](patch)
+        with pytest.raises(Stopped):
+            train(whole.config, str(workdir))
+    assert not (workdir / "results.json").exists()
+    assert train(whole.config, str(workdir)) == whole.results
+    expected, found = _checkpoints(whole.workdir), _checkpoints(workdir)
+    assert list(found) == list(expected)
+    for place, value in expected.items():
+        assert found[place].dtype == value.dtype, place
+        np.testing.assert_array_equal(found[place], value, err_msg=place)
+    for name in ("results.json", "source_only.json", "config.json"):
+        assert (workdir / name).read_bytes() == (whole.workdir / name).read_bytes()
+
+
+def test_finished_run_prints_its_table_again(whole, snapshot, capsys) -> None:
+    before = snapshot(whole.workdir)
+    assert train(whole.config, str(whole.workdir)) == whole.results
+    printed = capsys.readouterr()
+    assert "finished run" in printed.err
+    assert "bicyclist" in printed.out
+    assert f"{100 * whole.results['final']['target']['miou']:.1f}" in printed.out
+    assert snapshot(whole.workdir) == before
+
+
+def test_another_configuration_on_the_workdir_is_refused(whole, snapshot) -> None:
+    other = whole.config.copy_and_resolve_references()
+    other.lambda_target = 0.25
+    before = snapshot(whole.workdir)
+    with pytest.raises(UserError, match=r"differs in\n  lambda_target: 0\.1 -> 0\.25\n"):
+        train(other, str(whole.workdir))
+    assert snapshot(whole.workdir) == before
+
+
+def test_loss_that_is_not_finite_keeps_the_last_checkpoint(
+    whole, tiny_config: Callable[..., ConfigDict], tmp_path: Path
+) -> None:
+    config = tiny_config("target_statistics", learning_rate=1e30, eval_every=4)
+    workdir = tmp_path / "run"
+    runs.claim_workdir(workdir, config)
+    shutil.copytree(whole.workdir / "source", workdir / "source")
+    kept = _checkpoints(workdir)
+    for _ in range(2):  # continuing does not hide it
+        with pytest.raises(UserError, match=r"not finite at step [23]: .*config\.learning_rate"):
+            train(config, str(workdir))
+        assert not (workdir / "results.json").exists()
+        assert runs.find_checkpoint(workdir)[:2] == (workdir / "source", 4)
+        found = _checkpoints(workdir)
+        assert list(found) == list(kept)
+        for place, value in kept.items():
+            np.testing.assert_array_equal(found[place], value, err_msg=place)
+    load_variables(workdir, build_model(config))
