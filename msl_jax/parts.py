@@ -51,7 +51,15 @@ def load_variables(path: str | Path, model: DeepLabV2) -> Any:
     Raises:
         UserError: no checkpoint there, or one of another network.
     """
-    found = runs.find_checkpoint(path)
+    return restore_variables(runs.find_checkpoint(path), model)
+
+
+def restore_variables(found: runs.CheckpointPath, model: DeepLabV2) -> Any:
+    """The network's variables from a checkpoint that has been found.
+
+    Raises:
+        UserError: it is one of another network, or damaged.
+    """
     checkpoints = Checkpoints(found.folder)
     try:
         return checkpoints.restore_variables(found.step, abstract_variables(model))

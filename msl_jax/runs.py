@@ -18,11 +18,15 @@ SOURCE_STAGE, ADAPT_STAGE = "source", "adapt"
 
 
 class CheckpointPath(NamedTuple):
-    """Where weights lie: a stage's folder, a step in it, and the run's configuration."""
+    """Where weights lie: a stage's folder, a step in it, and the run's configuration.
+
+    `which` is what stood behind the workdir's colon: "best", "source", a step, or nothing.
+    """
 
     folder: Path
     step: int
     config: dict[str, Any]
+    which: str
 
 
 def default_workdir(config: config_dict.ConfigDict) -> Path:
@@ -157,6 +161,7 @@ def find_checkpoint(path: str | Path) -> CheckpointPath:
             f"{workdir} is no run: expected a folder with {CONFIG}, as train.py writes it"
             + ("" if workdir.exists() else " (it does not exist)")
         )
+    asked = which
     stages: tuple[str, ...] = (ADAPT_STAGE, SOURCE_STAGE)
     if which == SOURCE_STAGE:
         stages, which = (SOURCE_STAGE,), ""
@@ -180,4 +185,4 @@ def find_checkpoint(path: str | Path) -> CheckpointPath:
             f"{text}: no checkpoint {which!r} in {stage}; choose a step of {steps}, 'best' or"
             " 'source', or give the workdir alone for the latest"
         )
-    return CheckpointPath(stage, step, read_json(workdir / CONFIG))
+    return CheckpointPath(stage, step, read_json(workdir / CONFIG), asked)

@@ -168,7 +168,8 @@ def two_stages(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_find_checkpoint(two_stages: Path, which: str, stage: str, step: int, snapshot) -> None:
     before = snapshot(two_stages)
     found = runs.find_checkpoint(f"{two_stages}{which}")
-    assert found == (two_stages / stage, step, json.loads(as_json(base_config("demo"))))
+    config = json.loads(as_json(base_config("demo")))
+    assert found == (two_stages / stage, step, config, which.removeprefix(":"))
     assert snapshot(two_stages) == before
 
 

@@ -12,7 +12,7 @@ from msl_jax import runs
 from msl_jax.config import VARIANTS, base_config, check_config
 from msl_jax.errors import UserError
 from msl_jax.evaluation.report import print_results
-from msl_jax.parts import DomainEvaluation, build_model, load_variables
+from msl_jax.parts import DomainEvaluation, build_model, restore_variables
 
 
 def run_config(saved: dict[str, Any], overrides: dict[str, Any]) -> config_dict.ConfigDict:
@@ -37,14 +37,14 @@ def _tuples(value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
 
 
-def _output_folder(path: str, workdir: Path, output: str | None) -> Path:
+def _output_folder(found: runs.CheckpointPath, output: str | None) -> Path:
     """The folder for the results.
 
     Raises:
         UserError: it is a run's workdir, whose own results would be lost.
     """
-    which = path.removeprefix(str(workdir)).strip(":/")
-    folder = Path(output) if output else workdir / ("eval" + (f"-{which}" if which else ""))
+    name = f"eval-{found.which}" if found.which else "eval"
+    folder = Path(output) if output else found.folder.parent / name
     if (folder / runs.CONFIG).exists():
         raise UserError(
             f"--output {folder} is a run's workdir: its {runs.RESULTS} would be replaced; give"
@@ -82,13 +82,12 @@ def evaluate(
         UserError: anything that the user can put right.
     """
     check_config(config)
-    path = checkpoint or str(runs.newest_run(config))
-    found = runs.find_checkpoint(path)
+    found = runs.find_checkpoint(checkpoint or runs.newest_run(config))
     config = run_config(found.config, overrides or {})
-    folder = _output_folder(path, found.folder.parent, output)
+    folder = _output_folder(found, output)
     say_which(found)
     model = build_model(config)
-    variables = load_variables(path, model)
+    variables = restore_variables(found, model)
     evaluation = DomainEvaluation(config, model)
     runs.make_folder(folder, "--output")  # before the work, after all that can be refused
     metrics = evaluation(variables)

@@ -16,7 +16,7 @@ from msl_jax.data.images import read_image, resize_image
 from msl_jax.errors import UserError
 from msl_jax.evaluation import pictures
 from msl_jax.evaluation.segmentation import predict as predict_labels
-from msl_jax.parts import build_model, build_predictor, load_variables
+from msl_jax.parts import build_model, build_predictor, restore_variables
 
 PHOTO_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff", ".ppm")
 
@@ -50,7 +50,7 @@ def predict(
     for path, _ in photos:
         read_image(path, upright=True)  # a damaged one ends the command before anything is written
     model = build_model(config)
-    predictor, variables = build_predictor(config, model), load_variables(checkpoint, model)
+    predictor, variables = build_predictor(config, model), restore_variables(found, model)
     palette = open_label_set(config.target_eval).palette
     runs.make_folder(Path(output), "--output")
     console = Console(stderr=True)

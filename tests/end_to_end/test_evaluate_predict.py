@@ -112,3 +112,14 @@ def test_prediction_overwrites_nothing(whole, photos: Path, tmp_path: Path, snap
     with pytest.raises(UserError, match=r"--output: .*colors/street\.png.*nothing is overwritten"):
         predict(str(whole.workdir), str(photos / "street.png"), str(output))
     assert snapshot(output) == before
+
+
+def test_default_folder_of_a_relative_path(whole, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However the path is written, results go beside the run, apart for each checkpoint."""
+    monkeypatch.chdir(whole.workdir.parent)
+    for path, folder in (
+        (f"./{whole.workdir.name}/", "eval"),
+        (f"./{whole.workdir.name}:best", "eval-best"),
+    ):
+        evaluate(whole.config, path)
+        assert (whole.workdir / folder / "results.json").is_file()
