@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import grain  # noqa: F401  defines absl flags: before `command` takes a script's flags away
 import pytest
 from absl import flags
 
