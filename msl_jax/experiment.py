@@ -164,7 +164,9 @@ class Experiment:
         rules = segmentation.parameter_rules(model, multi=objective.multi)
         optimizer = sgd(
             parameter_groups(variables["params"], rules),
-            {"backbone": 1.0, "head": config.head_rate_multiplier},
+            segmentation.optimizer_groups(
+                config.head_rate_multiplier, repeated_visits=config.repeated_visits
+            ),
             poly_schedule(stage.learning_rate, stage.steps),
             momentum=config.momentum,
             weight_decay=config.weight_decay,

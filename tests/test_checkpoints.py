@@ -9,7 +9,7 @@ import pytest
 
 from msl_jax.checkpoints import Checkpoints
 from msl_jax.errors import UserError
-from msl_jax.training.optimizer import FROZEN, sgd
+from msl_jax.training.optimizer import FROZEN, Group, sgd
 from msl_jax.training.state import TrainState
 from msl_jax.training.step import replicate
 
@@ -18,8 +18,8 @@ INPUT = {"source": {"next_index": 2**40 + 3}, "target": [1, None, "x"]}
 
 def _optimizer():
     groups = {"backbone": {"kernel": "backbone", "scale": FROZEN}, "head": {"kernel": "head"}}
-    multipliers = {"backbone": 1.0, "head": 10.0}
-    return sgd(groups, multipliers, lambda step: 0.1, momentum=0.9, weight_decay=0.1)
+    settings = {"backbone": Group(), "head": Group(rate=10.0)}
+    return sgd(groups, settings, lambda step: 0.1, momentum=0.9, weight_decay=0.1)
 
 
 def _state(step: int = 0, seed: int = 0) -> TrainState:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
@@ -107,16 +108,37 @@ class DeepLabV2(nn.Module):
         )(x, use_running_average=not train or self.frozen_norms)
 
         def head(name: str, features: Array) -> Array:
-            classifier = ASPP(
-                self.num_classes,
-                self.head_rates,
-                self.active_rates,
-                param_dtype=self.param_dtype,
-                name=name,
-            )
-            logits = classifier(features)
+            logits = _classifier(self, name)(features)
             return logits.astype(np.promote_types(logits.dtype, np.float32))
 
         final = head("final_head", stage4)
         low = head("low_head", stage3) if low_head or self.is_initializing() else None
         return final, low
+
+
+def initial_heads(model: DeepLabV2, seed: int) -> dict[str, Any]:
+    """New parameters of both heads, for a backbone that comes from elsewhere.
+
+    Args:
+        model: the network.
+        seed: the same gives the same.
+
+    Returns:
+        ``{"low_head", "final_head"}``, as in the network's `params`.
+    """
+    channels = {"low_head": 16 * model.width, "final_head": 32 * model.width}
+    keys = jax.random.split(jax.random.key(seed), len(channels))
+    return {
+        head: _classifier(model).init(key, jnp.zeros((1, 1, 1, count)))["params"]
+        for key, (head, count) in zip(keys, channels.items(), strict=True)
+    }
+
+
+def _classifier(model: DeepLabV2, name: str | None = None) -> ASPP:
+    return ASPP(
+        model.num_classes,
+        model.head_rates,
+        model.active_rates,
+        param_dtype=model.param_dtype,
+        name=name,
+    )

@@ -11,16 +11,20 @@ from jax import Array, lax
 
 from msl_jax import losses
 from msl_jax.models import DeepLabV2, resize_align_corners
-from msl_jax.training.optimizer import FROZEN
+from msl_jax.training.optimizer import FROZEN, Group
 from msl_jax.training.step import AXIS, Pass
 
 TargetLoss = Literal["none", "minent", "max_square", "hard"]
-InputConvention = Literal["caffe", "torchvision"]
+InputConvention = Literal["caffe", "torchvision", "none"]
 
 # Blue, green, red of 0..255 (official code); red, green, blue of 0..1 (torchvision).
 CAFFE_MEAN_BGR = (104.00698793, 116.66876762, 122.67891434)
 TORCHVISION_MEAN = (0.485, 0.456, 0.406)
 TORCHVISION_STD = (0.229, 0.224, 0.225)
+
+# The official code collects the backbone's parameters module by module and from each module with
+# all that it contains, so that its optimizer holds most of them more than once.
+OFFICIAL_VISITS = {"stem": 1, "downsample": 4, "blocks": 3, "head": 1}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,11 +58,14 @@ def network_input(images: Array, convention: InputConvention) -> Array:
     Args:
         images: uint8 `[..., 3]`, red, green, blue.
         convention: ``"caffe"`` gives blue, green, red of 0..255 minus the mean (official code);
-            ``"torchvision"`` red, green, blue of 0..1, normalised.
+            ``"torchvision"`` red, green, blue of 0..1, normalised; ``"none"`` leaves them as they
+            are, for images that have been through it.
 
     Returns:
-        float32 `[..., 3]`.
+        float32 `[..., 3]`; with ``"none"`` of the images' dtype.
     """
+    if convention == "none":
+        return images
     channel = (1,) * (images.ndim - 1) + (3,)
     exact = images.astype(jnp.float32)
     if convention == "caffe":
@@ -80,8 +87,29 @@ def parameter_rules(model: DeepLabV2, *, multi: bool) -> list[tuple[str, str]]:
         if rate not in model.active_rates
     ]
     low = [] if multi else [("low_head/", FROZEN)]
-    stem = [("backbone/bn1/", FROZEN)]
-    return [*inactive, *low, *stem, (".*_head/", "head"), ("backbone/", "backbone")]
+    return [
+        *inactive,
+        *low,
+        (".*_head/", "head"),
+        ("backbone/bn1/", FROZEN),
+        ("backbone/conv1/", "stem"),
+        ("backbone/.*/downsample_", "downsample"),
+        ("backbone/", "blocks"),
+    ]
+
+
+def optimizer_groups(head_rate: float, *, repeated_visits: bool) -> dict[str, Group]:
+    """Settings of the groups of `parameter_rules`.
+
+    Args:
+        head_rate: factor on the heads' learning rate.
+        repeated_visits: visit the backbone's parameters as often as the published runs did.
+    """
+    visits = OFFICIAL_VISITS if repeated_visits else dict.fromkeys(OFFICIAL_VISITS, 1)
+    return {
+        name: Group(rate=head_rate if name == "head" else 1.0, visits=count)
+        for name, count in visits.items()
+    }
 
 
 def target_loss(final: Array, objective: Objective) -> Array:

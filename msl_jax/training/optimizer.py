@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import optax
+from jax import Array
 
 # A frozen parameter stays exactly as it is: no gradient step and no weight decay.
 FROZEN = "frozen"
@@ -40,33 +43,87 @@ def poly_schedule(learning_rate: float, max_steps: int, power: float = 0.9) -> o
     return optax.polynomial_schedule(learning_rate, 0.0, power, max_steps)
 
 
+@dataclasses.dataclass(frozen=True)
+class Group:
+    """How a group of parameters is trained.
+
+    Attributes:
+        rate: factor on the learning rate.
+        visits: how often SGD comes by in every step, see `repeated_sgd`.
+    """
+
+    rate: float = 1.0
+    visits: int = 1
+
+
 def sgd(
-    groups: Any,
-    multipliers: dict[str, float],
+    labels: Any,
+    groups: Mapping[str, Group],
     schedule: optax.Schedule,
     *,
     momentum: float,
     weight_decay: float,
 ) -> optax.GradientTransformation:
-    """SGD in PyTorch's order: `g += wd p`, `v = momentum v + g`, `p -= rate v`.
-
-    Weight decay acts on every parameter of a trained group, scales and offsets included, as in the
-    official code. Parameters of the group `FROZEN` are left alone.
+    """`repeated_sgd` for each group; parameters of the group `FROZEN` are left alone.
 
     Args:
-        groups: tree from `parameter_groups`.
-        multipliers: group -> factor on the rate.
+        labels: tree of group names from `parameter_groups`.
+        groups: settings of all groups but `FROZEN`.
         schedule: step -> rate.
         momentum: share of the old velocity.
         weight_decay: factor of the squared norm's gradient.
     """
 
-    def group_sgd(multiplier: float) -> optax.GradientTransformation:
-        return optax.chain(
-            optax.add_decayed_weights(weight_decay),
-            optax.trace(decay=momentum),
-            optax.scale_by_schedule(lambda step: -multiplier * schedule(step)),
+    def group_sgd(group: Group) -> optax.GradientTransformation:
+        return repeated_sgd(
+            lambda step: group.rate * schedule(step),
+            momentum=momentum,
+            weight_decay=weight_decay,
+            visits=group.visits,
         )
 
-    transforms = {name: group_sgd(factor) for name, factor in multipliers.items()}
-    return optax.partition({**transforms, FROZEN: optax.set_to_zero()}, groups)
+    transforms = {name: group_sgd(group) for name, group in groups.items()}
+    return optax.partition({**transforms, FROZEN: optax.set_to_zero()}, labels)
+
+
+class SgdState(NamedTuple):
+    """Steps made, int32 scalar, and the velocity of each parameter."""
+
+    count: Array
+    velocity: Any
+
+
+def repeated_sgd(
+    schedule: optax.Schedule, *, momentum: float, weight_decay: float, visits: int = 1
+) -> optax.GradientTransformation:
+    """SGD in PyTorch's order, that may come by several times in one step with one gradient.
+
+    Each visit is ``g += wd p``, ``v = momentum v + g``, ``p -= rate v``; `g` keeps its decay for
+    the next one. Decay acts on every parameter, scales and offsets included, as in PyTorch.
+
+    One visit is ordinary SGD. More are what PyTorch 1.0 does where its list of parameters holds
+    one several times, as in the runs that made the published numbers (see
+    `msl_jax.tasks.segmentation.OFFICIAL_VISITS`): an effective rate of about `visits` times.
+
+    Args:
+        schedule: step -> rate; all visits of a step have the same.
+        momentum: share of the old velocity.
+        weight_decay: factor of the squared norm's gradient.
+        visits: at least 1.
+    """
+
+    def init(params: Any) -> SgdState:
+        return SgdState(jnp.zeros((), jnp.int32), jax.tree.map(jnp.zeros_like, params))
+
+    def update(gradients: Any, state: SgdState, params: Any = None) -> tuple[Any, SgdState]:
+        rate, velocity = schedule(state.count), state.velocity
+        moved = jax.tree.map(jnp.zeros_like, params)
+        for _ in range(visits):
+            gradients = jax.tree.map(
+                lambda g, p, m: g + weight_decay * (p + m), gradients, params, moved
+            )
+            velocity = jax.tree.map(lambda v, g: momentum * v + g, velocity, gradients)
+            moved = jax.tree.map(lambda m, v: m - jnp.asarray(rate, v.dtype) * v, moved, velocity)
+        return moved, SgdState(state.count + 1, velocity)
+
+    return optax.GradientTransformation(init, update)

@@ -10,8 +10,8 @@ import pytest
 from flax.traverse_util import flatten_dict
 
 from msl_jax.models import DeepLabV2
-from msl_jax.tasks.segmentation import parameter_rules
-from msl_jax.training.optimizer import FROZEN, parameter_groups, poly_schedule, sgd
+from msl_jax.tasks.segmentation import OFFICIAL_VISITS, optimizer_groups, parameter_rules
+from msl_jax.training.optimizer import FROZEN, Group, parameter_groups, poly_schedule, sgd
 
 SHAPES = {"backbone": {"kernel": (2, 3), "scale": (3,)}, "head": {"bias": (4,)}, "stem": (2,)}
 GROUPS = {
@@ -65,11 +65,12 @@ class TestParameterGroups:
 
 
 class TestSgd:
-    MULTIPLIERS = {"backbone": 1.0, "head": 10.0}  # noqa: RUF012
+    RATES = {"backbone": 1.0, "head": 10.0}  # noqa: RUF012
 
-    def _run(self, steps: int, **options):
-        """Parameters after some steps on random gradients."""
-        optimizer = sgd(GROUPS, self.MULTIPLIERS, poly_schedule(0.01, 10), **options)
+    def _run(self, steps: int, visits: int = 1, **options):
+        """Parameters after some steps on random gradients; the backbone is visited repeatedly."""
+        groups = {"backbone": Group(visits=visits), "head": Group(rate=self.RATES["head"])}
+        optimizer = sgd(GROUPS, groups, poly_schedule(0.01, 10), **options)
         params = jax.tree.map(jnp.asarray, _random_tree(0))
         state = optimizer.init(params)
 
@@ -82,8 +83,8 @@ class TestSgd:
             params, state = update(_random_tree(1 + step), state, params)
         return params
 
-    def _expected(self, steps: int, momentum: float, weight_decay: float):
-        """The same in PyTorch's order, one array at a time."""
+    def _expected(self, steps: int, momentum: float, weight_decay: float, visits: int = 1):
+        """The same in PyTorch's order, one array at a time, visit by visit."""
         params = flatten_dict(_random_tree(0))
         velocity = {name: np.zeros_like(p) for name, p in params.items()}
         groups = flatten_dict(GROUPS)
@@ -92,19 +93,23 @@ class TestSgd:
             for name, gradient in flatten_dict(_random_tree(1 + step)).items():
                 if groups[name] == FROZEN:
                     continue
-                gradient = gradient + weight_decay * params[name]
-                velocity[name] = momentum * velocity[name] + gradient
-                factor = self.MULTIPLIERS[groups[name]]
-                params[name] = params[name] - factor * rate * velocity[name]
+                for _ in range(visits if groups[name] == "backbone" else 1):
+                    gradient = gradient + weight_decay * params[name]
+                    velocity[name] = momentum * velocity[name] + gradient
+                    factor = self.RATES[groups[name]]
+                    params[name] = params[name] - factor * rate * velocity[name]
         return params
 
+    @pytest.mark.parametrize("visits", [1, 3, 4])
     @pytest.mark.parametrize(("momentum", "weight_decay"), [(0.9, 0.05), (0.9, 0.0), (0.0, 0.05)])
-    def test_pytorch_order(self, x64, momentum, weight_decay):
-        # The rate itself is float32, whatever the parameters are.
-        found = self._run(4, momentum=momentum, weight_decay=weight_decay)
-        expected = self._expected(4, momentum, weight_decay)
+    def test_pytorch_order(self, x64, momentum, weight_decay, visits):
+        # The rate itself is float32, whatever the parameters are; these are of order 1.
+        found = self._run(4, visits, momentum=momentum, weight_decay=weight_decay)
+        expected = self._expected(4, momentum, weight_decay, visits)
         for name, value in flatten_dict(found).items():
-            np.testing.assert_allclose(value, expected[name], rtol=1e-6, err_msg=str(name))
+            np.testing.assert_allclose(
+                value, expected[name], rtol=1e-6, atol=1e-7, err_msg=str(name)
+            )
 
     def test_frozen_parameters_keep_every_bit(self):
         found = self._run(3, momentum=0.9, weight_decay=0.5)
@@ -128,11 +133,20 @@ class TestParameterRules:
         return {f"{head}/conv{i}/{leaf}" for i in numbers for leaf in ("kernel", "bias")}
 
     def _check(self, groups: dict[str, str], frozen: set[str], head: set[str]) -> None:
-        assert {name for name, group in groups.items() if group == FROZEN} == frozen
-        assert {name for name, group in groups.items() if group == "head"} == head
-        rest = {name for name, group in groups.items() if group == "backbone"}
-        assert rest == groups.keys() - frozen - head
-        assert "backbone/layer1_0/bn1/scale" in rest  # only the stem's norm is frozen
+        def names(*wanted: str) -> set[str]:
+            return {name for name, group in groups.items() if group in wanted}
+
+        assert names(FROZEN) == frozen
+        assert names("head") == head
+        assert names("stem") == {"backbone/conv1/kernel"}
+        # A convolution and a norm of each of the four stages.
+        assert names("downsample") == {
+            f"backbone/layer{stage}_0/downsample_{leaf}"
+            for stage in range(1, 5)
+            for leaf in ("conv/kernel", "bn/scale", "bn/bias")
+        }
+        assert names("stem", "downsample", "blocks") == groups.keys() - frozen - head
+        assert "backbone/layer1_0/bn1/scale" in names("blocks")  # only the stem's norm is frozen
 
     def test_multi(self):
         inactive = self._names("final_head", 2, 3) | self._names("low_head", 2, 3)
@@ -148,3 +162,17 @@ class TestParameterRules:
         model = self.OFFICIAL.clone(active_rates=self.OFFICIAL.head_rates)
         heads = self._names("final_head", 0, 1, 2, 3) | self._names("low_head", 0, 1, 2, 3)
         self._check(_groups(model, multi=True), self.STEM, heads)
+
+
+def test_repeated_visits_of_the_official_network():
+    params = jax.eval_shape(DeepLabV2(19).init, jax.random.key(0), jnp.zeros((1, 33, 33, 3)))
+    rules = parameter_rules(DeepLabV2(19), multi=True)
+    labels = list(flatten_dict(parameter_groups(params["params"], rules)).values())
+    # Counts of the official optimizer's list: 1, 12, 297 parameters and two heads of two
+    # convolutions with biases.
+    assert [labels.count(name) for name in OFFICIAL_VISITS] == [1, 12, 297, 8]
+    groups = optimizer_groups(10.0, repeated_visits=True)
+    assert [groups[name].visits for name in OFFICIAL_VISITS] == [1, 4, 3, 1]
+    assert [groups[name].rate for name in OFFICIAL_VISITS] == [1, 1, 1, 10]
+    once = optimizer_groups(10.0, repeated_visits=False)
+    assert {group.visits for group in once.values()} == {1}

@@ -17,7 +17,7 @@ from msl_jax import losses
 from msl_jax.models import resize_align_corners
 from msl_jax.models.layers import BatchNorm, Conv
 from msl_jax.tasks.segmentation import Objective, network_input, passes
-from msl_jax.training.optimizer import poly_schedule, sgd
+from msl_jax.training.optimizer import Group, poly_schedule, sgd
 from msl_jax.training.state import TrainState
 from msl_jax.training.step import parallel_train_step, replicate, train_step
 
@@ -96,7 +96,7 @@ def _batch():
 def _optimizer():
     groups = jax.tree.map(lambda _: "all", _variables()["params"])
     schedule = poly_schedule(0.1, 10)
-    return sgd(groups, {"all": 1.0}, schedule, momentum=0.9, weight_decay=0.01)
+    return sgd(groups, {"all": Group()}, schedule, momentum=0.9, weight_decay=0.01)
 
 
 @functools.cache

@@ -1,0 +1,180 @@
+"""Recognises public checkpoints by the names and shapes of their arrays."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from msl_jax.convert.names import COUNTER, TORCH_HEADS
+from msl_jax.errors import UserError
+from msl_jax.mismatch import Shapes
+from msl_jax.models.resnet import STAGE_SIZES, StridePlacement
+from msl_jax.tasks.segmentation import InputConvention
+
+# `module.`: saved from DataParallel. `Scale.`: the DeepLab initialisation of AdaptSegNet.
+_PREFIXES = ("module.", "Scale.")
+_STEM = "conv1.weight"
+
+
+class Layout(NamedTuple):
+    """What a checkpoint is and how its network is run.
+
+    Attributes:
+        title: for messages, e.g. "torchvision ResNet-101".
+        depth: layers of the ResNet.
+        width: channels of its stem.
+        num_classes: outputs of its heads; None without heads.
+        head_convolutions: convolutions of each head; None without heads.
+        heads: our name -> the module's name in the file, of the heads that are taken over.
+        stride_placement: the convention of such files; it cannot be seen in them.
+        input_convention: likewise.
+        prefix: in front of every name.
+        left_out: names (without prefix) that are not taken over, e.g. ImageNet's classifier.
+    """
+
+    title: str
+    depth: int
+    width: int
+    num_classes: int | None
+    head_convolutions: int | None
+    heads: dict[str, str]
+    stride_placement: StridePlacement
+    input_convention: InputConvention
+    prefix: str
+    left_out: tuple[str, ...]
+
+    def describe(self) -> str:
+        """One line that says what was recognised."""
+        entering = {"caffe": "BGR minus mean", "torchvision": "RGB normalised"}
+        parts = [
+            self.title,
+            f"input {self.input_convention} ({entering[self.input_convention]})",
+            f"stride placement {self.stride_placement}",
+        ]
+        if self.num_classes is not None:
+            parts.insert(1, f"{self.num_classes} classes")
+        if self.prefix:
+            parts.append(f"prefix {self.prefix!r} taken off")
+        if self.left_out:
+            parts.append(f"left out: {', '.join(self.left_out)}")
+        return "; ".join(parts)
+
+
+def detect(shapes: Shapes) -> Layout:
+    """Recognises torchvision's ResNets, the DeepLab initialisation and DeepLabv2 checkpoints.
+
+    Args:
+        shapes: shape of every array by its name, as the file has them.
+
+    Returns:
+        The layout. That V1 and V2 weights of torchvision have the same names, and ADVENT's four
+        head rates those of two, cannot be seen and makes no difference to the arrays.
+
+    Raises:
+        UserError: it is none of them; says what was expected and found.
+    """
+    prefix = _prefix(shapes)
+    inner = {name.removeprefix(prefix): tuple(shape) for name, shape in shapes.items()}
+    depth, width = _depth(inner), inner[_STEM][0]
+    backbone = f"ResNet-{depth}" if width == 64 else f"ResNet-{depth} of width {width}"
+    first_head = {module: _head_shape(inner, module) for module in TORCH_HEADS.values()}
+    low, final = first_head["layer5"], first_head["layer6"]
+    left_out = tuple(name for name in inner if name.startswith("fc."))
+    heads: dict[str, str] = {}
+    convention: InputConvention = "caffe"
+    if "Scale." in prefix:
+        title = f"DeepLab initialisation, {backbone}"
+        left_out += tuple(name for name in inner if name.startswith("layer5."))
+    elif final is not None:
+        title = f"DeepLabv2 {backbone}"
+        heads = {"final_head": "layer6"}
+        if low is not None:
+            title += " with two heads (official, AdaptSegNet, ADVENT)"
+            heads["low_head"] = "layer5"
+    elif low is not None and low[1] == 32 * width:
+        title = f"DeepLabv2 {backbone} with one head (AdaptSegNet, single level)"
+        heads = {"final_head": "layer5"}
+    elif low is None:
+        title, convention = f"torchvision {backbone}", "torchvision"
+        if not left_out:
+            title += " without its classifier"
+    else:
+        raise UserError(
+            f"layer5.conv2d_list.0.weight reads {low[1]} channels and there is no layer6: expected"
+            f" two heads (layer5 on {16 * width}, layer6 on {32 * width} channels) or one (layer5"
+            f" on {32 * width})"
+        )
+    shape = first_head[heads["final_head"]] if heads else None
+    return Layout(
+        title,
+        depth,
+        width,
+        num_classes=shape[0] if shape else None,
+        head_convolutions=_head_convolutions(inner, heads["final_head"]) if heads else None,
+        heads=heads,
+        stride_placement=convention,
+        input_convention=convention,
+        prefix=prefix,
+        left_out=left_out,
+    )
+
+
+def is_counter(name: str) -> bool:
+    """Whether an array is a norm's count of batches, which no forward pass reads."""
+    return name.rpartition(".")[2] == COUNTER
+
+
+def _prefix(shapes: Shapes) -> str:
+    """What stands before every name."""
+    stems = [
+        name.removesuffix(_STEM)
+        for name, shape in shapes.items()
+        if re.search(rf"(^|\.){_STEM}$", name) and tuple(shape[2:]) == (7, 7)
+    ]
+    if len(stems) != 1:
+        some = ", ".join(list(shapes)[:4])
+        raise UserError(
+            "not the weights of a ResNet or DeepLabv2: expected one 7x7 convolution conv1.weight,"
+            f" found {len(stems)}; the {len(shapes)} names begin with {some}"
+        )
+    prefix = unknown = stems[0]
+    while known := next((p for p in _PREFIXES if unknown.startswith(p)), None):
+        unknown = unknown.removeprefix(known)
+    if unknown:
+        raise UserError(
+            f"unknown prefix {unknown!r}: expected {_STEM} or one of"
+            f" {', '.join(p + _STEM for p in _PREFIXES)}, found {prefix + _STEM}. If these are the"
+            " weights of such a network, take the prefix off all names and save the file again."
+        )
+    others = [name for name in shapes if not name.startswith(prefix)]
+    if others:
+        raise UserError(
+            f"names with and without the prefix {prefix!r}: {len(others)} of {len(shapes)} lack it,"
+            f" the first is {others[0]}"
+        )
+    return prefix
+
+
+def _depth(inner: Mapping[str, tuple[int, ...]]) -> int:
+    """Depth by the number of blocks in each stage."""
+    blocks = {
+        stage: {m[1] for m in (re.match(rf"layer{stage}\.(\d+)\.conv3\.", n) for n in inner) if m}
+        for stage in range(1, 5)
+    }
+    found = tuple(len(names) for names in blocks.values())
+    for depth, sizes in STAGE_SIZES.items():
+        if sizes == found:
+            return depth
+    known = ", ".join(f"ResNet-{depth} {sizes}" for depth, sizes in STAGE_SIZES.items())
+    raise UserError(
+        f"a ResNet with {found} bottleneck blocks in its stages; expected one of {known}"
+    )
+
+
+def _head_shape(inner: Mapping[str, tuple[int, ...]], module: str) -> tuple[int, ...] | None:
+    return inner.get(f"{module}.conv2d_list.0.weight")
+
+
+def _head_convolutions(inner: Mapping[str, tuple[int, ...]], module: str) -> int:
+    return sum(bool(re.match(rf"{module}\.conv2d_list\.\d+\.weight$", name)) for name in inner)

@@ -1,0 +1,156 @@
+"""PyTorch state dicts to Flax variables and back: pure functions of NumPy arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax.traverse_util import flatten_dict, unflatten_dict
+
+from msl_jax.convert.layouts import Layout, detect, is_counter
+from msl_jax.convert.names import (
+    COUNTER,
+    TORCH_HEADS,
+    flax_array,
+    paths_by_torch_name,
+    torch_array,
+    torch_name,
+    torch_shape,
+)
+from msl_jax.errors import UserError
+from msl_jax.mismatch import expect_same_shapes
+from msl_jax.models import DeepLabV2
+from msl_jax.models.deeplab import initial_heads
+
+StateDict = Mapping[str, np.ndarray]
+
+
+def from_torch(
+    state_dict: StateDict, model: DeepLabV2, *, reinit_heads: bool = False, seed: int = 0
+) -> dict[str, Any]:
+    """Variables of `model` from a state dict of PyTorch.
+
+    Takes torchvision's ResNets, the DeepLab initialisation and DeepLabv2 checkpoints of the
+    official code, AdaptSegNet and ADVENT, see `detect`, which also tells the stride placement and
+    the input convention that the weights need: `model` should have that stride placement.
+
+    Args:
+        state_dict: arrays by name. Kernels are `[out, in, kh, kw]`.
+        model: gives names, shapes and the dtype of the result (`param_dtype`).
+        reinit_heads: draw both heads anew, also where the file has them.
+        seed: of the heads that are drawn: those that the file lacks, or both.
+
+    Returns:
+        ``{"params", "batch_stats"}``. Every number is the file's own; counts of batches, which no
+        forward pass reads, are dropped.
+
+    Raises:
+        UserError: not such a checkpoint; or arrays are missing, left over, of another shape (one
+            message lists all), or not finite.
+
+    >>> model = DeepLabV2(num_classes=3, depth=14, width=4)
+    >>> variables = model.init(jax.random.key(0), jnp.zeros((1, 32, 32, 3)))
+    >>> again = from_torch(to_torch(variables), model)
+    >>> bool(jax.tree.all(jax.tree.map(np.array_equal, variables, again)))
+    True
+    """
+    layout = detect({name: np.shape(array) for name, array in state_dict.items()})
+    heads = {} if reinit_heads else layout.heads
+    paths = {}
+    for name, path in paths_by_torch_name(_abstract_variables(model)).items():
+        part = path[1]
+        if part in heads:
+            paths[heads[part] + name.removeprefix(TORCH_HEADS[part])] = path
+        elif part not in TORCH_HEADS:
+            paths[name] = path
+    found = {
+        name.removeprefix(layout.prefix): array
+        for name, array in state_dict.items()
+        if _is_taken(name.removeprefix(layout.prefix), layout, reinit_heads, state_dict)
+    }
+    abstract = flatten_dict(_abstract_variables(model))
+    expect_same_shapes(
+        {name: np.shape(array) for name, array in found.items()},
+        {name: torch_shape(abstract[path].shape) for name, path in paths.items()},
+        title=f"{_sentence(layout)} does not fit the network: {_network(model)}.",
+        advice=_advice(layout, model),
+    )
+    broken = [name for name in found if not np.isfinite(found[name]).all()]
+    if broken:
+        raise UserError(f"not finite in {len(broken)} arrays: {', '.join(broken)}")
+    converted = {
+        path: jnp.asarray(flax_array(np.asarray(found[name])), model.param_dtype)
+        for name, path in paths.items()
+    }
+    variables = unflatten_dict(converted)
+    for head, params in initial_heads(model, seed).items():
+        if head not in heads:
+            variables["params"][head] = params
+    return variables
+
+
+def to_torch(variables: Any) -> dict[str, np.ndarray]:
+    """State dict of the official network, lossless; the inverse of `from_torch`.
+
+    Args:
+        variables: ``{"params", "batch_stats"}`` of a `DeepLabV2`.
+
+    Returns:
+        Arrays by name, in PyTorch's layouts, without a prefix. Each norm's count of batches is 0,
+        which PyTorch reads only for a momentum of None.
+    """
+    state_dict = {}
+    for path, leaf in flatten_dict(variables).items():
+        name = torch_name(path[1:])
+        state_dict[name] = torch_array(np.asarray(leaf))
+        if name.endswith("running_var"):
+            state_dict[name.replace("running_var", COUNTER)] = np.zeros((), np.int64)
+    return state_dict
+
+
+def _abstract_variables(model: DeepLabV2) -> Any:
+    """Shapes and dtypes; those of parameters do not depend on the images' size."""
+    return jax.eval_shape(model.init, jax.random.key(0), jnp.zeros((1, 32, 32, 3)))
+
+
+def _is_taken(name: str, layout: Layout, reinit_heads: bool, state_dict: StateDict) -> bool:
+    """Whether an array has to have its place in the network."""
+    if name in layout.left_out:
+        return False
+    if reinit_heads and name.partition(".")[0] in layout.heads.values():
+        return False
+    # A count belongs to a norm; one that stands alone is left over.
+    norm = layout.prefix + name.removesuffix(COUNTER) + "running_var"
+    return not (is_counter(name) and norm in state_dict)
+
+
+def _sentence(layout: Layout) -> str:
+    classes = f" with {layout.num_classes} classes" if layout.num_classes else ""
+    return f"{layout.title}{classes}"
+
+
+def _network(model: DeepLabV2) -> str:
+    return (
+        f"ResNet-{model.depth} of width {model.width}, {model.num_classes} classes, heads of"
+        f" {len(model.head_rates)} convolutions"
+    )
+
+
+def _advice(layout: Layout, model: DeepLabV2) -> str:
+    """What to set, where only sizes that a configuration names differ."""
+    keys = []
+    if layout.depth != model.depth:
+        keys.append(f"--config.model.depth={layout.depth}")
+    if layout.width != model.width:
+        keys.append(f"--config.model.width={layout.width}")
+    if layout.num_classes and (layout.num_classes, layout.head_convolutions) != (
+        model.num_classes,
+        len(model.head_rates),
+    ):
+        keys.append("--config.reinit_heads=true (convert: --reinit_heads) to train new heads")
+    if not keys:
+        return "It is a checkpoint of another network."
+    return "To take it all the same, set " + ", ".join(keys) + "."
