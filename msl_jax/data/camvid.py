@@ -10,6 +10,7 @@ from functools import cached_property
 from pathlib import Path
 
 from msl_jax.data.dataset import FileExample, files_fingerprint
+from msl_jax.data.file_dataset import FileDataset
 from msl_jax.data.labels import IGNORE, LABEL_SETS, id_lookup
 from msl_jax.errors import UserError
 
@@ -18,7 +19,7 @@ _VOID = 11
 _LOOKUP = id_lookup({**{i: i for i in range(_VOID)}, _VOID: IGNORE})
 
 
-class CamVid:
+class CamVid(FileDataset):
     """Day frames are the source domain, dusk frames the target domain.
 
     `train_dusk` has labels on disk as well: training on the target as unlabelled is the pipeline's
@@ -26,28 +27,14 @@ class CamVid:
     """
 
     name = "camvid"
-    label_set = LABEL_SETS["camvid"]
+    title = "CamVid"
+    layout = (
+        "the layout of the SegNet tutorial (train/NAME.png, trainannot/NAME.png, val/, valannot/,"
+        " test/, testannot/)"
+    )
+    folders = ("train", "trainannot", "val", "valannot", "test", "testannot")
     splits = ("train_day", "train_dusk", "val_day", "test_dusk")
-
-    def __init__(self, root: str | Path) -> None:
-        """Checks that the folders are there.
-
-        Args:
-            root: folder that holds `train`, `trainannot`, `val`, ...
-
-        Raises:
-            UserError: `root` is not such a folder.
-        """
-        self.root = Path(root)
-        wanted = [f"{part}{kind}" for part in ("train", "val", "test") for kind in ("", "annot")]
-        missing = [name for name in wanted if not (self.root / name).is_dir()]
-        if missing:
-            state = "lacks the folders" if self.root.is_dir() else "is not a folder; wanted in it:"
-            raise UserError(
-                f"CamVid: {self.root} {state} {', '.join(missing)}. Expected the layout of the"
-                " SegNet tutorial (train/NAME.png, trainannot/NAME.png, val/, valannot/, test/,"
-                " testannot/); give the folder that holds them with --config.data_root=DIR."
-            )
+    label_sets = (LABEL_SETS["camvid"],)
 
     @cached_property
     def fingerprint(self) -> str:
@@ -55,18 +42,15 @@ class CamVid:
         paths = sorted(self.root.glob("*/*.png"))
         return files_fingerprint(self.root, paths)
 
-    def examples(self, split: str) -> list[FileExample]:
-        """Lists the frames of a split by name.
+    def pairs(self, split: str) -> list[FileExample]:
+        """Lists the frames of a split by name, each with the label that it should have.
 
         Args:
             split: one of `splits`.
 
         Raises:
-            UserError: unknown split, no frame in it, a frame without a label, or a file name of an
-                unknown drive.
+            UserError: no frame, or a file name of an unknown drive.
         """
-        if split not in self.splits:
-            raise UserError(f"CamVid has no split {split!r}; choose one of {list(self.splits)}.")
         part, time = split.split("_")
         folder = self.root / part
         images = [path for path in sorted(folder.glob("*.png")) if _time_of_day(path) == time]
@@ -76,17 +60,8 @@ class CamVid:
                 f"CamVid: no frames for {split} in {folder}; looked for PNG files whose names"
                 f" begin with {' or '.join(drives)}."
             )
-        labels = [self.root / f"{part}annot" / path.name for path in images]
-        missing = [path for path in labels if not path.is_file()]
-        if missing:
-            raise UserError(
-                f"CamVid: {len(missing)} of {len(images)} frames of {split} have no label; the"
-                f" first one missing is {missing[0]}."
-            )
-        return [
-            FileExample(image.stem, image, label, _LOOKUP)
-            for image, label in zip(images, labels, strict=True)
-        ]
+        labels = self.root / f"{part}annot"
+        return [FileExample(path.stem, path, labels / path.name, _LOOKUP) for path in images]
 
 
 def _time_of_day(path: Path) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -12,6 +12,7 @@ import numpy as np
 
 from msl_jax.data import images
 from msl_jax.data.labels import LabelSet
+from msl_jax.errors import UserError
 
 
 class Example(Protocol):
@@ -57,19 +58,23 @@ class Dataset(Protocol):
 
 @dataclass(frozen=True)
 class FileExample:
-    """An image file and, where there is one, its 8-bit label file.
+    """An image file and, where there is one, its label file.
 
     Attributes:
         key: readable name, unique in the split.
         image_path: image file.
         label_path: label file; None where the split is unlabelled.
         lookup: table from ids to train ids, see `labels.id_lookup`.
+        read_ids: reads the ids `[H, W]` of a label file; of a module, so that it can be pickled.
     """
 
     key: str
     image_path: Path
     label_path: Path | None
     lookup: np.ndarray = field(repr=False, compare=False)
+    read_ids: Callable[[Path], np.ndarray] = field(
+        default=images.read_label_ids, repr=False, compare=False
+    )
 
     def read(self) -> tuple[np.ndarray, np.ndarray | None]:
         """Reads and checks both files.
@@ -84,9 +89,32 @@ class FileExample:
         image = images.read_image(self.image_path)
         if self.label_path is None:
             return image, None
-        ids = images.read_label_ids(self.label_path)
+        ids = self.read_ids(self.label_path)
         images.check_pair(image, ids, self.image_path, self.label_path)
         return image, images.map_ids(ids, self.lookup, self.label_path)
+
+
+def choose_label_set(
+    name: str, label_sets: Sequence[LabelSet], num_classes: int | None
+) -> LabelSet:
+    """Returns the label set of `num_classes` classes, the first one where that is None.
+
+    Args:
+        name: the data set's name, for the message.
+        label_sets: the sets of classes that its labels can be read as.
+        num_classes: number of classes wanted.
+
+    Raises:
+        UserError: there is no set of so many classes.
+    """
+    for label_set in label_sets:
+        if num_classes in (None, label_set.num_classes):
+            return label_set
+    choices = "; ".join(f"{s.num_classes} ({', '.join(s.names)})" for s in label_sets)
+    raise UserError(
+        f"{name} cannot be read with {num_classes} classes; set config.num_classes to one of:"
+        f" {choices}."
+    )
 
 
 def files_fingerprint(root: Path, paths: Iterable[Path]) -> str:

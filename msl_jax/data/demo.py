@@ -62,6 +62,7 @@ class Demo:
 
     name = "demo"
     label_set = LABEL_SETS["demo"]
+    label_sets = (label_set,)
     splits = tuple(_DEFAULT_COUNTS)
 
     def __init__(

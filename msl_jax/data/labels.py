@@ -112,6 +112,33 @@ CITYSCAPES_LABELS = (
 )
 _BY_NAME = {label.name: label for label in CITYSCAPES_LABELS}
 
+# Ids of SYNTHIA-RAND-CITYSCAPES, with the names that Cityscapes gives the same classes.
+SYNTHIA_NAMES = {
+    0: "void",
+    1: "sky",
+    2: "building",
+    3: "road",
+    4: "sidewalk",
+    5: "fence",
+    6: "vegetation",
+    7: "pole",
+    8: "car",
+    9: "traffic sign",
+    10: "person",
+    11: "bicycle",
+    12: "motorcycle",
+    13: "parking slot",
+    14: "road work",
+    15: "traffic light",
+    16: "terrain",
+    17: "rider",
+    18: "truck",
+    19: "bus",
+    20: "train",
+    21: "wall",
+    22: "lane marking",
+}
+
 
 def _classes(names: Iterable[str]) -> tuple[LabelClass, ...]:
     return tuple(LabelClass(name, _BY_NAME[name].color) for name in names)
@@ -161,8 +188,21 @@ def cityscapes_ids(label_set: LabelSet) -> dict[int, int]:
         label_set: a set of Cityscapes classes, e.g. `LABEL_SETS["cityscapes16"]`; classes that it
             lacks are ignored.
     """
+    return _train_ids({label.id: label.name for label in CITYSCAPES_LABELS}, label_set)
+
+
+def synthia_ids(label_set: LabelSet) -> dict[int, int]:
+    """Returns `{id in SYNTHIA label files: train id in label_set, or IGNORE}` for every id.
+
+    Args:
+        label_set: a set of Cityscapes classes; classes that it lacks are ignored.
+    """
+    return _train_ids(SYNTHIA_NAMES, label_set)
+
+
+def _train_ids(names: Mapping[int, str], label_set: LabelSet) -> dict[int, int]:
     train_ids = {name: index for index, name in enumerate(label_set.names)}
-    return {label.id: train_ids.get(label.name, IGNORE) for label in CITYSCAPES_LABELS}
+    return {label_id: train_ids.get(name, IGNORE) for label_id, name in names.items()}
 
 
 def id_lookup(mapping: Mapping[int, int], size: int = 256) -> np.ndarray:

@@ -68,7 +68,7 @@ def test_empty_split(camvid_tree: Path) -> None:
 
 def test_missing_label(camvid_tree: Path) -> None:
     (camvid_tree / "trainannot" / "0001TP_7.png").unlink()
-    with pytest.raises(UserError, match=r"1 of 2 frames .*0001TP_7\.png"):
+    with pytest.raises(UserError, match=r"1 of 2 examples .*0001TP_7\.png"):
         CamVid(camvid_tree).examples("train_dusk")
 
 

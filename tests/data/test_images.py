@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from trees import write_rgb16
 
 from msl_jax.data import images
 from msl_jax.data.labels import IGNORE, id_lookup
@@ -42,7 +43,9 @@ def test_transparent_palette_is_read_without_a_warning(tmp_path: Path) -> None:
     np.testing.assert_array_equal(images.read_image(path), np.array(source.convert("RGB")))
 
 
-@pytest.mark.parametrize("reader", [images.read_image, images.read_label_ids])
+@pytest.mark.parametrize(
+    "reader", [images.read_image, images.read_label_ids, images.read_rgb16_ids]
+)
 def test_faulty_files(tmp_path: Path, reader) -> None:
     whole = _save(tmp_path / "whole.png", Image.fromarray(COLORS[..., 0])).read_bytes()
     files = {
@@ -104,6 +107,39 @@ def test_colored_labels_are_refused(tmp_path: Path) -> None:
     path = _save(tmp_path / "rgb.png", Image.fromarray(COLORS))
     with pytest.raises(UserError, match=r"rgb\.png: ids expected, found an RGB image"):
         images.read_label_ids(path)
+
+
+def test_both_bytes_of_16_bit_rgb(tmp_path: Path) -> None:
+    channels = RNG.integers(0, 65536, (20, 30, 3))
+    path = write_rgb16(tmp_path / "deep.png", channels)
+    ids = images.read_rgb16_ids(path)
+    assert ids.dtype == np.uint16
+    np.testing.assert_array_equal(ids, channels[..., 0])
+    # The trap: what Pillow gives by itself.
+    np.testing.assert_array_equal(np.array(Image.open(path)), channels >> 8)
+
+
+def test_truncated_16_bit_rgb(tmp_path: Path) -> None:
+    whole = write_rgb16(tmp_path / "whole.png", RNG.integers(0, 65536, (20, 30, 3))).read_bytes()
+    path = tmp_path / "part.png"
+    for length in (0, 20, 33, 40, 60, *range(100, len(whole) - 12, 97)):
+        path.write_bytes(whole[:length])
+        with pytest.raises(UserError, match=r"part\.png: not a readable image"):
+            images.read_rgb16_ids(path)
+
+
+@pytest.mark.parametrize(
+    ("image", "kind"),
+    [
+        (Image.fromarray(COLORS), "an 8-bit RGB image"),
+        (Image.fromarray(COLORS).convert("RGBA"), "an image of mode 'RGBA'"),
+        (Image.fromarray(np.zeros((4, 4), np.uint16)), "an image of mode 'I;16'"),
+    ],
+)
+def test_other_images_than_16_bit_rgb(tmp_path: Path, image: Image.Image, kind: str) -> None:
+    path = _save(tmp_path / "a.png", image)
+    with pytest.raises(UserError, match=rf"a\.png: a 16-bit RGB PNG .* found {kind}"):
+        images.read_rgb16_ids(path)
 
 
 def test_pair_of_two_sizes() -> None:

@@ -5,7 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from msl_jax.data.labels import IGNORE, LABEL_SETS, UNKNOWN, cityscapes_ids, id_lookup
+from msl_jax.data.labels import (
+    IGNORE,
+    LABEL_SETS,
+    UNKNOWN,
+    cityscapes_ids,
+    id_lookup,
+    synthia_ids,
+)
 
 
 @pytest.mark.parametrize(
@@ -46,6 +53,14 @@ def test_subsets_renumber_and_keep_order() -> None:
     assert labels.names[ids[33]] == "bicycle"
     thirteen = labels.indices(LABEL_SETS["cityscapes13"].names)
     assert thirteen == (0, 1, 2, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15)
+
+
+def test_synthia_ids() -> None:
+    ids = synthia_ids(LABEL_SETS["cityscapes19"])
+    assert sorted(ids) == list(range(23))
+    assert sorted(t for t in ids.values() if t != IGNORE) == list(range(19))
+    assert [i for i, t in ids.items() if t == IGNORE] == [0, 13, 14, 22]
+    assert sorted(synthia_ids(LABEL_SETS["cityscapes13"]).values())[12:14] == [12, IGNORE]
 
 
 def test_indices_refuse_a_foreign_class() -> None:

@@ -1,0 +1,115 @@
+"""Writes small trees of files in the layouts and formats of the data sets."""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+SIZE = (12, 20)
+
+
+def write_image(path: Path, size: tuple[int, int] = SIZE) -> Path:
+    """Writes an RGB photo of (height, width) pixels, always the same."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (*size, 3), np.uint8)).save(path)
+    return path
+
+
+def write_ids(path: Path, ids: np.ndarray, *, palette: bool = False) -> Path:
+    """Writes 8-bit ids, grey or as the indices of a palette in which no colour is its index."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    image = Image.fromarray(ids.astype(np.uint8))
+    if palette:
+        image.putpalette(np.arange(768).astype(np.uint8)[::-1].tobytes())
+        assert image.mode == "P"
+    image.save(path)
+    return path
+
+
+def write_rgb16(path: Path, channels: np.ndarray) -> Path:
+    """Writes `[H, W, 3]` as a 16-bit RGB PNG, by hand: Pillow cannot."""
+    height, width = channels.shape[:2]
+    rows = channels.astype(">u2").reshape(height, -1).view(np.uint8)
+    up = np.diff(rows, axis=0, prepend=np.zeros_like(rows[:1]))  # bytes wrap around, as PNG wants
+    filtered = [
+        bytes([2]) + up[y].tobytes() if y % 2 else bytes([0]) + rows[y].tobytes()
+        for y in range(height)
+    ]
+    header = struct.pack(">IIBBBBB", width, height, 16, 2, 0, 0, 0)
+    chunks = ((b"IHDR", header), (b"IDAT", zlib.compress(b"".join(filtered))), (b"IEND", b""))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(
+        b"\x89PNG\r\n\x1a\n"
+        + b"".join(
+            struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+            for kind, data in chunks
+        )
+    )
+    return path
+
+
+def all_ids(ids: Iterable[int], size: tuple[int, int] = SIZE) -> np.ndarray:
+    """Returns a label map `[H, W]` in which every one of `ids` occurs, in turn."""
+    return np.resize(np.array(list(ids)), size)
+
+
+def mapped(ids: np.ndarray, train_ids: dict[int, int]) -> np.ndarray:
+    """Returns the train ids that `ids` must become, 255 where `train_ids` has none, slowly."""
+    return np.array([[train_ids.get(int(i), 255) for i in row] for row in ids], np.uint8)
+
+
+def write_cityscapes(root: Path, size: tuple[int, int] = SIZE) -> Path:
+    """Writes two cities of train, one of val and one of test, all with labels."""
+    names = {
+        "train": ("aachen_000000_000019", "aachen_000001_000019", "ulm_000002_000019"),
+        "val": ("lindau_000000_000019",),
+        "test": ("bonn_000000_000019",),
+    }
+    for split, stems in names.items():
+        for stem in stems:
+            place = Path(split) / stem.split("_")[0]
+            write_image(root / "leftImg8bit" / place / f"{stem}_leftImg8bit.png", size)
+            label = root / "gtFine" / place / f"{stem}_gtFine_labelIds.png"
+            write_ids(label, all_ids(range(34), size))
+            write_ids(label.with_name(f"{stem}_gtFine_instanceIds.png"), all_ids([0], size))
+    return root
+
+
+def write_gta5(root: Path, numbers: Iterable[int]) -> Path:
+    """Writes the images and labels of `numbers`."""
+    for number in numbers:
+        write_image(root / "images" / f"{number:05}.png")
+        write_ids(root / "labels" / f"{number:05}.png", all_ids(range(35)), palette=True)
+    return root
+
+
+def write_synthia(root: Path, numbers: Iterable[int]) -> Path:
+    """Writes the images and labels of `numbers`, with instances beyond one byte."""
+    for number in numbers:
+        write_image(root / "RGB" / f"{number:07}.png")
+        instances = np.arange(SIZE[0] * SIZE[1]).reshape(SIZE) * 250
+        label = np.stack([all_ids(range(23)), instances, np.zeros(SIZE, int)], -1)
+        write_rgb16(root / "GT" / "LABELS" / f"{number:07}.png", label)
+    return root
+
+
+CROSSCITY_IDS = (7, 8, 11, 19, 20, 21, 23, 24, 25, 26, 28, 32, 33)
+
+
+def write_crosscity(root: Path) -> Path:
+    """Writes Rome, train without labels and test with labels, and its lists."""
+    city = root / "Rome"
+    names = {"train": ("pano_2_0", "pano_1_180", "pano_3_0"), "test": ("pano_9_0", "pano_8_0")}
+    for part, stems in names.items():
+        for stem in stems:
+            write_image(city / "Images" / part.title() / f"{stem}.jpg")
+            if part == "test":
+                write_ids(city / "Labels" / "Test" / f"{stem}_eval.png", all_ids(CROSSCITY_IDS))
+        (city / "List").mkdir(exist_ok=True)
+        (city / "List" / f"{part}.txt").write_text("\n".join(stems) + "\n")
+    return root
