@@ -44,6 +44,8 @@ def results_table(results: dict[str, Any]) -> Table:
         add(name, lambda m, name=name: m["iou"][name])
     table.add_section()
     add("mIoU", lambda m: m["miou"])
+    if "miou_13" in final["target"]:
+        add("mIoU* (13 classes)", lambda m: m.get("miou_13"))
     add("pixel accuracy", lambda m: m["pixel_accuracy"])
     return table
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import jax
@@ -12,7 +13,8 @@ import numpy as np
 from jax import Array, lax
 from jax.typing import ArrayLike
 
-from msl_jax.data.pipeline import evaluation_batches
+from msl_jax.data.labels import IGNORE
+from msl_jax.data.pipeline import Batch, evaluation_batches
 from msl_jax.data.records import Records
 from msl_jax.evaluation.confusion import confusion_matrix, summary
 from msl_jax.models import DeepLabV2, resize_align_corners
@@ -41,8 +43,6 @@ class Predictor:
     def __call__(self, variables: Any, images: Array, size: Size) -> Array:
         """Mean probabilities at `size`.
 
-        Logits of every view are up-sampled (align-corners) to `size` before the softmax.
-
         Args:
             variables: of the network.
             images: uint8 `[B, H, W, 3]`.
@@ -51,20 +51,48 @@ class Predictor:
         Returns:
             float32 `[B, height, width, C]`.
         """
+        return mean_probabilities(self.logits(variables, images), size)
+
+    def logits(self, variables: Any, images: Array) -> tuple[Array, ...]:
+        """Logits of every view of the images.
+
+        Args:
+            variables: of the network.
+            images: uint8 `[B, H, W, 3]`.
+
+        Returns:
+            float32 `[B, h, w, C]` each, of the network's own size; those of mirrored images are
+            mirrored back.
+        """
         views = []
         inputs = network_input(images, self.convention)
         for scale in self.scales:
             height, width = (max(16, round(side * scale)) for side in images.shape[1:3])
             view = resize_align_corners(inputs, (height, width))
-            views.append(self._probabilities(variables, view, size))
+            views.append(self._network(variables, view))
             if self.flip:
-                mirrored = self._probabilities(variables, view[:, :, ::-1], size)
-                views.append(mirrored[:, :, ::-1])
-        return sum(views[1:], start=views[0]) / len(views)
+                views.append(self._network(variables, view[:, :, ::-1])[:, :, ::-1])
+        return tuple(views)
 
-    def _probabilities(self, variables: Any, view: Array, size: Size) -> Array:
+    def _network(self, variables: Any, view: Array) -> Array:
         logits, _ = self.model.apply(variables, view, train=False, low_head=False)
-        return jax.nn.softmax(resize_align_corners(logits, size))
+        return logits
+
+
+def mean_probabilities(views: Sequence[Array], size: Size) -> Array:
+    """Mean of the views' probabilities at `size`, as the official evaluation takes it.
+
+    Logits are up-sampled (align-corners) before the softmax, probabilities are averaged after it.
+
+    Args:
+        views: logits, each `[B, h, w, C]`; h and w may differ.
+        size: (height, width) of the result.
+
+    Returns:
+        `[B, height, width, C]`.
+    """
+    probabilities = [jax.nn.softmax(resize_align_corners(view, size)) for view in views]
+    return sum(probabilities[1:], start=probabilities[0]) / len(views)
 
 
 class Evaluator:
@@ -82,15 +110,14 @@ class Evaluator:
         self._devices = jax.local_device_count()
         self._batch_size = batch_size * self._devices
 
-        def count(variables: Any, images: Array, labels: Array) -> Array:
-            size = (labels.shape[1], labels.shape[2])
-            probabilities = predictor(variables, images, size)
-            found = confusion_matrix(labels, probabilities.argmax(-1), len(names))
-            return lax.psum(found, AXIS)
+        def count(views: tuple[Array, ...], labels: Array) -> Array:
+            height, width = labels.shape[1:]
+            predictions = mean_probabilities(views, (height, width)).argmax(-1)
+            return lax.psum(confusion_matrix(labels, predictions, len(names)), AXIS)
 
-        self._count: Callable[..., Array] = jax.pmap(
-            count, AXIS, in_axes=(None, 0, 0), out_axes=None
-        )
+        # Two programs: labels of another size compile the second anew, not the network.
+        self._logits: Callable[..., Any] = jax.pmap(predictor.logits, in_axes=(None, 0))
+        self._count: Callable[..., Array] = jax.pmap(count, AXIS, out_axes=None)
 
     def __call__(self, variables: Any, records: Records, label_size: Size | None) -> dict[str, Any]:
         """Metrics over all records, as in `results.json`.
@@ -98,29 +125,72 @@ class Evaluator:
         Args:
             variables: of the network.
             records: labelled.
-            label_size: (height, width) at which labels and predictions are compared; None for the
-                labels' own size, to which logits are up-sampled.
+            label_size: (height, width) at which labels and predictions are compared; None for each
+                label's own size, to which logits are up-sampled.
         """
         classes = len(self._names)
         total = np.zeros((classes, classes), np.int64)
-        for batch in evaluation_batches(records, self._batch_size, label_size):
+        for batch in self._batches(records, label_size):
             images, labels = (
                 batch[key].reshape(self._devices, -1, *batch[key].shape[1:])
                 for key in ("image", "label")
             )
-            total += np.asarray(self._count(variables, images, labels), np.int64)
+            views = self._logits(variables, images)
+            total += np.asarray(self._count(views, labels), np.int64)
         return summary(total, self._names)
+
+    def _batches(self, records: Records, label_size: Size | None) -> Iterator[Batch]:
+        if label_size is not None:
+            return evaluation_batches(records, self._batch_size, label_size)
+        return group_by_label_size(evaluation_batches(records, 1), self._batch_size)
+
+
+def group_by_label_size(examples: Iterable[Batch], batch_size: int) -> Iterator[Batch]:
+    """Batches of examples whose labels have one size, from examples in any order.
+
+    Args:
+        examples: batches of one; images have one size, labels need not.
+        batch_size: N. Up to N - 1 examples of each size wait for another one.
+
+    Yields:
+        `{"image": uint8 [N, H, W, 3], "label": uint8 [N, h, w]}`. Where a size has no more
+        examples, images are 0 and labels 255, so that they count nowhere.
+    """
+    waiting: defaultdict[Size, list[Batch]] = defaultdict(list)
+    for example in examples:
+        size = example["label"].shape[1:]
+        waiting[size].append(example)
+        if len(waiting[size]) == batch_size:
+            yield _joined(waiting.pop(size), batch_size)
+    for group in waiting.values():
+        yield _joined(group, batch_size)
+
+
+def _joined(examples: list[Batch], batch_size: int) -> Batch:
+    first = examples[0]
+    blank = {
+        "image": np.zeros_like(first["image"]),
+        "label": np.full_like(first["label"], IGNORE),
+    }
+    rows = examples + [blank] * (batch_size - len(examples))
+    return {key: np.concatenate([row[key] for row in rows]) for key in blank}
 
 
 def predict(
     predictor: Predictor, variables: Any, images: ArrayLike, size: Size
 ) -> tuple[np.ndarray, np.ndarray]:
     """Predicted class and its probability: uint8 and float32 `[B, height, width]`."""
-    labels, confidence = _predict(predictor, variables, images, size)
+    # Two programs, as in Evaluator: photos come in many sizes.
+    labels, confidence = _winners(_logits(predictor, variables, images), size)
     return np.asarray(labels), np.asarray(confidence)
 
 
-@jax.jit(static_argnums=(0, 3))
-def _predict(predictor: Predictor, variables: Any, images: Array, size: Size):
-    probabilities = predictor(variables, images, size)
+@jax.jit(static_argnums=0)
+def _logits(predictor: Predictor, variables: Any, images: Array) -> tuple[Array, ...]:
+    return predictor.logits(variables, images)
+
+
+@jax.jit(static_argnums=1)
+def _winners(views: tuple[Array, ...], size: Size) -> tuple[Array, Array]:
+    probabilities = mean_probabilities(views, size)
     return probabilities.argmax(-1).astype(jnp.uint8), probabilities.max(-1)

@@ -6,7 +6,7 @@ import jax
 import numpy as np
 import pytest
 
-from msl_jax.data.labels import IGNORE
+from msl_jax.data.labels import IGNORE, LABEL_SETS
 from msl_jax.evaluation import confusion_matrix, iou, summary
 
 C = 4
@@ -59,6 +59,18 @@ def test_255_never_counts(num_classes):
     assert found.sum() == found[254, 1] == 1
 
 
+@pytest.mark.parametrize("wrong", [-1, C, IGNORE])
+def test_prediction_of_no_class(wrong):
+    """It must not fall into the cell of another class."""
+    labels, predictions = np.array([1, 1, IGNORE]), np.array([1, wrong, wrong])
+    with pytest.raises(ValueError, match=rf"predictions \[{wrong}\] are none of the 4 classes"):
+        confusion_matrix(labels, predictions, C)
+    found = jax.jit(confusion_matrix, static_argnums=2)(labels, predictions, C)
+    assert found.sum() == found[1, 1] == 1
+    predictions[1] = 2
+    assert confusion_matrix(labels, predictions, C).sum() == 2  # an ignored pixel may have any
+
+
 def test_counts_beyond_float32_are_exact():
     """2^24 + 1 is the first integer that float32 lacks."""
     labels = np.zeros(2**24 + 1, np.uint8)
@@ -93,6 +105,62 @@ def test_summary():
     assert {type(found["miou"]), type(found["iou"]["car"]), type(found["pixel_accuracy"])} == {
         float
     }
+
+
+def _iou_loops(labels: np.ndarray, predictions: np.ndarray, train_id: int) -> float | None:
+    intersection = union = 0
+    for label, prediction in zip(labels.ravel(), predictions.ravel(), strict=True):
+        if label != IGNORE and train_id in (label, prediction):
+            union += 1
+            intersection += label == prediction
+    return intersection / union if union else None
+
+
+def _mean_of_present(values: list[float | None]) -> float:
+    present = [value for value in values if value is not None]
+    return sum(present) / len(present)
+
+
+@pytest.mark.parametrize(
+    ("absent", "only_predicted"),
+    [((), ()), (("sidewalk", "wall"), ()), (("sky", "bus", "pole"), ("person", "fence"))],
+)
+def test_miou_of_16_and_13_classes(absent, only_predicted):
+    names = LABEL_SETS["cityscapes16"].names
+    rng = np.random.default_rng(3)
+    found = [i for i, name in enumerate(names) if name not in (*absent, *only_predicted)]
+    predicted = [i for i, name in enumerate(names) if name not in absent]
+    labels, predictions = rng.choice(found, (2, 20, 30)), rng.choice(predicted, (2, 20, 30))
+    predictions = np.where(rng.random(labels.shape) < 0.5, labels, predictions)
+    labels[rng.random(labels.shape) < 0.2] = IGNORE
+
+    metrics = summary(confusion_matrix(labels, predictions, 16), names)
+    expected = {name: _iou_loops(labels, predictions, i) for i, name in enumerate(names)}
+    assert metrics["iou"] == pytest.approx(expected, abs=1e-12)
+    assert {name for name, value in metrics["iou"].items() if value is None} == set(absent)
+    assert all(metrics["iou"][name] == 0 for name in only_predicted)
+
+    without = {"wall", "fence", "pole"}
+    of_13 = [value for name, value in expected.items() if name not in without]
+    assert len(of_13) == 13
+    assert metrics["miou"] == pytest.approx(_mean_of_present(list(expected.values())), abs=1e-12)
+    assert metrics["miou_13"] == pytest.approx(_mean_of_present(of_13), abs=1e-12)
+    assert abs(metrics["miou"] - metrics["miou_13"]) > 1e-3
+
+
+def test_13_classes_keep_confusions_with_the_other_three():
+    """A road taken for a wall is a miss: the 13 IoUs are those of a network of 16 classes."""
+    names = LABEL_SETS["cityscapes16"].names
+    counts = np.zeros((16, 16), int)
+    counts[names.index("road"), [names.index("road"), names.index("wall")]] = 3, 1
+    metrics = summary(counts, names)
+    assert (metrics["miou"], metrics["miou_13"]) == (0.375, 0.75)
+
+
+@pytest.mark.parametrize("name", sorted(set(LABEL_SETS) - {"cityscapes16"}))
+def test_no_other_set_has_a_miou_of_13(name):
+    names = LABEL_SETS[name].names
+    assert "miou_13" not in summary(np.eye(len(names), dtype=int), names)
 
 
 def test_summary_of_nothing():

@@ -11,9 +11,13 @@ import numpy as np
 import pytest
 
 from msl_jax.data.labels import IGNORE
-from msl_jax.errors import UserError
 from msl_jax.evaluation import summary
-from msl_jax.evaluation.segmentation import Evaluator, Predictor, predict
+from msl_jax.evaluation.segmentation import (
+    Evaluator,
+    Predictor,
+    group_by_label_size,
+    predict,
+)
 from msl_jax.models import DeepLabV2, resize_align_corners
 from msl_jax.tasks.segmentation import network_input
 
@@ -164,8 +168,43 @@ class TestEvaluator:
         assert found == self._expected(records)
         assert evaluator(VARIABLES, records, SIZE) != found
 
-    def test_labels_of_different_sizes_need_one(self, evaluator):
-        records = FakeRecords(2, sizes=[SIZE, (20, 20)])
-        with pytest.raises(UserError, match="41x33"):
-            evaluator(VARIABLES, records, None)
+    @pytest.mark.parametrize("count", [1, 7])
+    def test_labels_of_different_sizes(self, evaluator, count):
+        """Each is compared at its own size, whatever the others in the set have."""
+        records = FakeRecords(count, sizes=[SIZE, (20, 21), (66, 82)])
+        assert evaluator(VARIABLES, records, None) == self._expected(records)
         assert evaluator(VARIABLES, records, SIZE)["pixel_accuracy"] > 0
+
+    def test_network_is_compiled_once_for_all_sizes(self, monkeypatch):
+        traced, apply = [], Formula.apply
+        monkeypatch.setattr(
+            Formula, "apply", lambda *args, **kwargs: traced.append(1) or apply(*args, **kwargs)
+        )
+        evaluator = Evaluator(Predictor(Formula(), "caffe"), NAMES, batch_size=1)
+        evaluator(VARIABLES, FakeRecords(3, sizes=[SIZE, (20, 21), (66, 82)]), None)
+        assert len(traced) == 1
+
+
+def _examples(*sizes: tuple[int, int]) -> list[dict]:
+    return [
+        {"image": np.full((1, 4, 5, 3), i, np.uint8), "label": np.full((1, *size), i, np.uint8)}
+        for i, size in enumerate(sizes)
+    ]
+
+
+def test_group_by_label_size():
+    small, large = (2, 3), (3, 2)
+    batches = list(group_by_label_size(_examples(small, large, small, small, large, small), 3))
+    assert [batch["label"].shape for batch in batches] == [(3, *small), (3, *large), (3, *small)]
+    assert [batch["image"].shape for batch in batches] == [(3, 4, 5, 3)] * 3
+    firsts = [
+        [(int(image[0, 0, 0]), int(label[0, 0])) for image, label in zip(*pair, strict=True)]
+        for pair in ((batch["image"], batch["label"]) for batch in batches)
+    ]
+    blank = (0, IGNORE)
+    assert firsts == [
+        [(0, 0), (2, 2), (3, 3)],
+        [(1, 1), (4, 4), blank],
+        [(5, 5), blank, blank],
+    ]
+    assert (batches[2]["label"][1:] == IGNORE).all()

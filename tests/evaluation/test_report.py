@@ -54,6 +54,15 @@ def test_adapted_network_beside_source_only(results):
     assert "34.6 at step 150" in " ".join(lines)
 
 
+def test_miou_of_13_classes(results):
+    for name, value in (("final", 0.35), ("source_only", 0.3)):
+        for metrics in results[name].values():
+            metrics["miou_13"] = value
+    lines = _printed(results)
+    assert _cells(lines, "mIoU* (13 classes)") == ["30.0", "35.0", "+5.0"] * 2
+    assert _cells(lines, "mIoU  ") == ["26.3", "30.6", "+4.3", "90.0", "85.0", "-5.0"]
+
+
 def test_without_a_baseline(results):
     lines = _printed({**results, "source_only": None, "best": None})
     assert _cells(lines, "road") == ["51.2", "85.0"]
