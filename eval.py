@@ -10,7 +10,7 @@ from msl_jax.commands.evaluate import evaluate
 
 _CONFIG = command_line.define_config()
 _CHECKPOINT = flags.DEFINE_string(
-    "checkpoint", None, "WORKDIR[:best|:STEP|:source]; default: newest run of --config"
+    "checkpoint", None, f"{command_line.PATH_HELP}; default: newest run of --config"
 )
 _OUTPUT = flags.DEFINE_string("output", None, "folder of the results, default WORKDIR/eval")
 

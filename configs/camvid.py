@@ -19,7 +19,6 @@ def get_config(variant: str = DEFAULT_VARIANT):
     config.source_eval, config.target_eval = "camvid/val_day", "camvid/test_dusk"
     config.source_size = config.target_size = (270, 360)
     config.num_classes = 11
-    config.input_convention = "torchvision"
     # Crops at a quarter of the pixels: thin classes are lost at the size that two cores can train.
     scale, crop = (0.6, 1.4), (180, 240)
     config.source_augmentation = augmentation(scale=scale, crop=crop)
@@ -28,9 +27,11 @@ def get_config(variant: str = DEFAULT_VARIANT):
     config.model.depth, config.model.width = 14, 24
     config.model.head_rates = config.model.active_rates = (2, 4)
     config.head_rate_multiplier = 0.02  # from scratch the wide classifiers bear no more
+    config.repeated_visits = False  # the rates below were chosen for one visit a step
 
     config.batch_size, config.eval_batch_size = 4, 4
     config.source_steps, config.source_learning_rate = 4000, 0.1
     config.steps, config.learning_rate = 600, 0.01
+    config.lambda_target = 0.1
     config.eval_every = 500
     return config

@@ -20,12 +20,12 @@ def get_config(variant: str = DEFAULT_VARIANT):
     config.source_eval, config.target_eval = "demo/source_val", "demo/target_val"
     config.source_size = config.target_size = (96, 160)
     config.num_classes = 10
-    config.input_convention = "torchvision"
     config.source_augmentation = augmentation(scale=(0.8, 1.4))
 
     config.model.depth, config.model.width = 14, 16
     config.model.head_rates = config.model.active_rates = (1, 2)
     config.head_rate_multiplier = 0.02  # from scratch the wide classifiers bear no more
+    config.repeated_visits = False  # the rates below were chosen for one visit a step
 
     config.batch_size, config.eval_batch_size = 8, 10
     config.source_steps, config.source_learning_rate = 800, 0.1

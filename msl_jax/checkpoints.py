@@ -121,61 +121,35 @@ class Checkpoints:
         )
         return state, restored.input
 
-    def restore_variables(self, step: int, like: Any) -> Any:
-        """The network's variables at `step`.
 
-        Raises:
-            UserError: they are those of another network than `like`; lists what differs.
-        """
-        manager = self._open()
-        expected = _shapes(like)
-        try:
-            found = _shapes(manager.item_metadata(step).variables)
-        except Exception as error:
-            raise self._damaged(step, error) from error
-        if found != expected:
-            raise UserError(_mismatch(self.folder / str(step), expected, found))
-        abstract = jax.tree.map(ocp.utils.to_shape_dtype_struct, like)
-        args = ocp.args.Composite(variables=ocp.args.StandardRestore(abstract))
-        try:
-            return manager.restore(step, args=args).variables
-        except Exception as error:
-            raise self._damaged(step, error) from error
+def write_tree(folder: Path, tree: Any) -> None:
+    """Writes a tree of arrays into a folder of its own, which does not exist yet."""
+    with ocp.StandardCheckpointer() as checkpointer:
+        checkpointer.save(folder.absolute(), tree)
 
-    def _damaged(self, step: int, error: Exception) -> UserError:
-        return UserError(
-            f"checkpoint {self.folder / str(step)} is damaged or incomplete"
-            f" ({type(error).__name__}); copy it again or take another"
-        )
+
+def read_tree(folder: Path) -> Any:
+    """Reads a tree of arrays with the shapes and dtypes it was saved with.
+
+    Args:
+        folder: written by `write_tree`, or ``STAGE/STEP/variables`` of a `Checkpoints`.
+
+    Raises:
+        UserError: damaged or incomplete.
+    """
+    handler = ocp.StandardCheckpointHandler()  # a checkpointer would warn about a manager's folder
+    try:
+        saved = handler.metadata(folder.absolute()).tree
+        abstract = jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype), saved)
+        return handler.restore(folder.absolute(), args=ocp.args.StandardRestore(abstract))
+    except Exception as error:  # orbax and tensorstore raise nearly anything on damaged files
+        raise UserError(
+            f"checkpoint {folder} is damaged or incomplete ({type(error).__name__}); copy it again"
+            " or take another"
+        ) from error
+    finally:
+        handler.close()
 
 
 def _target_miou(metrics: dict[str, Any]) -> float:
     return metrics["target"]["miou"]
-
-
-def _shapes(tree: Any) -> dict[str, tuple[int, ...]]:
-    tree = getattr(tree, "tree", tree)
-    leaves = jax.tree_util.tree_flatten_with_path(tree)[0]
-    return {"/".join(str(key.key) for key in path): tuple(leaf.shape) for path, leaf in leaves}
-
-
-def _mismatch(path: Path, expected: dict[str, Any], found: dict[str, Any]) -> str:
-    """One message that lists every difference between two networks, at most ten of a kind."""
-
-    def listing(title: str, lines: list[str]) -> list[str]:
-        more = [f"    ... and {len(lines) - 10} more"] if len(lines) > 10 else []
-        return [f"  {title}:", *(f"    {line}" for line in lines[:10]), *more] if lines else []
-
-    both = sorted(expected.keys() & found.keys())
-    shapes = [f"{k}: expected {expected[k]}, found {found[k]}" for k in both]
-    shapes = [line for k, line in zip(both, shapes, strict=True) if expected[k] != found[k]]
-    return "\n".join(
-        [
-            f"checkpoint {path} holds another network than the configuration describes.",
-            *listing("missing in the checkpoint", sorted(expected.keys() - found.keys())),
-            *listing("left over in the checkpoint", sorted(found.keys() - expected.keys())),
-            *listing("of another shape", shapes),
-            "Set config.model.* and config.num_classes as they were in training (its config.json"
-            " lists them).",
-        ]
-    )

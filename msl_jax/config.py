@@ -1,4 +1,8 @@
-"""The keys that every configuration has, the variants, and the check of their values."""
+"""The keys that every configuration has, the variants, and the check of their values.
+
+A key left at None is decided by the weights of `init_from` or by the preset, see
+`msl_jax.presets`.
+"""
 
 from __future__ import annotations
 
@@ -45,12 +49,6 @@ VARIANTS: dict[str, Variant] = {
 }
 DEFAULT_VARIANT = "max_square_iw_multi"
 
-# What a preset decides where the configuration leaves it open.
-PRESETS: dict[str, dict[str, str]] = {
-    "official": {"normalization": "official", "guidance_rule": "official"},
-    "paper": {"normalization": "paper", "guidance_rule": "paper"},
-}
-
 # Keys that may differ between the start of a run and its continuation.
 FREE_KEYS = ("debug",)
 
@@ -65,51 +63,62 @@ def base_config(name: str, variant: str = DEFAULT_VARIANT) -> config_dict.Config
         raise UserError(
             f"unknown variant {variant!r} of configs/{name}.py; choose one of {', '.join(VARIANTS)}"
         )
+    placeholder = config_dict.placeholder  # None, until it is decided
     config = config_dict.ConfigDict(
         {
             "name": name,
             "variant": variant,
             "seed": 0,
-            "preset": "official",  # or "paper": decides normalization and guidance_rule below
+            "preset": "official",  # or "paper": decides keys left at None, see msl_jax.presets
             # Data: DATASET/SPLIT of each role, and where the files lie.
             "source_train": "",
             "target_train": "",
             "source_eval": "",
             "target_eval": "",
             "data_root": "",
+            "source_root": "",  # where each domain has a folder of its own
+            "target_root": "",
             "records_dir": "",  # empty: TFDS_DATA_DIR or ~/tensorflow_datasets
             "source_size": (720, 1280),  # height, width
             "target_size": (512, 1024),
             "num_classes": 19,
             "source_augmentation": augmentation(),
             "target_augmentation": augmentation(),
-            "input_convention": "caffe",  # or "torchvision", see tasks.segmentation.network_input
-            # Network.
+            # Network. Conventions: "caffe" or "torchvision"; None: what the weights ask for.
+            "input_convention": placeholder(str),  # see tasks.segmentation.network_input
             "model": {
                 "depth": 101,
                 "width": 64,
-                "stride_placement": "caffe",
+                "stride_placement": placeholder(str),
                 "head_rates": (6, 12, 18, 24),
-                "active_rates": (6, 12),
+                "active_rates": placeholder(tuple),
             },
             "compute_dtype": "float32",
             # Training: a source-only stage, then the adaptation.
             "batch_size": 1,  # of each domain and device
-            "source_steps": 80_000,
+            "source_steps": placeholder(int),
+            "source_poly_steps": placeholder(int),  # where the schedule reaches 0
             "source_learning_rate": 2.5e-4,
-            "steps": 29_750,
+            "steps": placeholder(int),
+            "poly_steps": placeholder(int),
             "learning_rate": 2.5e-4,
             "head_rate_multiplier": 10.0,
             "momentum": 0.9,
             "weight_decay": 5e-4,
-            "lambda_target": 0.1,
-            "lambda_low": 0.1,
+            "repeated_visits": placeholder(bool),  # see training.optimizer.repeated_sgd
+            "lambda_target": placeholder(float),
+            "lambda_source_low": placeholder(float),  # low head on source labels
+            "lambda_low": 0.1,  # low head on the guidance, times lambda_target
             "iw_alpha": 0.2,
             "guidance_threshold": 0.95,
-            "normalization": config_dict.placeholder(str),  # None: the preset's
-            "guidance_rule": config_dict.placeholder(str),  # None: the preset's
+            "normalization": placeholder(str),
+            "guidance_rule": placeholder(str),
             "frozen_norms": False,  # keep the norms' statistics in the adaptation
-            "init_from": "",  # a run's workdir; empty: this run trains the source-only stage
+            # A run's workdir, a converted checkpoint, a .pth or .safetensors file. Where it holds
+            # no trained final head (ImageNet weights), or is empty, this run trains the
+            # source-only stage first.
+            "init_from": "",
+            "reinit_heads": False,  # take over the backbone alone
             # Evaluation.
             "eval_every": 2_975,
             "eval_batch_size": 1,  # on each device
@@ -143,24 +152,28 @@ def objective(config: config_dict.ConfigDict, *, adapt: bool = True) -> Objectiv
     """The objective that a checked configuration asks for.
 
     Args:
-        config: checked by `check_config`.
+        config: complete and checked.
         adapt: of the adaptation; else of the source-only stage, where the target has no loss.
     """
-    variant, preset = VARIANTS[config.variant], PRESETS[config.preset]
+    variant = VARIANTS[config.variant]
     return Objective(
         target_loss=variant.target_loss if adapt else "none",  # type: ignore[arg-type]
         multi=variant.multi,
         lambda_target=config.lambda_target,
+        lambda_source_low=config.lambda_source_low,
         lambda_low=config.lambda_low,
         iw_alpha=config.iw_alpha if variant.weighted else None,
         guidance_threshold=config.guidance_threshold,
-        normalization=config.normalization or preset["normalization"],
-        guidance_rule=config.guidance_rule or preset["guidance_rule"],
+        normalization=config.normalization,
+        guidance_rule=config.guidance_rule,
     )
 
 
 def check_config(config: config_dict.ConfigDict) -> None:
     """Checks values that would only fail late or silently.
+
+    Args:
+        config: complete, see `msl_jax.presets.complete`.
 
     Raises:
         UserError: one message that lists every key with a wrong value.
@@ -178,9 +191,8 @@ def check_config(config: config_dict.ConfigDict) -> None:
         expect(key, value in choices, "one of " + ", ".join(repr(c) for c in choices))
 
     choice("variant", config.variant, tuple(VARIANTS))
-    choice("preset", config.preset, tuple(PRESETS))
-    choice("normalization", config.normalization, (None, "official", "paper"))
-    choice("guidance_rule", config.guidance_rule, (None, "official", "paper"))
+    choice("normalization", config.normalization, ("official", "paper"))
+    choice("guidance_rule", config.guidance_rule, ("official", "paper"))
     choice("input_convention", config.input_convention, ("caffe", "torchvision"))
     choice("model.depth", config.model.depth, tuple(STAGE_SIZES))
     choice("model.stride_placement", config.model.stride_placement, ("caffe", "torchvision"))
@@ -189,6 +201,9 @@ def check_config(config: config_dict.ConfigDict) -> None:
     choice("on_bad_example", config.on_bad_example, ("error", "skip"))
     for key in ("num_classes", "batch_size", "eval_batch_size", "steps", "source_steps"):
         expect(key, config[key] >= 1, "at least 1")
+    for stage in ("", "source_"):
+        steps = config[f"{stage}steps"]
+        expect(f"{stage}poly_steps", config[f"{stage}poly_steps"] >= steps, f"at least {steps}")
     for key in ("eval_every", "log_every"):
         expect(key, config[key] >= 1, "at least 1")
     expect("num_classes", config.num_classes < 255, "at most 254: 255 marks ignored pixels")
@@ -198,7 +213,7 @@ def check_config(config: config_dict.ConfigDict) -> None:
         expect(key, _is_size(config[key]), "(height, width), integers of at least 16")
     for key in ("learning_rate", "source_learning_rate", "head_rate_multiplier"):
         expect(key, config[key] > 0, "more than 0")
-    for key in ("weight_decay", "lambda_target", "lambda_low"):
+    for key in ("weight_decay", "lambda_target", "lambda_low", "lambda_source_low"):
         expect(key, config[key] >= 0, "0 or more")
     for key in ("momentum", "guidance_threshold", "iw_alpha"):
         expect(key, 0 <= config[key] <= 1, "a number in [0, 1]")

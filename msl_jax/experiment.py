@@ -21,6 +21,7 @@ from msl_jax.training.loop import fit
 from msl_jax.training.optimizer import parameter_groups, poly_schedule, sgd
 from msl_jax.training.state import TrainState
 from msl_jax.training.step import TrainStep, parallel_train_step, replicate
+from msl_jax.weights import Weights, find
 
 
 @dataclasses.dataclass
@@ -31,6 +32,7 @@ class Stage:
         name: folder of its checkpoints.
         title: for the console.
         steps: its length.
+        poly_steps: where its schedule would reach 0.
         learning_rate: at its start.
         adapt: whether target images take part.
     """
@@ -38,6 +40,7 @@ class Stage:
     name: str
     title: str
     steps: int
+    poly_steps: int
     learning_rate: float
     adapt: bool
 
@@ -45,18 +48,27 @@ class Stage:
 class Experiment:
     """One run: its data, network and folder."""
 
-    def __init__(self, config: ConfigDict, workdir: Path) -> None:
+    def __init__(self, config: ConfigDict, workdir: Path, start: Weights | None) -> None:
         """Opens or prepares all data that the run needs.
 
+        Args:
+            config: complete and checked.
+            workdir: the run's folder.
+            start: weights of `config.init_from`.
+
         Raises:
-            UserError: a split or its files are not as they should be.
+            UserError: a split or its files are not as they should be, or the weights do not fit.
         """
         self.config, self.workdir = config, workdir
         self.variant = configuration.VARIANTS[config.variant]
         self.model = parts.build_model(config)
-        self.initial = None
-        if config.init_from:
-            self.initial = parts.load_variables(config.init_from, self.model)
+        # Weights without a final head, such as ImageNet's, are where the source-only stage begins.
+        self.pretrained, self.initial = False, None
+        if start is not None:
+            self.pretrained = "final_head" in start.heads and not config.reinit_heads
+            self.initial = start.load(
+                self.model, reinit_heads=config.reinit_heads, seed=config.seed
+            )
         source_role = "target_train" if self.variant.oracle else "source_train"
         self.source, _ = parts.load_split(config, source_role, evaluation=False)
         parts.expect_labels(self.source, config[source_role])
@@ -77,11 +89,17 @@ class Experiment:
             runs.SOURCE_STAGE,
             "oracle" if self.variant.oracle else "source-only",
             config.source_steps,
+            config.source_poly_steps,
             config.source_learning_rate,
             adapt=False,
         )
         adapt = Stage(
-            runs.ADAPT_STAGE, config.variant, config.steps, config.learning_rate, adapt=True
+            runs.ADAPT_STAGE,
+            config.variant,
+            config.steps,
+            config.poly_steps,
+            config.learning_rate,
+            adapt=True,
         )
         variables, baseline = self.initial, None
         if variables is None:
@@ -89,9 +107,9 @@ class Experiment:
         if not self.variant.adapt:
             final, best = self._train(source, variables)
         else:
-            if self.initial is None:
+            if not self.pretrained:
                 self._train(source, variables)
-                variables = parts.load_variables(f"{self.workdir}:{runs.SOURCE_STAGE}", self.model)
+                variables = find(f"{self.workdir}:{runs.SOURCE_STAGE}").load(self.model)
             baseline = self._baseline(variables)
             final, best = self._train(adapt, variables)
         results = {
@@ -167,7 +185,7 @@ class Experiment:
             segmentation.optimizer_groups(
                 config.head_rate_multiplier, repeated_visits=config.repeated_visits
             ),
-            poly_schedule(stage.learning_rate, stage.steps),
+            poly_schedule(stage.learning_rate, stage.poly_steps),
             momentum=config.momentum,
             weight_decay=config.weight_decay,
         )

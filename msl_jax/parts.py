@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 from ml_collections.config_dict import ConfigDict
 
-from msl_jax import runs
-from msl_jax.checkpoints import Checkpoints
+from msl_jax import presets
+from msl_jax.config import check_config
 from msl_jax.data import open_split
 from msl_jax.data.augment import Augmentation
 from msl_jax.data.labels import IGNORE, LabelSet
@@ -18,53 +17,45 @@ from msl_jax.data.records import Records, prepare
 from msl_jax.errors import UserError
 from msl_jax.evaluation.segmentation import Evaluator, Predictor
 from msl_jax.models import DeepLabV2
-
-_ANY_IMAGES = (1, 32, 32, 3)  # shapes of parameters do not depend on the images' size
+from msl_jax.weights import Weights, find, network_of
 
 
 def build_model(config: ConfigDict) -> DeepLabV2:
-    """The network that the configuration describes."""
-    return DeepLabV2(
-        num_classes=config.num_classes,
-        depth=config.model.depth,
-        width=config.model.width,
-        stride_placement=config.model.stride_placement,
-        head_rates=tuple(config.model.head_rates),
-        active_rates=tuple(config.model.active_rates),
-        dtype=jnp.dtype(config.compute_dtype),
-    )
+    """The network that a complete configuration describes."""
+    return network_of(config).model(dtype=jnp.dtype(config.compute_dtype))
 
 
 def initial_variables(model: DeepLabV2, seed: int) -> Any:
     """Random variables; the same seed gives the same."""
-    return jax.jit(model.init)(jax.random.key(seed), jnp.zeros(_ANY_IMAGES))
+    return jax.jit(model.init)(jax.random.key(seed), jnp.zeros((1, 32, 32, 3)))
 
 
-def abstract_variables(model: DeepLabV2) -> Any:
-    """Shapes and dtypes of the variables."""
-    return jax.eval_shape(model.init, jax.random.key(0), jnp.zeros(_ANY_IMAGES))
-
-
-def load_variables(path: str | Path, model: DeepLabV2) -> Any:
-    """The network's variables from a checkpoint path, see `runs.find_checkpoint`.
+def starting_weights(config: ConfigDict) -> Weights | None:
+    """The weights that `init_from` names, None where it is empty.
 
     Raises:
-        UserError: no checkpoint there, or one of another network.
+        UserError: nothing is there.
     """
-    return restore_variables(runs.find_checkpoint(path), model)
+    return find(config.init_from) if config.init_from else None
 
 
-def restore_variables(found: runs.CheckpointPath, model: DeepLabV2) -> Any:
-    """The network's variables from a checkpoint that has been found.
+def complete(config: ConfigDict, start: Weights | None) -> ConfigDict:
+    """The configuration with every key decided, and checked.
+
+    Args:
+        config: as the user gave it.
+        start: weights of `init_from`.
 
     Raises:
-        UserError: it is one of another network, or damaged.
+        UserError: wrong values, or such as do not fit the weights.
     """
-    checkpoints = Checkpoints(found.folder)
-    try:
-        return checkpoints.restore_variables(found.step, abstract_variables(model))
-    finally:
-        checkpoints.close()
+    network, origin = None, ""
+    if start is not None:
+        network = start.network.without_heads() if config.reinit_heads else start.network
+        origin = f"config.init_from={start.path} ({start.title})"
+    completed = presets.complete(config, network, origin)
+    check_config(completed)
+    return completed
 
 
 def load_split(config: ConfigDict, role: str, *, evaluation: bool) -> tuple[Records, LabelSet]:
@@ -73,13 +64,9 @@ def load_split(config: ConfigDict, role: str, *, evaluation: bool) -> tuple[Reco
     Raises:
         UserError: the split or its files are not as they should be.
     """
-    dataset, split = open_split(config[role], config.data_root or None)
-    if dataset.label_set.num_classes != config.num_classes:
-        raise UserError(
-            f"config.num_classes is {config.num_classes}, but {config[role]} has"
-            f" {dataset.label_set.num_classes} classes: {', '.join(dataset.label_set.names)}"
-        )
     domain = "source" if role.startswith("source") else "target"
+    root = config[f"{domain}_root"] or config.data_root
+    dataset, split = open_split(config[role], root or None, config.num_classes)
     records = prepare(
         dataset,
         split,

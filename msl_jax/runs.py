@@ -12,6 +12,7 @@ from ml_collections import config_dict
 from msl_jax import config as configuration
 from msl_jax.checkpoints import Checkpoints
 from msl_jax.errors import UserError
+from msl_jax.files import written_whole
 
 CONFIG, RESULTS, BASELINE = "config.json", "results.json", "source_only.json"
 SOURCE_STAGE, ADAPT_STAGE = "source", "adapt"
@@ -36,10 +37,8 @@ def default_workdir(config: config_dict.ConfigDict) -> Path:
 
 def write_text(path: Path, text: str) -> None:
     """Writes a file whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    partial.write_text(text)
-    partial.replace(path)
+    with written_whole(path) as partial:
+        partial.write_text(text)
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -155,10 +154,9 @@ def find_checkpoint(path: str | Path) -> CheckpointPath:
         folder, which = text, ""
     workdir = Path(folder)
     if not (workdir / CONFIG).is_file():
-        if workdir.suffix in (".pth", ".pt", ".safetensors"):
-            raise UserError(f"{workdir}: weights of PyTorch are not read yet; give a run's workdir")
         raise UserError(
-            f"{workdir} is no run: expected a folder with {CONFIG}, as train.py writes it"
+            f"{workdir} is no run: expected a folder with {CONFIG}, as train.py writes it, one"
+            " written by python -m msl_jax.convert, or a .pth or .safetensors file"
             + ("" if workdir.exists() else " (it does not exist)")
         )
     asked = which

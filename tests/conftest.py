@@ -19,6 +19,8 @@ import pytest
 from ml_collections import config_dict
 from PIL import Image
 
+from msl_jax.presets import complete
+
 ROOT = Path(__file__).parent.parent
 CACHE = Path(tempfile.gettempdir()) / "msl_jax_test_compilation_cache"
 SHARED = ROOT.parent / "shared"
@@ -121,12 +123,12 @@ def tiny_keys(shared_camvid_tree: Path, tmp_path_factory: pytest.TempPathFactory
 
 @pytest.fixture(scope="session")
 def tiny_config(tiny_keys: dict[str, Any]) -> Callable[..., config_dict.ConfigDict]:
-    """Function that gives the tiny configuration of a variant; further arguments are keys."""
+    """Function that gives the tiny configuration of a variant, complete; arguments are keys."""
     get_config = runpy.run_path(str(ROOT / "configs" / "camvid.py"))["get_config"]
 
     def make(variant: str = "max_square_iw_multi", **keys: Any) -> config_dict.ConfigDict:
         config = get_config(variant)
         config.update_from_flattened_dict({**tiny_keys, **keys})
-        return config
+        return complete(config)
 
     return make

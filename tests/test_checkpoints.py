@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from msl_jax.checkpoints import Checkpoints
+from msl_jax.checkpoints import Checkpoints, read_tree, write_tree
 from msl_jax.errors import UserError
 from msl_jax.training.optimizer import FROZEN, Group, sgd
 from msl_jax.training.state import TrainState
@@ -73,7 +73,7 @@ def test_restore_gives_what_was_saved(tmp_path: Path, spread: bool) -> None:
     _assert_identical(restored, state)
     assert place == INPUT
     assert second.metrics(7) == _metrics(0.1 + 0.2)
-    _assert_identical(second.restore_variables(7, _state(seed=1).variables), state.variables)
+    _assert_identical(read_tree(tmp_path / "stage" / "7" / "variables"), state.variables)
     second.close()
 
 
@@ -115,32 +115,18 @@ def test_checkpoint_that_was_not_finished_does_not_count(tmp_path: Path) -> None
     assert Checkpoints(tmp_path / "stage").steps == [10]
 
 
-def test_another_network_is_refused_with_all_differences(tmp_path: Path) -> None:
-    checkpoints = _saved(tmp_path / "stage", 0.3)
-    like = _state().variables
-    like["params"]["head"] = {"kernel": jnp.zeros((4, 5)), "bias": jnp.zeros(5)}
-    del like["batch_stats"]["backbone"]["var"]
-    with pytest.raises(UserError) as caught:
-        checkpoints.restore_variables(10, like)
-    message = str(caught.value)
-    assert str(tmp_path / "stage" / "10") in message
-    parts = message.split("\n")
-    assert parts[1:7] == [
-        "  missing in the checkpoint:",
-        "    params/head/bias",
-        "  left over in the checkpoint:",
-        "    batch_stats/backbone/var",
-        "  of another shape:",
-        "    params/head/kernel: expected (4, 5), found (4, 2)",
-    ]
-    assert "config.num_classes" in parts[7]
+def test_tree_alone(tmp_path: Path) -> None:
+    tree = _state(seed=3).variables
+    write_tree(tmp_path / "tree", tree)
+    _assert_identical(read_tree(tmp_path / "tree"), tree)
 
 
-def test_long_lists_of_differences_are_cut(tmp_path: Path) -> None:
-    checkpoints = _saved(tmp_path / "stage", 0.3)
-    like = _state().variables
-    like["params"] |= {f"block{i:02}": jnp.zeros(1) for i in range(12)}
-    with pytest.raises(UserError, match=r"params/block09\n    \.\.\. and 2 more\n") as caught:
-        checkpoints.restore_variables(10, like)
-    assert "block10" not in str(caught.value)
-    assert "left over" not in str(caught.value)
+@pytest.mark.parametrize("damage", ["missing", "without metadata", "without arrays"])
+def test_damaged_tree(tmp_path: Path, damage: str) -> None:
+    folder = tmp_path / "tree"
+    if damage != "missing":
+        write_tree(folder, _state().variables)
+        name = "_METADATA" if damage == "without metadata" else "manifest.ocdbt"
+        (folder / name).unlink()
+    with pytest.raises(UserError, match=rf"{folder} is damaged or incomplete"):
+        read_tree(folder)

@@ -12,8 +12,15 @@ from msl_jax import config as configuration
 from msl_jax.config import DEFAULT_VARIANT, VARIANTS, as_json, base_config, check_config
 from msl_jax.data.labels import LABEL_SETS
 from msl_jax.errors import UserError
+from msl_jax.presets import complete
 
 CONFIGS = Path(__file__).parent.parent / "configs"
+
+
+def _complete_config(variant: str = DEFAULT_VARIANT):
+    return complete(base_config("x", variant))
+
+
 each_config = pytest.mark.parametrize("name", ["demo", "camvid"])
 
 
@@ -27,7 +34,7 @@ def _get_config(name: str, *arguments: str):
 @each_config
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_every_variant_is_valid(name, variant):
-    config = _get_config(name, variant)
+    config = complete(_get_config(name, variant))
     check_config(config)
     assert (config.name, config.variant) == (name, variant)
     assert config.num_classes == LABEL_SETS[name].num_classes
@@ -51,7 +58,7 @@ def test_variants_differ_in_nothing_else(name):
 
 
 def test_base_config_is_valid():
-    check_config(base_config("x"))
+    check_config(_complete_config())
 
 
 @each_config
@@ -61,8 +68,7 @@ def test_unknown_variant(name):
 
 
 def test_all_wrong_keys_in_one_error():
-    config = base_config("x")
-    config.preset = "papr"
+    config = _complete_config()
     config.compute_dtype = "float16"
     config.model.depth = 18
     config.model.active_rates = (6, 7)
@@ -77,7 +83,6 @@ def test_all_wrong_keys_in_one_error():
     head, *lines = str(caught.value).splitlines()
     assert "configuration" in head
     assert {line.split(":")[0].strip() for line in lines} == {
-        "preset",
         "compute_dtype",
         "model.depth",
         "model.active_rates",
@@ -88,7 +93,6 @@ def test_all_wrong_keys_in_one_error():
         "scales",
         "target_augmentation.jitter",
     }
-    assert "  preset: expected one of 'official', 'paper', found 'papr'" in lines
     assert "  model.depth: expected one of 14, 26, 50, 101, found 18" in lines
 
 
@@ -115,6 +119,8 @@ def test_all_wrong_keys_in_one_error():
         ("log_every", 0),
         ("steps", 0),
         ("source_steps", 0),
+        ("poly_steps", 29_749),
+        ("source_poly_steps", 1),
         ("eval_batch_size", 0),
         ("seed", -1),
         ("target_size", (64,)),
@@ -123,6 +129,7 @@ def test_all_wrong_keys_in_one_error():
         ("weight_decay", -1e-4),
         ("lambda_target", -0.1),
         ("lambda_low", -0.1),
+        ("lambda_source_low", -0.1),
         ("guidance_threshold", 1.5),
         ("iw_alpha", -0.1),
         ("scales", (1.0, 0.0)),
@@ -131,7 +138,7 @@ def test_all_wrong_keys_in_one_error():
     ],
 )
 def test_each_wrong_value_is_named(key, value):
-    config = base_config("x")
+    config = _complete_config()
     config.update_from_flattened_dict({key: value})
     with pytest.raises(UserError) as caught:
         check_config(config)
@@ -142,23 +149,15 @@ def test_each_wrong_value_is_named(key, value):
 
 class TestObjective:
     def test_variant_decides(self):
-        found = configuration.objective(base_config("x", "max_square_iw_multi"))
+        found = configuration.objective(_complete_config("max_square_iw_multi"))
         assert (found.target_loss, found.multi, found.iw_alpha) == ("max_square", True, 0.2)
-        found = configuration.objective(base_config("x", "minent"))
+        found = configuration.objective(_complete_config("minent"))
         assert (found.target_loss, found.multi, found.iw_alpha) == ("minent", False, None)
 
     def test_source_only_stage_has_no_target_loss(self):
-        found = configuration.objective(base_config("x", "max_square_iw_multi"), adapt=False)
+        config = _complete_config("max_square_iw_multi")
+        found = configuration.objective(config, adapt=False)
         assert (found.target_loss, found.multi) == ("none", True)
-
-    def test_preset_fills_what_is_left_open(self):
-        config = base_config("x")
-        config.preset, config.guidance_rule = "paper", "official"
-        found = configuration.objective(config)
-        assert (found.normalization, found.guidance_rule) == ("paper", "official")
-        config = base_config("x")
-        found = configuration.objective(config)
-        assert (found.normalization, found.guidance_rule) == ("official", "official")
 
 
 def test_differences():

@@ -214,7 +214,6 @@ def test_path_with_a_colon(tmp_path: Path) -> None:
         ("nothing", r"nothing is no run: .*config\.json.*does not exist"),
         ("nothing:best", r"nothing is no run: .*does not exist"),
         ("folder", r"folder is no run: expected a folder with config\.json"),
-        ("weights.pth", "weights.pth: weights of PyTorch"),
     ],
 )
 def test_what_is_no_run(tmp_path: Path, name: str, message: str) -> None:

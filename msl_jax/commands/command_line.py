@@ -18,6 +18,9 @@ from msl_jax.errors import UserError
 FLAGS = flags.FLAGS
 DEFAULT_CONFIG = Path(__file__).parents[2] / "configs" / "demo.py"
 
+# What a checkpoint's path may be, for the flags' help.
+PATH_HELP = "WORKDIR[:best|:STEP|:source], a converted checkpoint, or a .pth or .safetensors file"
+
 EXIT_ERROR, EXIT_USAGE, EXIT_INTERRUPTED = 1, 2, 130
 
 
@@ -50,11 +53,28 @@ def run(command: Callable[[], object], usage: str, interrupted: str) -> None:
         sys.exit()
     wanted = ("config.debug", "config.debug=true", "config.debug=1", "config.debug=t")
     debug = any(arg.lower().lstrip("-") in wanted for arg in sys.argv[1:])
-    try:
-        _parse(sys.argv)
+
+    def parse_and_run() -> None:
+        try:
+            _parse(sys.argv)
+        except _UsageError as error:
+            _fail(UserError(f"{error}\n\n{usage.strip()}"), EXIT_USAGE, debug)
         command()
-    except _UsageError as error:
-        _fail(UserError(f"{error}\n\n{usage.strip()}"), EXIT_USAGE, debug)
+
+    guard(parse_and_run, interrupted, debug)
+
+
+def guard(command: Callable[[], object], interrupted: str, debug: bool = False) -> None:
+    """Runs `command`; an error of the user's ends the process with one message.
+
+    Args:
+        command: what to run.
+        interrupted: what to say after Ctrl-C.
+        debug: show the traceback.
+    """
+    _quiet_libraries()
+    try:
+        command()
     except UserError as error:
         _fail(error, EXIT_ERROR, debug)
     except OSError as error:

@@ -5,24 +5,29 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from ml_collections.config_dict import ConfigDict
 from PIL import Image
 from rich.console import Console
 from rich.progress import track
 
 from msl_jax import runs
-from msl_jax.commands.evaluate import run_config, say_which
+from msl_jax.commands.trained import open_trained
 from msl_jax.data import open_label_set
 from msl_jax.data.images import read_image, resize_image
 from msl_jax.errors import UserError
 from msl_jax.evaluation import pictures
 from msl_jax.evaluation.segmentation import predict as predict_labels
-from msl_jax.parts import build_model, build_predictor, restore_variables
+from msl_jax.parts import build_model, build_predictor
 
 PHOTO_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff", ".ppm")
 
 
 def predict(
-    checkpoint: str, input_path: str, output: str, overrides: dict[str, Any] | None = None
+    config: ConfigDict,
+    checkpoint: str,
+    input_path: str,
+    output: str,
+    overrides: dict[str, Any] | None = None,
 ) -> list[Path]:
     """Writes ``labels/``, ``colors/`` and ``overlays/`` for a photo or a folder of photos.
 
@@ -30,7 +35,8 @@ def predict(
     own size. Labels are train ids, 8-bit PNG. Folders inside the input keep their structure.
 
     Args:
-        checkpoint: a path as `runs.find_checkpoint` takes it.
+        config: names the classes where the checkpoint belongs to no run.
+        checkpoint: a path as `msl_jax.weights.find` takes it.
         input_path: a photo, or a folder searched with all its subfolders.
         output: folder for the results; files that lie there already are not overwritten.
         overrides: keys to set differently from the run's configuration.
@@ -41,17 +47,15 @@ def predict(
     Raises:
         UserError: no photo, an unreadable one, or an output that exists.
     """
-    found = runs.find_checkpoint(checkpoint)
-    config = run_config(found.config, overrides or {})
+    weights, config = open_trained(checkpoint, config, overrides or {})
+    label_set = open_label_set(config.target_eval, config.num_classes)
     photos = find_photos(Path(input_path))
     targets = [_targets(Path(output), name) for _, name in photos]
     _refuse_overwriting(photos, targets)
-    say_which(found)
     for path, _ in photos:
         read_image(path, upright=True)  # a damaged one ends the command before anything is written
     model = build_model(config)
-    predictor, variables = build_predictor(config, model), restore_variables(found, model)
-    palette = open_label_set(config.target_eval).palette
+    predictor, variables = build_predictor(config, model), weights.load(model)
     runs.make_folder(Path(output), "--output")
     console = Console(stderr=True)
     for (path, _), files in track(
@@ -64,7 +68,7 @@ def predict(
         image = read_image(path, upright=True)
         small = resize_image(image, tuple(config.target_size))
         labels, _ = predict_labels(predictor, variables, small[None], image.shape[:2])
-        colors = pictures.colorize(labels[0], palette)
+        colors = pictures.colorize(labels[0], label_set.palette)
         results = (labels[0], colors, pictures.overlay(image, colors))
         for file, result in zip(files, results, strict=True):
             file.parent.mkdir(parents=True, exist_ok=True)

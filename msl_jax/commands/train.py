@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import jax
 from ml_collections import config_dict
 from rich.console import Console
 
-from msl_jax import runs
-from msl_jax.config import check_config
+from msl_jax import parts, runs
 from msl_jax.evaluation.report import print_results
 from msl_jax.experiment import Experiment
 
@@ -18,7 +18,8 @@ def train(config: config_dict.ConfigDict, workdir: str | None = None) -> dict:
     """Trains, evaluates, writes everything into the workdir and prints the table.
 
     Args:
-        config: every key of `msl_jax.config.base_config`.
+        config: every key of `msl_jax.config.base_config`; what is left at None is decided by the
+            weights of `init_from` and by the preset.
         workdir: default ``runs/NAME-VARIANT-seedS``. A finished run prints its table again, an
             unfinished one is continued.
 
@@ -28,7 +29,8 @@ def train(config: config_dict.ConfigDict, workdir: str | None = None) -> dict:
     Raises:
         UserError: anything that the user can put right.
     """
-    check_config(config)
+    start = parts.starting_weights(config)
+    config = parts.complete(config, start)
     folder = Path(workdir) if workdir else runs.default_workdir(config)
     console = Console(stderr=True)
     if config.debug:
@@ -37,7 +39,9 @@ def train(config: config_dict.ConfigDict, workdir: str | None = None) -> dict:
     if results is not None:
         console.print(f"{folder} holds a finished run; here is its table again.", markup=False)
     else:
-        experiment = Experiment(config, folder)
+        if start is not None:
+            print(f"init_from {start.path}: {start.title}", file=sys.stderr)
+        experiment = Experiment(config, folder, start)
         runs.claim_workdir(folder, config)  # only now: a run that could not start leaves nothing
         results = experiment.run()
     print_results(results)

@@ -44,6 +44,10 @@ class Layout(NamedTuple):
     prefix: str
     left_out: tuple[str, ...]
 
+    def with_conventions(self, stride: StridePlacement, entering: InputConvention) -> Layout:
+        """The same with conventions that are known better, from a description in the file."""
+        return self._replace(stride_placement=stride, input_convention=entering)
+
     def describe(self) -> str:
         """One line that says what was recognised."""
         entering = {"caffe": "BGR minus mean", "torchvision": "RGB normalised"}
@@ -57,7 +61,10 @@ class Layout(NamedTuple):
         if self.prefix:
             parts.append(f"prefix {self.prefix!r} taken off")
         if self.left_out:
-            parts.append(f"left out: {', '.join(self.left_out)}")
+            modules = sorted({name.partition(".")[0] for name in self.left_out})
+            parts.append(f"{', '.join(modules)} left out ({len(self.left_out)} arrays)")
+        if missing := [head for head in TORCH_HEADS if head not in self.heads]:
+            parts.append(f"without {' and '.join(missing)}")
         return "; ".join(parts)
 
 
@@ -82,7 +89,7 @@ def detect(shapes: Shapes) -> Layout:
     low, final = first_head["layer5"], first_head["layer6"]
     left_out = tuple(name for name in inner if name.startswith("fc."))
     heads: dict[str, str] = {}
-    convention: InputConvention = "caffe"
+    convention: StridePlacement = "caffe"  # of files of this kind, for stride and input
     if "Scale." in prefix:
         title = f"DeepLab initialisation, {backbone}"
         left_out += tuple(name for name in inner if name.startswith("layer5."))

@@ -5,38 +5,45 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
+from msl_jax.convert.layouts import Layout
 from msl_jax.models import DeepLabV2
 from msl_jax.models.resnet import StridePlacement
 from msl_jax.tasks.segmentation import InputConvention
 
+# Of the four convolutions of a head the official code sums the first two, see `DeepLabV2`.
 OFFICIAL_RATES = (6, 12, 18, 24)
-OFFICIAL_ACTIVE_RATES = (6, 12)
 
 
 @dataclasses.dataclass(frozen=True)
 class Network:
-    """A DeepLabv2 and how images enter it.
+    """A DeepLabv2 and how images enter it; None where the weights do not tell.
 
     Attributes:
         depth: layers of the ResNet.
         width: channels of its stem.
+        stride_placement: see `msl_jax.models.resnet.Bottleneck`.
+        input_convention: see `msl_jax.tasks.segmentation.network_input`.
         num_classes: outputs of the heads.
         head_rates: rates for which a head has parameters.
         active_rates: rates that are summed.
-        stride_placement: see `msl_jax.models.resnet.Bottleneck`.
-        input_convention: see `msl_jax.tasks.segmentation.network_input`.
     """
 
     depth: int
     width: int
-    num_classes: int
-    head_rates: tuple[int, ...] = OFFICIAL_RATES
-    active_rates: tuple[int, ...] = OFFICIAL_ACTIVE_RATES
-    stride_placement: StridePlacement = "caffe"
-    input_convention: InputConvention = "caffe"
+    stride_placement: StridePlacement
+    input_convention: InputConvention
+    num_classes: int | None = None
+    head_rates: tuple[int, ...] | None = None
+    active_rates: tuple[int, ...] | None = None
 
     def model(self, **options: Any) -> DeepLabV2:
-        """The network as a Flax module; `options` are further attributes of `DeepLabV2`."""
+        """The network as a Flax module; `options` are further attributes of `DeepLabV2`.
+
+        Raises:
+            ValueError: something is not known.
+        """
+        if self.num_classes is None or self.head_rates is None or self.active_rates is None:
+            raise ValueError(f"not known in full: {self}")
         return DeepLabV2(
             num_classes=self.num_classes,
             depth=self.depth,
@@ -47,12 +54,29 @@ class Network:
             **options,
         )
 
+    def without_heads(self) -> Network:
+        """What is left to know when both heads are drawn anew."""
+        return dataclasses.replace(self, num_classes=None, head_rates=None, active_rates=None)
+
+    @classmethod
+    def from_layout(cls, layout: Layout) -> Network:
+        """What a file of PyTorch tells; the rates of its heads it does not."""
+        official = layout.head_convolutions == len(OFFICIAL_RATES)
+        return cls(
+            layout.depth,
+            layout.width,
+            layout.stride_placement,
+            layout.input_convention,
+            layout.num_classes,
+            head_rates=OFFICIAL_RATES if official else None,
+        )
+
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> Network:
         """Reads what `dataclasses.asdict` gave to JSON.
 
         Raises:
-            TypeError: a key is missing or unknown.
+            TypeError: a field is missing, unknown or of another kind.
         """
-        rates = {key: tuple(values[key]) for key in ("head_rates", "active_rates")}
-        return cls(**{**values, **rates})
+        tuples = {key: tuple(value) for key, value in values.items() if isinstance(value, list)}
+        return cls(**{**values, **tuples})

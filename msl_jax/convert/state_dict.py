@@ -60,7 +60,7 @@ def from_torch(
     layout = detect({name: np.shape(array) for name, array in state_dict.items()})
     heads = {} if reinit_heads else layout.heads
     paths = {}
-    for name, path in paths_by_torch_name(_abstract_variables(model)).items():
+    for name, path in paths_by_torch_name(abstract_variables(model)).items():
         part = path[1]
         if part in heads:
             paths[heads[part] + name.removeprefix(TORCH_HEADS[part])] = path
@@ -71,7 +71,7 @@ def from_torch(
         for name, array in state_dict.items()
         if _is_taken(name.removeprefix(layout.prefix), layout, reinit_heads, state_dict)
     }
-    abstract = flatten_dict(_abstract_variables(model))
+    abstract = flatten_dict(abstract_variables(model))
     expect_same_shapes(
         {name: np.shape(array) for name, array in found.items()},
         {name: torch_shape(abstract[path].shape) for name, path in paths.items()},
@@ -111,7 +111,7 @@ def to_torch(variables: Any) -> dict[str, np.ndarray]:
     return state_dict
 
 
-def _abstract_variables(model: DeepLabV2) -> Any:
+def abstract_variables(model: DeepLabV2) -> Any:
     """Shapes and dtypes; those of parameters do not depend on the images' size."""
     return jax.eval_shape(model.init, jax.random.key(0), jnp.zeros((1, 32, 32, 3)))
 

@@ -35,7 +35,9 @@ class Objective:
         target_loss: ``"none"`` lets target images pass for the norms' statistics only.
         multi: train the low head on source labels and, on the target, on the guidance.
         lambda_target: weight of the target loss (Eq. 1).
-        lambda_low: weight of the low head, on source labels and on the guidance (Eq. 16).
+        lambda_source_low: weight of the low head on source labels (official code; not in the
+            paper's text).
+        lambda_low: weight of the low head on the guidance, within the target loss (Eq. 14).
         iw_alpha: exponent of image-wise weighting (Eq. 13), None for none.
         guidance_threshold: delta of Eq. 15, and the threshold of hard pseudo-labels.
         normalization: see `msl_jax.losses`.
@@ -45,6 +47,7 @@ class Objective:
     target_loss: TargetLoss = "max_square"
     multi: bool = False
     lambda_target: float = 0.1
+    lambda_source_low: float = 0.1
     lambda_low: float = 0.1
     iw_alpha: float | None = None
     guidance_threshold: float = 0.95
@@ -169,7 +172,7 @@ def passes(
         labels = batch["source"]["label"]
         metrics = {"source/final": cross_entropy(final, labels)}
         if low is not None:
-            metrics["source/low"] = objective.lambda_low * cross_entropy(low, labels)
+            metrics["source/low"] = objective.lambda_source_low * cross_entropy(low, labels)
         return sum(metrics.values()), (stats, metrics)
 
     def target(params: Any, stats: Any, batch: Any):

@@ -89,7 +89,7 @@ def sgd(
 class SgdState(NamedTuple):
     """Steps made, int32 scalar, and the velocity of each parameter."""
 
-    count: Array
+    step: Array
     velocity: Any
 
 
@@ -116,7 +116,7 @@ def repeated_sgd(
         return SgdState(jnp.zeros((), jnp.int32), jax.tree.map(jnp.zeros_like, params))
 
     def update(gradients: Any, state: SgdState, params: Any = None) -> tuple[Any, SgdState]:
-        rate, velocity = schedule(state.count), state.velocity
+        rate, velocity = schedule(state.step), state.velocity
         moved = jax.tree.map(jnp.zeros_like, params)
         for _ in range(visits):
             gradients = jax.tree.map(
@@ -124,6 +124,6 @@ def repeated_sgd(
             )
             velocity = jax.tree.map(lambda v, g: momentum * v + g, velocity, gradients)
             moved = jax.tree.map(lambda m, v: m - jnp.asarray(rate, v.dtype) * v, moved, velocity)
-        return moved, SgdState(state.count + 1, velocity)
+        return moved, SgdState(state.step + 1, velocity)
 
     return optax.GradientTransformation(init, update)

@@ -13,7 +13,8 @@ import pytest
 from ml_collections.config_dict import ConfigDict
 
 from msl_jax.commands.train import train
-from msl_jax.parts import build_model, load_variables
+from msl_jax.parts import build_model
+from msl_jax.weights import find
 
 
 @contextlib.contextmanager
@@ -42,7 +43,7 @@ class Run:
 
     def variables(self, which: str = "") -> Any:
         """Weights of a checkpoint, `which` as at the end of a checkpoint's path."""
-        return load_variables(f"{self.workdir}{which}", build_model(self.config))
+        return find(f"{self.workdir}{which}").load(build_model(self.config))
 
 
 @pytest.fixture(scope="session")

@@ -82,7 +82,7 @@ def photos(tmp_path: Path) -> Path:
 def test_prediction_of_a_folder(whole, photos: Path, tmp_path: Path, snapshot) -> None:
     before = snapshot(photos)
     output = tmp_path / "out"
-    written = predict(str(whole.workdir), str(photos), str(output))
+    written = predict(whole.config, str(whole.workdir), str(photos), str(output))
     expected = {
         "deep/er/grey.png": ("deep/er/grey.png", (17, 45)),
         "deep/street_jpg.png": ("deep/street.JPG", (33, 21)),
@@ -110,7 +110,7 @@ def test_prediction_overwrites_nothing(whole, photos: Path, tmp_path: Path, snap
     (output / "colors" / "street.png").write_text("mine")
     before = snapshot(output)
     with pytest.raises(UserError, match=r"--output: .*colors/street\.png.*nothing is overwritten"):
-        predict(str(whole.workdir), str(photos / "street.png"), str(output))
+        predict(whole.config, str(whole.workdir), str(photos / "street.png"), str(output))
     assert snapshot(output) == before
 
 

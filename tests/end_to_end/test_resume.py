@@ -16,8 +16,9 @@ from msl_jax import runs
 from msl_jax.commands.train import train
 from msl_jax.errors import UserError
 from msl_jax.logs import StageLog
-from msl_jax.parts import build_model, load_variables
+from msl_jax.parts import build_model
 from msl_jax.samples import Samples
+from msl_jax.weights import find
 
 
 def _read(path: Path) -> Any:
@@ -136,4 +137,4 @@ def test_loss_that_is_not_finite_keeps_the_last_checkpoint(
         assert list(found) == list(kept)
         for place, value in kept.items():
             np.testing.assert_array_equal(found[place], value, err_msg=place)
-    load_variables(workdir, build_model(config))
+    find(workdir).load(build_model(config))

@@ -1,0 +1,105 @@
+"""`python -m msl_jax.convert`: weights between PyTorch's files and converted checkpoints."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from msl_jax import weights as weights_module
+from msl_jax.convert import Network, safetensors_files, to_torch, torch_files
+from msl_jax.convert.network import OFFICIAL_RATES
+from msl_jax.errors import UserError
+from msl_jax.models.resnet import StridePlacement
+from msl_jax.tasks.segmentation import InputConvention
+from msl_jax.weights import Weights
+
+DEFAULT_ACTIVE_RATES = (6, 12)
+
+
+def convert(
+    source: str,
+    output: str,
+    *,
+    head_rates: tuple[int, ...] | None = None,
+    stride_placement: StridePlacement | None = None,
+    input_convention: InputConvention | None = None,
+) -> None:
+    """Converts weights and says what they were recognised as.
+
+    Args:
+        source: as `msl_jax.weights.find` takes it.
+        output: a ``.pth``, ``.pt`` or ``.safetensors`` file, otherwise a folder; does not exist.
+        head_rates: rates that the heads sum; None: what the weights tell, otherwise 6 and 12.
+        stride_placement: corrects what was recognised, which is but the custom for such files.
+        input_convention: likewise.
+
+    Raises:
+        UserError: anything that the user can put right; then nothing is written.
+    """
+    target = Path(output)
+    if target.exists():
+        raise UserError(f"{target} exists already and is not replaced; give another name")
+    found = weights_module.find(source)
+    network = dataclasses.replace(
+        found.network,
+        stride_placement=stride_placement or found.network.stride_placement,
+        input_convention=input_convention or found.network.input_convention,
+    )
+    if found.heads:
+        network = _with_rates(network, head_rates)
+    found = dataclasses.replace(found, network=network)
+    variables = _arrays(found)
+    _write(target, found, variables)
+    leaves = jax.tree.leaves(variables)
+    print(f"{source}: {found.title}")
+    print(f"{target}: {len(leaves)} arrays, {sum(leaf.size for leaf in leaves):,} numbers")
+    print("Network: " + ", ".join(f"{k} {v}" for k, v in dataclasses.asdict(network).items()))
+    if target.suffix in weights_module.FILE_SUFFIXES and network.stride_placement != "caffe":
+        print(
+            "note: the official code puts the stride elsewhere and feeds BGR minus mean; it loads"
+            " this file, but does not compute this network"
+        )
+
+
+def _with_rates(network: Network, rates: tuple[int, ...] | None) -> Network:
+    """Says which rates the heads have and sum.
+
+    Raises:
+        UserError: impossible, or otherwise than the weights tell.
+    """
+    if network.active_rates is not None:
+        if rates not in (None, network.active_rates):
+            raise UserError(f"--head_rates is {rates}, the weights need {network.active_rates}")
+        return network
+    active = rates or DEFAULT_ACTIVE_RATES
+    if network.head_rates is None:
+        return dataclasses.replace(network, head_rates=active, active_rates=active)
+    if not set(active) <= set(network.head_rates):
+        raise UserError(f"--head_rates: expected some of {OFFICIAL_RATES}, found {active}")
+    return dataclasses.replace(network, active_rates=active)
+
+
+def _arrays(found: Weights) -> dict[str, Any]:
+    """The variables that the weights hold, every one accounted for."""
+    network = found.network
+    if not found.heads:  # any heads do: they are taken off again
+        network = dataclasses.replace(network, num_classes=1, head_rates=(1,), active_rates=(1,))
+    variables = jax.tree.map(np.asarray, found.load(network.model()))
+    params = variables["params"]
+    kept = {part: params[part] for part in params if part in ("backbone", *found.heads)}
+    return {**variables, "params": kept}
+
+
+def _write(target: Path, found: Weights, variables: dict[str, Any]) -> None:
+    if target.suffix == ".safetensors":
+        write = safetensors_files.write
+    elif target.suffix in weights_module.FILE_SUFFIXES:
+        write = torch_files.write
+    else:
+        weights_module.save(target, found, variables)
+        return
+    write(target, to_torch(variables), dataclasses.asdict(found.network))

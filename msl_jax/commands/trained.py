@@ -1,0 +1,78 @@
+"""Trained weights with the configuration they are used under: for eval.py and predict.py."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+from ml_collections.config_dict import ConfigDict
+
+from msl_jax import presets, runs
+from msl_jax.config import VARIANTS, base_config, check_config
+from msl_jax.errors import UserError
+from msl_jax.weights import Weights, find
+
+
+def open_trained(
+    path: str, config: ConfigDict, overrides: dict[str, Any]
+) -> tuple[Weights, ConfigDict]:
+    """Finds weights and says on stderr what they are, where that is not plain.
+
+    Args:
+        path: as `msl_jax.weights.find` takes it.
+        config: the command line's, with `overrides` in it. It counts for weights that belong to no
+            run, except for what they themselves tell of their network.
+        overrides: keys that the user set. They change a run's own configuration too.
+
+    Returns:
+        The weights, and the complete configuration.
+
+    Raises:
+        UserError: nothing there, weights without a trained final head, or a wrong value.
+    """
+    weights = find(path)
+    if "final_head" not in weights.heads:
+        raise UserError(
+            f"{path} ({weights.title}) has no trained classifier, so there is nothing to predict"
+            " with; start a training from it: train.py --config.init_from={path}"
+        )
+    if weights.run is None:
+        known = {
+            key: getattr(weights.network, field) for key, field in presets.NETWORK_KEYS.items()
+        }
+        config = config.copy_and_resolve_references()
+        config.update_from_flattened_dict({k: v for k, v in known.items() if v is not None})
+        print(f"{path}: {weights.title}", file=sys.stderr)
+    else:
+        config = _saved(weights.run.config)
+        _say_which(weights.run)
+    config.update_from_flattened_dict(overrides)
+    config = presets.complete(config, weights.network, f"{path} ({weights.title})")
+    check_config(config)
+    return weights, config
+
+
+def _saved(values: dict[str, Any]) -> ConfigDict:
+    """The configuration of a run.
+
+    Raises:
+        UserError: it lacks keys.
+    """
+    missing = sorted(base_config("").keys() - values.keys())
+    if missing:
+        raise UserError(f"the checkpoint's {runs.CONFIG} lacks the keys {', '.join(missing)}")
+    return ConfigDict(_tuples(values), convert_dict=True)
+
+
+def _tuples(value: Any) -> Any:
+    """JSON knows lists alone; configurations hold tuples."""
+    if isinstance(value, dict):
+        return {key: _tuples(item) for key, item in value.items()}
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _say_which(found: runs.CheckpointPath) -> None:
+    """Says so where the source-only stage stands in for an adaptation that has no checkpoint."""
+    variant = VARIANTS[found.config["variant"]]
+    if variant.adapt and found.folder.name == runs.SOURCE_STAGE:
+        print(f"note: step {found.step} of the source-only stage, not adapted", file=sys.stderr)

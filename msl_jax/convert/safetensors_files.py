@@ -1,0 +1,45 @@
+"""Reads and writes `.safetensors` files."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save
+
+from msl_jax.errors import UserError
+from msl_jax.files import written_whole
+
+_METADATA = "msl_jax"
+
+
+def read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any] | None]:
+    """Arrays by name, and our description where `write` left one.
+
+    Raises:
+        UserError: the file is missing, damaged or of another kind.
+    """
+    if not path.is_file():
+        raise UserError(f"{path}: no such file")
+    try:
+        with safe_open(path, framework="numpy") as file:
+            metadata = file.metadata() or {}
+            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        description = json.loads(metadata[_METADATA]) if _METADATA in metadata else None
+    except (SafetensorError, ValueError, TypeError) as error:
+        raise UserError(
+            f"{path}: no readable safetensors file ({error}): it is truncated, damaged or of"
+            " another kind. Fetch it again."
+        ) from error
+    return arrays, description
+
+
+def write(path: Path, state_dict: Mapping[str, np.ndarray], description: dict[str, Any]) -> None:
+    """Writes arrays by name and the description, whole or not at all."""
+    with written_whole(path) as partial:
+        # Not save_file, which makes files that only their owner may read.
+        partial.write_bytes(save(dict(state_dict), metadata={_METADATA: json.dumps(description)}))

@@ -1,0 +1,117 @@
+"""Reads and writes `.pth` files by PyTorch, which is imported only here and only when needed.
+
+Pickles are read with ``weights_only``: what a file may name is PyTorch's own list for tensors and
+NumPy's numbers (the official checkpoints keep their best mIoU as one). Nothing else is called.
+"""
+
+from __future__ import annotations
+
+import re
+import warnings
+from collections import OrderedDict
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from msl_jax.errors import UserError
+from msl_jax.files import written_whole
+
+# Where our description stands: PyTorch carries `_metadata` along and ignores what it does not know.
+_METADATA = "msl_jax"
+
+
+def read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any] | None]:
+    """Arrays by name, and our description where `write` left one.
+
+    Reads zip and legacy files; the arrays may stand alone or under ``state_dict``.
+
+    Raises:
+        UserError: PyTorch is missing; the file is damaged, holds code, or is no state dict.
+    """
+    torch = _torch(path)
+    content = _load(torch, path)
+    if isinstance(content, Mapping) and isinstance(content.get("state_dict"), Mapping):
+        content = content["state_dict"]
+    if not isinstance(content, Mapping) or not any(map(torch.is_tensor, content.values())):
+        keys = f" with the keys {list(content)[:10]}" if isinstance(content, Mapping) else ""
+        raise UserError(
+            f"{path}: expected arrays by name, alone or under 'state_dict'; found"
+            f" {type(content).__name__}{keys}"
+        )
+    others = [str(name) for name, value in content.items() if not torch.is_tensor(value)]
+    if others:
+        raise UserError(
+            f"{path}: expected arrays by name; these are none: {', '.join(others)}. Save the"
+            " network's state_dict() alone, or under the key 'state_dict'."
+        )
+    description = getattr(content, "_metadata", {}).get(_METADATA)
+    return {str(name): _array(torch, tensor) for name, tensor in content.items()}, description
+
+
+def write(path: Path, state_dict: Mapping[str, np.ndarray], description: dict[str, Any]) -> None:
+    """Writes a state dict without a prefix that `load_state_dict` takes, whole or not at all.
+
+    Raises:
+        UserError: PyTorch is missing.
+    """
+    torch = _torch(path)
+    tensors = OrderedDict(
+        (name, torch.from_numpy(np.array(array))) for name, array in state_dict.items()
+    )
+    tensors._metadata = OrderedDict({_METADATA: description})  # type: ignore[attr-defined]
+    with written_whole(path) as partial:
+        torch.save(tensors, partial)
+
+
+def _torch(path: Path) -> Any:
+    try:
+        import torch
+    except ImportError as error:
+        raise UserError(
+            f"{path}: PyTorch is needed for this kind of file and is not installed. Install it"
+            " (pip install 'msl_jax[convert]'; the CPU build is enough) or convert the file to"
+            " .safetensors where PyTorch is: python -m msl_jax.convert INPUT.pth OUTPUT.safetensors"
+        ) from error
+    return torch
+
+
+def _load(torch: Any, path: Path) -> Any:
+    if not path.is_file():
+        raise UserError(f"{path}: no such file")
+    try:
+        with warnings.catch_warnings(), torch.serialization.safe_globals(_numbers()):
+            warnings.simplefilter("ignore")  # of foreign pickle protocols, which fail below
+            return torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:
+        named = re.search(r"(?:GLOBAL|class) ([\w.]+\.\w+)", str(error))
+        if named:
+            raise UserError(
+                f"{path}: refused. It names {named[1]}, which arrays do not need; reading such a"
+                " file can run code. Nothing of it was run. If you trust whoever made it, load it"
+                " there and save the network's state_dict() alone."
+            ) from error
+        raise UserError(
+            f"{path}: no readable PyTorch file ({type(error).__name__}): it is truncated, damaged"
+            " or of another kind. Fetch it again."
+        ) from error
+
+
+def _numbers() -> list[Any]:
+    """What a pickled NumPy number names, under the old and the new name of its module."""
+    scalar = np.float64(0).__reduce__()[0]
+    dtypes = [np.float16, np.float32, np.float64, np.int32, np.int64]
+    return [
+        (scalar, "numpy.core.multiarray.scalar"),
+        (scalar, "numpy._core.multiarray.scalar"),
+        np.dtype,
+        *(type(np.dtype(kind)) for kind in dtypes),
+    ]
+
+
+def _array(torch: Any, tensor: Any) -> np.ndarray:
+    tensor = tensor.detach()
+    if tensor.dtype == torch.bfloat16:  # NumPy lacks it; float32 holds its values exactly
+        tensor = tensor.float()
+    return tensor.numpy()

@@ -1,0 +1,127 @@
+"""What the weights and the preset decide where a configuration leaves a key open (None).
+
+`official` is what the official code does and the published numbers belong to; `paper` is what the
+paper's text says, and the official code where the text is silent. docs/reproducing.md has the table
+of differences.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ml_collections.config_dict import ConfigDict
+
+from msl_jax.config import VARIANTS
+from msl_jax.convert import Network
+from msl_jax.errors import UserError
+
+# Key of a configuration -> field of `Network`.
+NETWORK_KEYS = {
+    "model.depth": "depth",
+    "model.width": "width",
+    "model.stride_placement": "stride_placement",
+    "model.head_rates": "head_rates",
+    "model.active_rates": "active_rates",
+    "num_classes": "num_classes",
+    "input_convention": "input_convention",
+}
+
+# From scratch: the official stride; inputs of order 1, which a new network trains on more stably.
+_FROM_SCRATCH = {"model.stride_placement": "caffe", "input_convention": "torchvision"}
+
+PRESETS: dict[str, dict[str, Any]] = {
+    "official": {
+        "normalization": "official",
+        "guidance_rule": "official",
+        "model.active_rates": (6, 12),  # a `return` in the loop over the rates
+        "repeated_visits": True,  # the optimizer's list holds parameters several times
+        "lambda_source_low": 0.1,
+        "source_steps": 80_000,  # stopped there
+        "source_poly_steps": 200_000,
+        "steps": 29_750,  # 10 epochs of 2,975 images
+        "poly_steps": 29_760,  # 5 epochs of 2,976 x 2
+    },
+    "paper": {
+        "normalization": "paper",
+        "guidance_rule": "paper",
+        "model.active_rates": (6, 12, 18, 24),
+        "repeated_visits": False,
+        "lambda_source_low": 0.0,  # Eq. 2 has one head, Eq. 14 extends the target loss alone
+        "source_steps": 70_000,
+        "source_poly_steps": 70_000,
+        "steps": 29_750,  # not in the text
+        "poly_steps": 29_750,
+    },
+}
+
+
+def complete(config: ConfigDict, network: Network | None = None, origin: str = "") -> ConfigDict:
+    """The configuration with every open key decided: by the weights, then by the preset.
+
+    Args:
+        config: of `msl_jax.config.base_config`; left as it is.
+        network: what is known of the network that the weights of `init_from` belong to.
+        origin: what these weights are, for messages.
+
+    Returns:
+        A configuration without None, locked.
+
+    Raises:
+        UserError: unknown preset, or keys that are set otherwise than the weights need.
+    """
+    if config.preset not in PRESETS:
+        raise UserError(f"preset: expected one of {', '.join(PRESETS)}, found {config.preset!r}")
+    decided = _flat(config)
+    if network is not None:
+        _take_over(decided, network, origin)
+    for stage in ("", "source_"):
+        # The official schedule belongs to the official number of steps.
+        if decided[f"{stage}steps"] is not None and decided[f"{stage}poly_steps"] is None:
+            decided[f"{stage}poly_steps"] = decided[f"{stage}steps"]
+    published = {**_FROM_SCRATCH, **PRESETS[config.preset], "lambda_target": _lambda_target(config)}
+    for key, value in published.items():
+        if decided[key] is None:
+            decided[key] = value
+    completed = config.copy_and_resolve_references()
+    completed.update_from_flattened_dict(decided)
+    return completed.lock()
+
+
+def _lambda_target(config: ConfigDict) -> float:
+    """0.1 in all experiments by the text; the official recipe of Multi has 0.09."""
+    return 0.09 if config.preset == "official" and VARIANTS[config.variant].multi else 0.1
+
+
+def _flat(config: ConfigDict) -> dict[str, Any]:
+    """`{key: value}` with the keys of groups joined by dots."""
+    flat: dict[str, Any] = {}
+    for key, value in config.items():
+        inner = _flat(value) if isinstance(value, ConfigDict) else None
+        flat.update({key: value} if inner is None else {f"{key}.{k}": v for k, v in inner.items()})
+    return flat
+
+
+def _take_over(decided: dict[str, Any], network: Network, origin: str) -> None:
+    """Sets open keys as the weights need them.
+
+    Raises:
+        UserError: a key is set otherwise; lists all of them.
+    """
+    wrong = []
+    for key, field in NETWORK_KEYS.items():
+        needed = getattr(network, field)
+        if needed is None:
+            continue
+        if decided[key] is None:
+            decided[key] = needed
+        elif decided[key] != needed:
+            wrong.append(f"  config.{key} is {decided[key]!r}, the weights need {needed!r}")
+    if wrong:
+        raise UserError(
+            f"{origin}: these weights do not fit the configuration.\n"
+            + "\n".join(wrong)
+            + "\nSet these keys as the weights need them. --config.reinit_heads=true takes over the"
+            " backbone alone and trains new heads. Stride placement and input convention cannot be"
+            " seen in a file: if they were recognised wrongly, describe it to python -m"
+            " msl_jax.convert and use what that writes."
+        )

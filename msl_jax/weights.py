@@ -1,0 +1,202 @@
+"""Weights wherever they lie: in a run, a converted checkpoint, a file of PyTorch or safetensors."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax.traverse_util import flatten_dict
+
+from msl_jax import runs
+from msl_jax.checkpoints import read_tree, write_tree
+from msl_jax.convert import Network, detect, from_torch, safetensors_files, torch_files
+from msl_jax.convert.names import TORCH_HEADS
+from msl_jax.convert.state_dict import abstract_variables
+from msl_jax.errors import UserError
+from msl_jax.files import written_whole
+from msl_jax.mismatch import expect_same_shapes
+from msl_jax.models import DeepLabV2
+from msl_jax.models.deeplab import initial_heads
+
+# A converted checkpoint: the description of its network, and its variables by orbax.
+DESCRIPTION, VARIABLES = "weights.json", "variables"
+FILE_SUFFIXES = (".pth", ".pt", ".safetensors")
+_HEADS = tuple(TORCH_HEADS)
+
+
+@dataclasses.dataclass(frozen=True)
+class Weights:
+    """Weights that have been found, but not put into a network yet.
+
+    Attributes:
+        path: where, as it was given.
+        title: what they are, one line.
+        network: what is known of the network they belong to.
+        heads: ``"final_head"``, ``"low_head"``: those that they hold.
+        read: see `load`, which names the path in errors.
+        step: steps they were trained in their run; None outside of one.
+        run: the checkpoint's place, where it is one of a run.
+    """
+
+    path: str
+    title: str
+    network: Network
+    heads: tuple[str, ...]
+    read: Callable[[DeepLabV2, bool, int], Any]
+    step: int | None = None
+    run: runs.CheckpointPath | None = None
+
+    def load(self, model: DeepLabV2, *, reinit_heads: bool = False, seed: int = 0) -> Any:
+        """Variables of `model`; heads that the weights lack are drawn from `seed`.
+
+        Args:
+            model: the network.
+            reinit_heads: draw both heads anew in any case.
+            seed: of the heads that are drawn.
+
+        Raises:
+            UserError: they do not fit; lists all that differs.
+        """
+        try:
+            return self.read(model, reinit_heads, seed)
+        except UserError as error:
+            raise UserError(f"{self.path}: {error}") from error
+
+
+def find(path: str | Path) -> Weights:
+    """Looks at the weights at `path`; those of files are read, but not converted yet.
+
+    Args:
+        path: a run's workdir (with ``:best``, ``:STEP`` or ``:source`` behind it, see
+            `runs.find_checkpoint`), a folder written by ``python -m msl_jax.convert``, or a file:
+            ``.safetensors`` or one of PyTorch.
+
+    Raises:
+        UserError: nothing of that kind is there.
+    """
+    place = Path(path)
+    if place.is_file() or place.suffix in FILE_SUFFIXES:
+        return _in_file(place)
+    if (place / DESCRIPTION).is_file():
+        return _in_folder(place)
+    return _in_run(str(path))
+
+
+def _in_file(path: Path) -> Weights:
+    files = safetensors_files if path.suffix == ".safetensors" else torch_files
+    state_dict, description = files.read(path)
+    try:
+        layout = detect({name: array.shape for name, array in state_dict.items()})
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from error
+    network = Network.from_layout(layout)
+    if description is not None:
+        network = _described(path, description)
+        layout = layout.with_conventions(network.stride_placement, network.input_convention)
+
+    def read(model: DeepLabV2, reinit_heads: bool, seed: int) -> Any:
+        return from_torch(state_dict, model, reinit_heads=reinit_heads, seed=seed)
+
+    return Weights(str(path), layout.describe(), network, tuple(layout.heads), read)
+
+
+def _in_folder(path: Path) -> Weights:
+    place = path / DESCRIPTION
+    description = runs.read_json(place)
+    try:
+        network, heads = description["network"], tuple(description["heads"])
+        title = f"converted from {description['from']}"
+    except (TypeError, KeyError) as error:
+        raise UserError(f"{place}: the description is not readable ({error})") from error
+    read = _tree_reader(path / VARIABLES, heads)
+    return Weights(str(path), title, _described(place, network), heads, read)
+
+
+def save(path: Path, weights: Weights, variables: Any) -> None:
+    """Writes a converted checkpoint, whole or not at all.
+
+    Args:
+        path: a folder that does not exist.
+        weights: what is known of them.
+        variables: their arrays, without heads that they lack.
+    """
+    description = {
+        "network": dataclasses.asdict(weights.network),
+        "heads": weights.heads,
+        "from": weights.title,
+    }
+    with written_whole(path) as partial:
+        partial.mkdir()
+        write_tree(partial / VARIABLES, variables)
+        (partial / DESCRIPTION).write_text(json.dumps(description, indent=2) + "\n")
+
+
+def _described(path: Path, description: Any) -> Network:
+    try:
+        return Network.from_json(description)
+    except (TypeError, AttributeError) as error:
+        raise UserError(f"{path}: the network's description is not readable ({error})") from error
+
+
+def _in_run(path: str) -> Weights:
+    found = runs.find_checkpoint(path)
+    return Weights(
+        path,
+        f"run {found.config['name']}:{found.config['variant']}, {found.folder.name} step"
+        f" {found.step}",
+        network_of(found.config),
+        _HEADS,
+        _tree_reader(found.folder / str(found.step) / VARIABLES, _HEADS),
+        found.step,
+        found,
+    )
+
+
+def network_of(config: Any) -> Network:
+    """The network that a run's configuration, complete, describes."""
+    model = config["model"]
+    return Network(
+        model["depth"],
+        model["width"],
+        model["stride_placement"],
+        config["input_convention"],
+        config["num_classes"],
+        tuple(model["head_rates"]),
+        tuple(model["active_rates"]),
+    )
+
+
+def _tree_reader(
+    folder: Path, heads: tuple[str, ...]
+) -> Callable[[DeepLabV2, bool, int], dict[str, Any]]:
+    """Function that reads variables saved by orbax, with these heads, into a network."""
+
+    def read(model: DeepLabV2, reinit_heads: bool, seed: int) -> dict[str, Any]:
+        new = _HEADS if reinit_heads else tuple(set(_HEADS) - set(heads))
+        tree = read_tree(folder)
+        expect_same_shapes(
+            _shapes(tree, heads if reinit_heads else ()),
+            _shapes(abstract_variables(model), new),
+            title="the checkpoint holds another network than the configuration describes.",
+            advice="Set config.model.* and config.num_classes as they were in training.",
+        )
+        variables = jax.tree.map(lambda leaf: jnp.asarray(leaf, model.param_dtype), tree)
+        if new:
+            drawn = initial_heads(model, seed)
+            variables["params"].update({head: drawn[head] for head in new})
+        return variables
+
+    return read
+
+
+def _shapes(tree: Any, without: tuple[str, ...]) -> dict[str, tuple[int, ...]]:
+    return {
+        "/".join(path): tuple(leaf.shape)
+        for path, leaf in flatten_dict(tree).items()
+        if path[1] not in without
+    }
