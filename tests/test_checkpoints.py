@@ -86,6 +86,13 @@ def test_latest_and_best_are_kept(tmp_path: Path) -> None:
     _assert_identical(checkpoints.restore(20, _state())[0], _state(20, seed=2))
 
 
+def test_best_of_16_classes_is_chosen_on_13(tmp_path: Path) -> None:
+    checkpoints = Checkpoints(tmp_path / "stage")
+    for step, (miou, miou_13) in enumerate([(0.3, 0.5), (0.4, 0.4)], start=1):
+        checkpoints.save(_state(step), INPUT, {"target": {"miou": miou, "miou_13": miou_13}})
+    assert checkpoints.best() == (1, {"target": {"miou": 0.3, "miou_13": 0.5}})
+
+
 def test_best_is_known_after_opening_again(tmp_path: Path) -> None:
     _saved(tmp_path / "stage", 0.3, 0.5, 0.2).close()
     checkpoints = Checkpoints(tmp_path / "stage")

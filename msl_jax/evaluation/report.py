@@ -56,8 +56,12 @@ def print_results(results: dict[str, Any], console: Console | None = None) -> No
     console.print(results_table(results))
     best = results.get("best")
     if best:
+        target = best["target"]
+        name, value = (
+            ("mIoU*", target["miou_13"]) if "miou_13" in target else ("mIoU", target["miou"])
+        )
         console.print(
-            f"Best target mIoU {_percent(best['target']['miou'])} at step {best['step']}"
+            f"Best target {name} {_percent(value)} at step {best['step']}"
             " (chosen on target labels: not for conclusions).",
             highlight=False,
         )
