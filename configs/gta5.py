@@ -1,6 +1,6 @@
-"""GTA5 to Cityscapes, 19 classes: the paper's main experiment (Tables 2, 4 and 5).
+r"""GTA5 to Cityscapes, 19 classes: the paper's main experiment (Tables 2, 4 and 5).
 
-    python train.py --config configs/gta5.py:VARIANT --config.init_from=INIT \\
+    python train.py --config configs/gta5.py:VARIANT --config.init_from=INIT \
         --config.source_root=GTA5 --config.target_root=CITYSCAPES
     python eval.py --checkpoint runs/gta5-VARIANT-seed0 "--config.target_size=(512,1024)"
 
@@ -9,10 +9,10 @@ start) or torchvision's resnet101; with a source-only checkpoint of the official
 one the run adapts at once. Multi variants train on a larger target image, and evaluate at that size
 unless told otherwise, as above.
 
-Published mIoU on Cityscapes val, from checkpoints chosen on its labels (docs/reproducing.md): source
-36.9, minent 42.2, minent_iw 43.5, max_square 44.3, max_square_iw 45.2, max_square_multi 45.2,
-max_square_iw_multi 46.4; AdaptSegNet gives 65.1 for oracle. Not measured here: neither the data
-nor a GPU is at hand.
+Published mIoU on Cityscapes val, from checkpoints chosen on its labels (docs/reproducing.md):
+source 36.9, minent 42.2, minent_iw 43.5, max_square 44.3, max_square_iw 45.2, max_square_multi
+45.2, max_square_iw_multi 46.4; AdaptSegNet gives 65.1 for oracle. Not measured here: neither the
+data nor a GPU is at hand.
 """
 
 from msl_jax.config import DEFAULT_VARIANT, VARIANTS, base_config

@@ -1,6 +1,6 @@
-"""SYNTHIA to Cityscapes, 16 classes (Table 3).
+r"""SYNTHIA to Cityscapes, 16 classes (Table 3).
 
-    python train.py --config configs/synthia.py:VARIANT --config.init_from=INIT \\
+    python train.py --config configs/synthia.py:VARIANT --config.init_from=INIT \
         --config.source_root=SYNTHIA --config.target_root=CITYSCAPES
     python eval.py --checkpoint runs/synthia-VARIANT-seed0 "--config.target_size=(512,1024)"
 

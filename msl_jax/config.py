@@ -70,6 +70,7 @@ def base_config(name: str, variant: str = DEFAULT_VARIANT) -> config_dict.Config
             "variant": variant,
             "seed": 0,
             "preset": "official",  # or "paper": decides keys left at None, see msl_jax.presets
+            "shrink": False,  # the same run in minutes on a CPU, to try it: see msl_jax.presets
             # Data: DATASET/SPLIT of each role, and where the files lie.
             "source_train": "",
             "target_train": "",
@@ -78,6 +79,7 @@ def base_config(name: str, variant: str = DEFAULT_VARIANT) -> config_dict.Config
             "data_root": "",
             "source_root": "",  # where each domain has a folder of its own
             "target_root": "",
+            "classes_file": "",  # of folders; empty: classes.yaml in source_root
             "records_dir": "",  # empty: TFDS_DATA_DIR or ~/tensorflow_datasets
             "source_size": (720, 1280),  # height, width
             "target_size": (512, 1024),

@@ -70,11 +70,9 @@ class Experiment:
                 self.model, reinit_heads=config.reinit_heads, seed=config.seed
             )
         source_role = "target_train" if self.variant.oracle else "source_train"
-        self.source, _ = parts.load_split(config, source_role, evaluation=False)
-        parts.expect_labels(self.source, config[source_role])
-        self.target = None
+        self.source, self.target = parts.load_labelled(config, source_role), None
         if self.variant.adapt:
-            self.target, _ = parts.load_split(config, "target_train", evaluation=False)
+            self.target = parts.load_split(config, "target_train", evaluation=False).records
         self.evaluate = parts.DomainEvaluation(config, self.model)
         self.samples = Samples(
             parts.build_predictor(config, self.model),
@@ -130,8 +128,11 @@ class Experiment:
             runs.write_json(path, self.evaluate(variables))
         return runs.read_json(path)
 
-    def _train(self, stage: Stage, variables: Any) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Runs a stage to its end; returns the metrics of its last and its best evaluation."""
+    def _train(self, stage: Stage, variables: Any) -> tuple[dict[str, Any], dict[str, Any] | None]:
+        """Runs a stage to its end; returns the metrics of its last and its best evaluation.
+
+        There is no best one where the target has no labels.
+        """
         step, optimizer = self._step(stage, variables)
         state, batches = TrainState.create(variables, optimizer), self._batches(stage)
         checkpoints = Checkpoints(self.workdir / stage.name)
@@ -146,10 +147,11 @@ class Experiment:
             def evaluate(state: TrainState) -> None:
                 made, metrics = int(state.step), self.evaluate(state.variables)
                 checkpoints.save(state, batches.get_state(), metrics)
-                log.scalars(made, {f"miou/{d}": m["miou"] for d, m in metrics.items()})
+                measured = {domain: m["miou"] for domain, m in metrics.items() if m}
+                log.scalars(made, {f"miou/{domain}": miou for domain, miou in measured.items()})
                 for name, picture in self.samples(state.variables).items():
                     log.picture(made, name, picture)
-                figures = "  ".join(f"{d} mIoU {100 * m['miou']:.1f}" for d, m in metrics.items())
+                figures = "  ".join(f"{d} mIoU {100 * miou:.1f}" for d, miou in measured.items())
                 log.say(f"{stage.title} {made}/{stage.steps}  {figures}")
                 log.resume_clock(made)
 
@@ -168,10 +170,9 @@ class Experiment:
         self.samples.save(state.variables, self.workdir / "pictures", stage.name)
         last, best = checkpoints.latest, checkpoints.best()
         assert last is not None
-        assert best is not None
         final = {**checkpoints.metrics(last), "step": last}
         checkpoints.close()
-        return final, {"target": best[1]["target"], "step": best[0]}
+        return final, best and {"target": best[1]["target"], "step": best[0]}
 
     def _step(self, stage: Stage, variables: Any) -> tuple[TrainStep, optax.GradientTransformation]:
         """The compiled step of a stage and its optimizer."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -10,9 +11,10 @@ from ml_collections.config_dict import ConfigDict
 
 from msl_jax import presets
 from msl_jax.config import check_config
-from msl_jax.data import open_split
+from msl_jax.data import open_label_set, open_split
 from msl_jax.data.augment import Augmentation
-from msl_jax.data.labels import IGNORE, LabelSet
+from msl_jax.data.folders import CLASSES_FILE
+from msl_jax.data.labels import LabelSet
 from msl_jax.data.records import Records, prepare
 from msl_jax.errors import UserError
 from msl_jax.evaluation.segmentation import Evaluator, Predictor
@@ -49,6 +51,10 @@ def complete(config: ConfigDict, start: Weights | None) -> ConfigDict:
     Raises:
         UserError: wrong values, or such as do not fit the weights.
     """
+    if config.num_classes is None:
+        label_set = open_label_set(config.source_train, None, classes_file(config))
+        config = config.copy_and_resolve_references()
+        config.num_classes = label_set.num_classes
     network, origin = None, ""
     if start is not None:
         network = start.network.without_heads() if config.reinit_heads else start.network
@@ -58,7 +64,21 @@ def complete(config: ConfigDict, start: Weights | None) -> ConfigDict:
     return completed
 
 
-def load_split(config: ConfigDict, role: str, *, evaluation: bool) -> tuple[Records, LabelSet]:
+def classes_file(config: ConfigDict) -> str | None:
+    """The file that names the classes of `folders`, where the configuration tells."""
+    root = config.source_root or config.data_root
+    return config.classes_file or (str(Path(root) / CLASSES_FILE) if root else None)
+
+
+class Split(NamedTuple):
+    """Prepared records of a split, its classes, and whether it has labels."""
+
+    records: Records
+    label_set: LabelSet
+    labelled: bool
+
+
+def load_split(config: ConfigDict, role: str, *, evaluation: bool) -> Split:
     """Prepared records of the split that the key `role` names, made first if need be.
 
     Raises:
@@ -66,7 +86,9 @@ def load_split(config: ConfigDict, role: str, *, evaluation: bool) -> tuple[Reco
     """
     domain = "source" if role.startswith("source") else "target"
     root = config[f"{domain}_root"] or config.data_root
-    dataset, split = open_split(config[role], root or None, config.num_classes)
+    dataset, split = open_split(
+        config[role], root or None, config.num_classes, classes_file(config)
+    )
     records = prepare(
         dataset,
         split,
@@ -75,18 +97,19 @@ def load_split(config: ConfigDict, role: str, *, evaluation: bool) -> tuple[Reco
         keep_label_size=evaluation,
         on_bad_example=config.on_bad_example,
     )
-    return records, dataset.label_set
+    return Split(records, dataset.label_set, dataset.labelled(split))
 
 
-def expect_labels(records: Records, name: str) -> None:
-    """Looks at a few records, so that a run without labels does not train on nothing.
+def load_labelled(config: ConfigDict, role: str) -> Records:
+    """Records to train on with their labels.
 
     Raises:
-        UserError: all labels that were looked at are empty.
+        UserError: as `load_split`; or there are no labels.
     """
-    places = range(0, len(records), max(1, len(records) // 8))
-    if all((records[place]["label"] == IGNORE).all() for place in places):
-        raise UserError(f"{name} has no labels, but this variant trains on them")
+    split = load_split(config, role, evaluation=False)
+    if not split.labelled:
+        raise UserError(f"{config[role]} has no labels, but this variant trains on them")
+    return split.records
 
 
 def build_predictor(config: ConfigDict, model: DeepLabV2) -> Predictor:
@@ -107,7 +130,7 @@ def build_augmentation(settings: ConfigDict) -> Augmentation:
 
 
 class DomainEvaluation:
-    """Metrics of a network on the evaluation splits of both domains."""
+    """Metrics of a network on the evaluation splits of both domains, where they have labels."""
 
     def __init__(self, config: ConfigDict, model: DeepLabV2) -> None:
         """Opens both splits.
@@ -118,18 +141,20 @@ class DomainEvaluation:
         self.records: dict[str, Records] = {}
         self._sizes: dict[str, Any] = {}
         for domain in ("target", "source"):
-            self.records[domain], self.label_set = load_split(
-                config, f"{domain}_eval", evaluation=True
-            )
-            network = tuple(config[f"{domain}_size"])
-            self._sizes[domain] = network if config.eval_size == "network" else None
+            split = load_split(config, f"{domain}_eval", evaluation=True)
+            self.records[domain], self.label_set = split.records, split.label_set
+            if split.labelled:
+                network = tuple(config[f"{domain}_size"])
+                self._sizes[domain] = network if config.eval_size == "network" else None
         self._evaluate = Evaluator(
             build_predictor(config, model), self.label_set.names, config.eval_batch_size
         )
 
     def __call__(self, variables: Any) -> dict[str, Any]:
-        """``{"target": M, "source": M}``."""
+        """``{"target": M, "source": M}``, None for a domain without labels."""
         return {
             domain: self._evaluate(variables, records, self._sizes[domain])
+            if domain in self._sizes
+            else None
             for domain, records in self.records.items()
         }

@@ -31,8 +31,12 @@ class CheckpointPath(NamedTuple):
 
 
 def default_workdir(config: config_dict.ConfigDict) -> Path:
-    """``runs/NAME-VARIANT-seedS``."""
-    return Path("runs") / f"{config.name}-{config.variant}-seed{config.seed}"
+    """``runs/NAME-VARIANT-seedS``, below ``runs/small`` where the run is shrunk."""
+    return _runs_root(config) / f"{config.name}-{config.variant}-seed{config.seed}"
+
+
+def _runs_root(config: config_dict.ConfigDict) -> Path:
+    return Path("runs/small") if config.shrink else Path("runs")
 
 
 def write_text(path: Path, text: str) -> None:
@@ -116,12 +120,13 @@ def claim_workdir(workdir: Path, config: config_dict.ConfigDict) -> None:
             raise UserError(f"cannot write to --workdir {workdir}: {error}") from error
 
 
-def newest_run(config: config_dict.ConfigDict, root: Path = Path("runs")) -> Path:
+def newest_run(config: config_dict.ConfigDict, root: Path | None = None) -> Path:
     """The folder of the run of this configuration and variant that was started or ended last.
 
     Raises:
         UserError: there is none.
     """
+    root = root or _runs_root(config)
     prefix = f"{config.name}-{config.variant}-seed"
     found = [path.parent for path in root.glob(f"{prefix}*/{CONFIG}")]
     if not found:

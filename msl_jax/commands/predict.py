@@ -13,13 +13,11 @@ from rich.progress import track
 from msl_jax import runs
 from msl_jax.commands.trained import open_trained
 from msl_jax.data import open_label_set
-from msl_jax.data.images import read_image, resize_image
+from msl_jax.data.images import PHOTO_SUFFIXES, read_image, resize_image
 from msl_jax.errors import UserError
 from msl_jax.evaluation import pictures
 from msl_jax.evaluation.segmentation import predict as predict_labels
-from msl_jax.parts import build_model, build_predictor
-
-PHOTO_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff", ".ppm")
+from msl_jax.parts import build_model, build_predictor, classes_file
 
 
 def predict(
@@ -48,7 +46,7 @@ def predict(
         UserError: no photo, an unreadable one, or an output that exists.
     """
     weights, config = open_trained(checkpoint, config, overrides or {})
-    label_set = open_label_set(config.target_eval, config.num_classes)
+    label_set = open_label_set(config.target_eval, config.num_classes, classes_file(config))
     photos = find_photos(Path(input_path))
     targets = [_targets(Path(output), name) for _, name in photos]
     _refuse_overwriting(photos, targets)

@@ -29,9 +29,9 @@ def train(config: config_dict.ConfigDict, workdir: str | None = None) -> dict:
     Raises:
         UserError: anything that the user can put right.
     """
+    folder = Path(workdir) if workdir else runs.default_workdir(config)
     start = parts.starting_weights(config)
     config = parts.complete(config, start)
-    folder = Path(workdir) if workdir else runs.default_workdir(config)
     console = Console(stderr=True)
     if config.debug:
         jax.config.update("jax_debug_nans", True)

@@ -6,7 +6,7 @@ import importlib
 from pathlib import Path
 from typing import Any
 
-from msl_jax.data.dataset import Dataset, choose_label_set
+from msl_jax.data.dataset import Dataset
 from msl_jax.data.labels import LabelSet
 from msl_jax.errors import UserError
 
@@ -17,13 +17,18 @@ _DATASETS = {
     "cityscapes": ("msl_jax.data.cityscapes", "Cityscapes", True),
     "crosscity": ("msl_jax.data.crosscity", "CrossCity", True),
     "demo": ("msl_jax.data.demo", "Demo", False),
+    "folders": ("msl_jax.data.folders", "Folders", True),
     "gta5": ("msl_jax.data.gta5", "GTA5", True),
     "synthia": ("msl_jax.data.synthia", "SYNTHIA", True),
 }
+DATASETS = tuple(_DATASETS)
 
 
 def open_split(
-    name: str, data_root: str | Path | None = None, num_classes: int | None = None
+    name: str,
+    data_root: str | Path | None = None,
+    num_classes: int | None = None,
+    classes_file: str | Path | None = None,
 ) -> tuple[Dataset, str]:
     """Opens the data set of a split named in a configuration.
 
@@ -32,6 +37,7 @@ def open_split(
         data_root: folder of the data set's files; not needed where they are generated (demo).
         num_classes: number of classes that the labels are read as, where the data set leaves a
             choice; default is its own.
+        classes_file: names the classes of `folders`; default is its `classes.yaml`.
 
     Returns:
         The data set and the name of the split in it.
@@ -40,40 +46,84 @@ def open_split(
         UserError: no such data set or split, labels that cannot be read as so many classes, no data
             root where one is needed, or one that does not hold the data set.
     """
-    cls, split, needs_root = _find(name)
-    label_set = choose_label_set(cls.name, cls.label_sets, num_classes)
-    if not needs_root:
-        return cls(), split
-    if not data_root:
-        raise UserError(f"{name} is read from files: give their folder with --config.data_root=DIR")
-    return cls(data_root, label_set.num_classes), split
+    cls, split = _find(name)
+    return _open(cls, name, data_root, num_classes, classes_file), split
 
 
-def open_label_set(name: str, num_classes: int | None = None) -> LabelSet:
-    """The classes of a split named in a configuration; needs no files.
+def open_dataset(
+    name: str,
+    data_root: str | Path | None = None,
+    num_classes: int | None = None,
+    classes_file: str | Path | None = None,
+) -> Dataset:
+    """Opens a data set.
+
+    Args:
+        name: one of `DATASETS`.
+        data_root: as in `open_split`.
+        num_classes: as in `open_split`.
+        classes_file: as in `open_split`.
+
+    Raises:
+        UserError: as in `open_split`.
+    """
+    if name not in DATASETS:
+        raise UserError(f"Unknown data set {name!r}; choose one of {sorted(DATASETS)}.")
+    return _open(_class(name), name, data_root, num_classes, classes_file)
+
+
+def open_label_set(
+    name: str, num_classes: int | None = None, classes_file: str | Path | None = None
+) -> LabelSet:
+    """The classes of a split named in a configuration; needs no images.
 
     Args:
         name: "DATASET/SPLIT".
         num_classes: number of classes wanted; default is the data set's own.
+        classes_file: as in `open_split`; must be given for `folders`.
 
     Raises:
         UserError: no such data set or split, or none of so many classes.
     """
-    cls, _, _ = _find(name)
-    return choose_label_set(cls.name, cls.label_sets, num_classes)
+    cls, _ = _find(name)
+    return cls.find_label_set(num_classes, classes_file)
 
 
-def _find(name: str) -> tuple[Any, str, bool]:
-    """Class of the data set, split, and whether it reads files below a data root."""
+def _open(
+    cls: Any,
+    name: str,
+    data_root: str | Path | None,
+    num_classes: int | None,
+    classes_file: str | Path | None,
+) -> Dataset:
+    """Opens the data set of a class; `name` is for messages."""
+    _, _, needs_root = _DATASETS[cls.name]
+    if not needs_root:
+        cls.find_label_set(num_classes, None)
+        return cls()
+    if not data_root:
+        raise UserError(
+            f"{name} is read from files: give their folder with --config.data_root=DIR, or with"
+            " --config.source_root and --config.target_root"
+        )
+    return cls.open(data_root, num_classes, classes_file)
+
+
+def _find(name: str) -> tuple[Any, str]:
+    """Class of the data set and split."""
     dataset_name, _, split = name.partition("/")
     if dataset_name not in _DATASETS:
         raise UserError(
             f"Unknown data set in {name!r}; expected DATASET/SPLIT with one of the data sets"
             f" {sorted(_DATASETS)}."
         )
-    module, class_name, needs_root = _DATASETS[dataset_name]
-    cls = getattr(importlib.import_module(module), class_name)
+    cls = _class(dataset_name)
     if split not in cls.splits:
         choices = [f"{dataset_name}/{valid}" for valid in cls.splits]
         raise UserError(f"Unknown split {name!r}; choose one of {choices}.")
-    return cls, split, needs_root
+    return cls, split
+
+
+def _class(dataset_name: str) -> Any:
+    module, class_name, _ = _DATASETS[dataset_name]
+    return getattr(importlib.import_module(module), class_name)

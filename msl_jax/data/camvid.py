@@ -35,6 +35,7 @@ class CamVid(FileDataset):
     folders = ("train", "trainannot", "val", "valannot", "test", "testannot")
     splits = ("train_day", "train_dusk", "val_day", "test_dusk")
     label_sets = (LABEL_SETS["camvid"],)
+    label_globs = ("trainannot/*.png", "valannot/*.png", "testannot/*.png")
 
     @cached_property
     def fingerprint(self) -> str:

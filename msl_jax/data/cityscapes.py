@@ -28,6 +28,7 @@ class Cityscapes(FileDataset):
     expected: ClassVar = {"train": 2975, "val": 500, "test": 1525}
     splits = tuple(expected)
     label_sets = tuple(LABEL_SETS[f"cityscapes{number}"] for number in (19, 16, 13))
+    label_globs = tuple(f"gtFine/{split}/*/*{_LABEL}" for split in ("train", "val"))
 
     def pairs(self, split: str) -> list[FileExample]:
         """Lists the images of a split by city and name, each with the label that it should have.

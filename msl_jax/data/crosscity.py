@@ -14,7 +14,7 @@ import numpy as np
 
 from msl_jax.data.dataset import FileExample
 from msl_jax.data.file_dataset import FileDataset
-from msl_jax.data.images import read_label_ids
+from msl_jax.data.images import UnknownIds, read_label_ids
 from msl_jax.data.labels import IGNORE, LABEL_SETS, cityscapes_ids, id_lookup
 from msl_jax.errors import UserError
 
@@ -32,7 +32,7 @@ _IDS = {
 
 
 class CrossCity(FileDataset):
-    """Real street scenes of four cities: `rome_train` is unlabelled, `rome_test` labelled."""
+    """Real street scenes of four cities: `Rome_train` is unlabelled, `Rome_test` labelled."""
 
     name = "crosscity"
     title = "NTHU CrossCity"
@@ -41,12 +41,13 @@ class CrossCity(FileDataset):
         " CITY/Labels/Test/NAME_eval.png"
     )
     expected: ClassVar = {
-        f"{city.lower()}_{part}": number
+        f"{city}_{part}": number
         for city in _CITIES
         for part, number in (("train", 3200), ("test", 100))
     }
     splits = tuple(expected)
     label_sets = (_LABELS,)
+    label_globs = ("*/Labels/Test/*_eval.png",)
 
     def pairs(self, split: str) -> list[FileExample]:
         """Lists the images of a split in the order of its list, of their names without one.
@@ -58,7 +59,7 @@ class CrossCity(FileDataset):
             UserError: the list cannot be read.
         """
         city, part = split.split("_")
-        folder = self.root / city.title()
+        folder = self.root / city
         names = folder / "List" / f"{part}.txt"
         images = _images(folder / "Images" / part.title())
         labels = folder / "Labels" / part.title()
@@ -94,11 +95,11 @@ def _read_list(path: Path) -> list[str]:
 
 
 def _read_ids(path: Path) -> np.ndarray:
-    """Reads uint8 ids `[H, W]`; `UserError` where they can only be train ids."""
+    """Reads uint8 ids `[H, W]`; `UnknownIds` where they can only be train ids."""
     ids = read_label_ids(path)
     found = set(np.unique(ids).tolist()) - {IGNORE}
     if found <= _TRAIN_IDS and not found <= _IDS.keys():
-        raise UserError(
+        raise UnknownIds(
             f"{path}: Cityscapes ids expected (7 road, 8 sidewalk, 11 building, ...), found"
             f" {sorted(found)}, which are train ids 0-12. This copy of the labels was converted:"
             " use the original Labels/Test."

@@ -51,8 +51,17 @@ class Dataset(Protocol):
         """Names of the splits."""
         ...
 
-    def examples(self, split: str) -> Sequence[Example]:
-        """Returns the examples of a split in a fixed order."""
+    def examples(self, split: str, *, missing_ok: bool = False) -> Sequence[Example]:
+        """Returns the examples of a split in a fixed order.
+
+        Args:
+            split: one of `splits`.
+            missing_ok: give out examples that lack a file as well; reading them is an error.
+        """
+        ...
+
+    def labelled(self, split: str) -> bool:
+        """Whether any example of a split has a label."""
         ...
 
 
@@ -86,9 +95,10 @@ class FileExample:
             UserError: a file is missing, damaged or of another kind, the sizes differ, or an id is
                 unknown.
         """
-        image = images.read_image(self.image_path)
         if self.label_path is None:
-            return image, None
+            # A label map belongs to the pixels as they are stored; without one, as they are seen.
+            return images.read_image(self.image_path, upright=True), None
+        image = images.read_image(self.image_path)
         ids = self.read_ids(self.label_path)
         images.check_pair(image, ids, self.image_path, self.label_path)
         return image, images.map_ids(ids, self.lookup, self.label_path)

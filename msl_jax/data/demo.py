@@ -14,8 +14,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from msl_jax.data import demo_scene
+from msl_jax.data.dataset import choose_label_set
 from msl_jax.data.demo_style import STYLES
-from msl_jax.data.labels import LABEL_SETS
+from msl_jax.data.labels import LABEL_SETS, LabelSet
 from msl_jax.errors import UserError
 
 GENERATOR_VERSION = 1  # to be raised when layout or shading change; the styles count by themselves
@@ -89,15 +90,28 @@ class Demo:
         height, width = self.size
         return f"v{GENERATOR_VERSION}-{styles}-seed{self.seed}-{height}x{width}-{counts}"
 
-    def examples(self, split: str) -> list[DemoExample]:
+    @classmethod
+    def find_label_set(cls, num_classes: int | None, classes_file: object = None) -> LabelSet:
+        """The classes; there is one set of them."""
+        del classes_file
+        return choose_label_set(cls.name, cls.label_sets, num_classes)
+
+    def labelled(self, split: str) -> bool:
+        """All that is drawn is labelled, that of the target for evaluation only."""
+        del split
+        return True
+
+    def examples(self, split: str, *, missing_ok: bool = False) -> list[DemoExample]:
         """Lists the examples of a split.
 
         Args:
             split: one of `splits`.
+            missing_ok: of no meaning here; there are no files.
 
         Raises:
             UserError: unknown split.
         """
+        del missing_ok
         if split not in self.splits:
             raise UserError(f"demo has no split {split!r}; {_choices()}.")
         domain, part = split.split("_")

@@ -28,6 +28,7 @@ class FileDataset(abc.ABC):
         splits: names of the splits.
         expected: number of images of each split, where it is published.
         label_sets: sets of classes that the labels can be read as; the first is the default.
+        label_globs: patterns of all label files below the root.
         root: folder of the data set.
         label_set: the set of classes that was chosen.
     """
@@ -39,6 +40,7 @@ class FileDataset(abc.ABC):
     splits: ClassVar[tuple[str, ...]]
     expected: ClassVar[Mapping[str, int]] = {}
     label_sets: ClassVar[Sequence[LabelSet]]
+    label_globs: ClassVar[Sequence[str]] = ()
 
     def __init__(self, root: str | Path, num_classes: int | None = None) -> None:
         """Checks that the folders are there.
@@ -61,6 +63,28 @@ class FileDataset(abc.ABC):
                 f" {self._advice()}"
             )
 
+    @classmethod
+    def find_label_set(cls, num_classes: int | None, classes_file: str | Path | None) -> LabelSet:
+        """The classes, without any file; `classes_file` is for data sets that name theirs in one.
+
+        Raises:
+            UserError: there is no set of so many classes.
+        """
+        del classes_file
+        return choose_label_set(cls.name, cls.label_sets, num_classes)
+
+    @classmethod
+    def open(
+        cls, root: str | Path, num_classes: int | None, classes_file: str | Path | None
+    ) -> FileDataset:
+        """Opens the data set; arguments as in `find_label_set`.
+
+        Raises:
+            UserError: as the constructor.
+        """
+        del classes_file
+        return cls(root, num_classes)
+
     @abc.abstractmethod
     def pairs(self, split: str) -> list[FileExample]:
         """Lists the examples of a split as they should be, in a fixed order.
@@ -72,7 +96,7 @@ class FileDataset(abc.ABC):
             split: one of `splits`.
         """
 
-    def examples(self, split: str) -> list[FileExample]:
+    def examples(self, split: str, *, missing_ok: bool = False) -> list[FileExample]:
         """Lists the examples of a split in a fixed order.
 
         Where less is there than was published, as after a download of some parts, that is what is
@@ -80,6 +104,7 @@ class FileDataset(abc.ABC):
 
         Args:
             split: one of `splits`.
+            missing_ok: list pairs that lack a file as well; reading them is an error.
 
         Raises:
             UserError: unknown split, no example in it, or a file of a pair is missing.
@@ -93,8 +118,9 @@ class FileDataset(abc.ABC):
             raise UserError(
                 f"{self.title}: no images for {split} below {self.root}. {self._advice()}"
             )
-        self._expect("image", split, [example.image_path for example in found])
-        self._expect("label", split, [example.label_path for example in found])
+        if not missing_ok:
+            self._expect("image", split, [example.image_path for example in found])
+            self._expect("label", split, [example.label_path for example in found])
         if len(found) < self.expected.get(split, 0):
             print(
                 f"{self.name}/{split}: {len(found)} of the {self.expected[split]} published images"
@@ -102,6 +128,16 @@ class FileDataset(abc.ABC):
                 file=sys.stderr,
             )
         return found
+
+    def labelled(self, split: str) -> bool:
+        """Whether any example of a split has a label."""
+        return any(example.label_path is not None for example in self.pairs(split))
+
+    def labels_without_image(self) -> list[Path]:
+        """Lists the label files that belong to no image of any split."""
+        labels = {path for pattern in self.label_globs for path in self.root.glob(pattern)}
+        used = {example.label_path for split in self.splits for example in self.pairs(split)}
+        return sorted(labels - used)
 
     @cached_property
     def fingerprint(self) -> str:
@@ -127,8 +163,8 @@ class FileDataset(abc.ABC):
             if self.folders and all((child / folder).is_dir() for folder in self.folders):
                 return f"{expected}; they seem to be in {child}: give that folder instead."
         return (
-            f"{expected}; give the folder that holds them with --config.data_root=DIR (source_root"
-            " or target_root where each domain has its own)."
+            f"{expected}; give the folder that holds them as data_root (source_root or target_root"
+            " where each domain has its own)."
         )
 
 

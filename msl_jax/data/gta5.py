@@ -24,16 +24,18 @@ _LICENSE_PLATE = 34  # Cityscapes keeps it out of its files, with an id of -1
 class GTA5(FileDataset):
     """Rendered street scenes, read as 19, 16 or 13 classes.
 
-    The paper trains on `train`; others train on `all`.
+    The paper trains on `train`; others train on `all`. `val_500` is the first of `val`: the
+    official code looks at 500 images of the source during training.
     """
 
     name = "gta5"
     title = "GTA5"
     layout = "images/NNNNN.png and labels/NNNNN.png"
     folders = ("images", "labels")
-    expected: ClassVar = {"train": 12403, "val": 6382, "test": 6181, "all": 24966}
+    expected: ClassVar = {"train": 12403, "val": 6382, "val_500": 500, "test": 6181, "all": 24966}
     splits = tuple(expected)
     label_sets = tuple(LABEL_SETS[f"cityscapes{number}"] for number in (19, 16, 13))
+    label_globs = ("labels/*.png",)
 
     def pairs(self, split: str) -> list[FileExample]:
         """Lists the images of a split by number, each with the label that it should have.
@@ -42,7 +44,9 @@ class GTA5(FileDataset):
             split: one of `splits`.
         """
         every = range(1, self.expected["all"] + 1)
-        numbers: Sequence[int] = every if split == "all" else _numbers()[split]
+        part, _, count = split.partition("_")
+        numbers: Sequence[int] = every if split == "all" else _numbers()[part]
+        numbers = numbers[: int(count) if count else None]
         return pairs_of_one_name(
             self.root / "images",
             self.root / "labels",

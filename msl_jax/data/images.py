@@ -12,6 +12,21 @@ from msl_jax.errors import UserError
 # A small file can decode to gigabytes; the largest street scenes known (Mapillary) have 22 million.
 MAX_PIXELS = 64 * 2**20
 
+
+class WrongFormat(UserError):
+    """An image of another kind or bit depth than it must have."""
+
+
+class SizeMismatch(UserError):
+    """An image and a label of two sizes."""
+
+
+class UnknownIds(UserError):
+    """A label with ids that its data set does not have."""
+
+
+PHOTO_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff", ".ppm")
+
 _PHOTO_MODES = ("1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr")
 # Pillow's names for "of each two bytes take the first", as PNG stores numbers, and "the second".
 _RGB16_HIGH, _RGB16_LOW = "RGB;16B", "RGB;16L"
@@ -54,7 +69,7 @@ def _select_byte(image: ImageFile.ImageFile, path: Path, byte: str) -> None:
     stored = [tile.args for tile in image.tile]
     if stored not in ([_RGB16_HIGH], []):  # none where the file ends early: decoding will tell
         kind = "an 8-bit RGB image" if stored == ["RGB"] else f"an image of mode {image.mode!r}"
-        raise UserError(
+        raise WrongFormat(
             f"{path}: a 16-bit RGB PNG with the class ids in its first channel expected, found"
             f" {kind}. A copy with 8 bits a channel has lost the ids: unpack the original file"
             " again."
@@ -75,11 +90,12 @@ def read_image(path: str | Path, *, upright: bool = False) -> np.ndarray:
         uint8 `[H, W, 3]`, RGB.
 
     Raises:
-        UserError: the file is missing, damaged, larger than `MAX_PIXELS` or not 8-bit.
+        UserError: the file is missing, damaged or larger than `MAX_PIXELS`.
+        WrongFormat: it is not 8-bit.
     """
     image = _load(Path(path))
     if image.mode not in _PHOTO_MODES:
-        raise UserError(
+        raise WrongFormat(
             f"{path}: 8 bits a channel expected, found an image of mode {image.mode!r}; convert it."
         )
     if upright:
@@ -100,12 +116,13 @@ def read_label_ids(path: str | Path) -> np.ndarray:
         uint8 `[H, W]` of the file's ids.
 
     Raises:
-        UserError: the file is missing, damaged or too large, or holds colours or 16-bit numbers.
+        UserError: the file is missing, damaged or too large.
+        WrongFormat: it holds colours or 16-bit numbers.
     """
     image = _load(Path(path))
     if image.mode not in ("L", "P"):
         kind = _KINDS.get(image.mode, f"an image of mode {image.mode!r}")
-        raise UserError(
+        raise WrongFormat(
             f"{path}: ids expected, found {kind}. A label map has one channel of 8 bits (grey or"
             " palette), the class id of each pixel."
         )
@@ -126,7 +143,8 @@ def read_rgb16_ids(path: str | Path) -> np.ndarray:
         uint16 `[H, W]` of the file's ids.
 
     Raises:
-        UserError: the file is missing, damaged or too large, or no 16-bit RGB PNG.
+        UserError: the file is missing, damaged or too large.
+        WrongFormat: it is no 16-bit RGB PNG.
     """
     high, low = (
         np.array(_load(Path(path), byte).getchannel("R")).astype(np.uint16)
@@ -143,12 +161,12 @@ def check_pair(
     Resizing would hide a mismatch and teach the network wrong labels (GTA5 has a few).
 
     Raises:
-        UserError: the sizes differ.
+        SizeMismatch: the sizes differ.
     """
     if image.shape[:2] != label.shape:
         height, width = image.shape[:2]
         label_height, label_width = label.shape
-        raise UserError(
+        raise SizeMismatch(
             f"{image_path} has {width}x{height} pixels but its label {label_path} has"
             f" {label_width}x{label_height}; they do not belong together. Fix the pair or leave it"
             " out."
@@ -167,13 +185,13 @@ def map_ids(ids: np.ndarray, lookup: np.ndarray, path: str | Path) -> np.ndarray
         uint8 `[H, W]` of train ids, 255 where ignored.
 
     Raises:
-        UserError: an id is unknown.
+        UnknownIds: an id is unknown.
     """
     known = lookup >= 0
     if ids.size and (int(ids.max()) >= len(lookup) or not known[ids].all()):
         found = np.unique(ids)
         unknown = [int(i) for i in found if i >= len(lookup) or not known[i]]
-        raise UserError(
+        raise UnknownIds(
             f"{path}: unknown label id {_ranges(unknown)}; known ids are"
             f" {_ranges(np.flatnonzero(known).tolist())}. The labels are of another data set, or"
             " in another encoding (train ids, colours)."

@@ -6,7 +6,7 @@ import contextlib
 import hashlib
 import io
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,10 +14,11 @@ import numpy as np
 import tensorflow_datasets as tfds
 from absl import logging
 from PIL import Image
-from tqdm import tqdm
 
-from msl_jax.data.builder import Plan, SegmentationRecords
-from msl_jax.data.dataset import Dataset
+from msl_jax.data import making, shards
+from msl_jax.data.dataset import Dataset, Example
+from msl_jax.data.encoding import Encoder
+from msl_jax.data.making import Plan
 from msl_jax.errors import UserError
 
 
@@ -29,12 +30,16 @@ def prepare(
     keep_label_size: bool = False,
     progress: bool = True,
     on_bad_example: Literal["error", "skip"] = "error",
+    num_processes: int | None = None,
+    report: bool = True,
 ) -> Records:
     """Returns the records of a split, making them first where they do not exist yet.
 
     Records lie in `records_dir/segmentation_records/NAME_SPLIT_HxW_DIGEST/1.0.0`. The digest covers
-    the data set's fingerprint, the keys and the arguments, so sets never collide or go stale. They
-    are made in a temporary folder that gets its name at the end: half a set is never found.
+    the data set's fingerprint, the keys and the size, so sets never collide or go stale. That
+    folder appears when the set is whole. After a kill the next call goes on with the first shard
+    that was not finished; where another process is making the same set, it is waited for. After an
+    error nothing is left behind.
 
     Args:
         dataset: where the examples come from; nothing is written there.
@@ -44,15 +49,52 @@ def prepare(
             `~/tensorflow_datasets`.
         keep_label_size: labels keep the size they have on disk, for evaluation at full size.
         progress: show a progress bar where the terminal can.
-        on_bad_example: "error" stops at an example that cannot be read; "skip" leaves it out and
-            reports it on stderr.
+        on_bad_example: "error" stops at an example that cannot be read, or of which a file is
+            missing; "skip" leaves it out and reports it on stderr.
+        num_processes: how many processes share the work, 1 for threads of this one; default is one
+            for each core where there are enough examples. The records do not depend on it.
+        report: name the examples that are left out on stderr; `Records.left_out` has them as well.
 
     Raises:
         UserError: unknown split, no example, an example that cannot be read, or a folder that
             cannot be written.
     """
-    height, width = size
-    if height < 1 or width < 1:
+    _check_arguments(dataset, split, size, on_bad_example)
+    skip = on_bad_example == "skip"
+    examples = dataset.examples(split, missing_ok=True) if skip else dataset.examples(split)
+    title = f"{dataset.name}/{split}"
+    encode = Encoder((size[0], size[1]), keep_label_size)
+    root = Path(records_dir or tfds.core.constants.get_default_data_dir()).expanduser()
+    folder = root / shards.NAME / _name(dataset, split, encode, examples) / shards.VERSION
+    if not folder.is_dir():
+        plan = Plan(
+            f"{title} {size[1]}x{size[0]}", split, examples, encode, skip, progress, num_processes
+        )
+        try:
+            making.make(plan, folder)
+        except OSError as error:
+            # Without locks, another process may have finished the same set in the meantime.
+            if not folder.is_dir():
+                raise UserError(
+                    f"Cannot write records below {root}: {error}. Set records_dir (or"
+                    " TFDS_DATA_DIR) to a folder with room that you may write to."
+                ) from error
+    records = Records(folder, split)
+    if records.left_out and not skip:
+        raise UserError(
+            f"{title}: {len(records.left_out)} examples cannot be used, the first one:"
+            f" {records.left_out[0]} Mend them, or leave them out with on_bad_example='skip'."
+        )
+    if records.left_out and report:
+        heading = f"{title}: {len(records.left_out)} bad examples left out:"
+        print(heading, *records.left_out, sep="\n  ", file=sys.stderr)
+    return records
+
+
+def _check_arguments(
+    dataset: Dataset, split: str, size: tuple[int, int], on_bad_example: str
+) -> None:
+    if len(size) != 2 or min(size) < 1:
         raise UserError(f"size must be a positive (height, width), found {size}.")
     if on_bad_example not in ("error", "skip"):
         raise UserError(f"on_bad_example must be 'error' or 'skip', found {on_bad_example!r}.")
@@ -60,53 +102,20 @@ def prepare(
         raise UserError(
             f"{dataset.name} has no split {split!r}; choose one of {list(dataset.splits)}."
         )
-    examples = dataset.examples(split)
+
+
+def _name(dataset: Dataset, split: str, encode: Encoder, examples: Sequence[Example]) -> str:
+    """Name of the set of records, which tells all that it depends on."""
     keys = [example.key for example in examples]
     if not keys:
         raise UserError(f"{dataset.name}/{split} has no example.")
     if len(set(keys)) < len(keys):
         raise ValueError(f"{dataset.name}/{split}: keys are not unique")
-
-    parts = (dataset.fingerprint, split, size, keep_label_size, on_bad_example, keys)
+    parts = (dataset.fingerprint, split, encode, making.EXAMPLES_PER_SHARD, keys)
     digest = hashlib.sha256(repr(parts).encode()).hexdigest()[:12]
-    name = f"{dataset.name}_{split}_{height}x{width}{'_full_labels' * keep_label_size}_{digest}"
-    root = Path(records_dir or tfds.core.constants.get_default_data_dir()).expanduser()
-
-    with _progress(f"{dataset.name}/{split} {width}x{height}", len(keys), progress) as step:
-        plan = Plan(
-            split, examples, (height, width), keep_label_size, on_bad_example == "skip", step
-        )
-        folder = _build(plan, name, root)
-    records = Records(folder, split)
-    if records.left_out:
-        print(
-            f"{dataset.name}/{split}: {len(records.left_out)} bad examples left out:",
-            *records.left_out,
-            sep="\n  ",
-            file=sys.stderr,
-        )
-    return records
-
-
-def _build(plan: Plan, name: str, root: Path) -> Path:
-    """Makes the records of `plan` unless they exist; returns their folder."""
-    config = tfds.core.BuilderConfig(name=name)
-    try:
-        with _quiet():
-            builder = SegmentationRecords(plan, config=config, data_dir=root)
-            if not builder.is_prepared():
-                builder.download_and_prepare(
-                    file_format="array_record",
-                    download_config=tfds.download.DownloadConfig(try_download_gcs=False),
-                )
-    except OSError as error:
-        # Another process may have finished the same set in the meantime: then the rename fails.
-        if not builder.is_prepared():
-            raise UserError(
-                f"Cannot write records below {root}: {error}. Set records_dir (or TFDS_DATA_DIR)"
-                " to a folder with room that you may write to."
-            ) from error
-    return Path(builder.data_dir)
+    height, width = encode.size
+    labels = "_full_labels" if encode.keep_label_size else ""
+    return f"{dataset.name}_{split}_{height}x{width}{labels}_{digest}"
 
 
 @contextlib.contextmanager
@@ -119,25 +128,6 @@ def _quiet() -> Iterator[None]:
             yield
     finally:
         logging.set_verbosity(verbosity)
-
-
-@contextlib.contextmanager
-def _progress(title: str, total: int, wanted: bool) -> Iterator[Any]:
-    """Yields a function to call after each example; the bar appears with the first call."""
-    bar: tqdm | None = None
-
-    def step() -> None:
-        nonlocal bar
-        if bar is None:
-            # disable=None: no bar where stderr is a file.
-            bar = tqdm(total=total, desc=title, unit="image", disable=None if wanted else True)
-        bar.update()
-
-    try:
-        yield step
-    finally:
-        if bar is not None:
-            bar.close()
 
 
 class Records:
@@ -161,7 +151,7 @@ class Records:
             with _quiet():
                 builder = tfds.builder_from_directory(folder)
                 self._source = builder.as_data_source(
-                    split,
+                    shards.tfds_split(split),
                     # Decoded here: TFDS would warn where OpenCV is missing.
                     decoders={
                         "image": tfds.decode.SkipDecoding(),

@@ -27,6 +27,7 @@ class SYNTHIA(FileDataset):
     expected: ClassVar = {split: len(numbers) for split, numbers in _NUMBERS.items()}
     splits = tuple(expected)
     label_sets = tuple(LABEL_SETS[f"cityscapes{number}"] for number in (16, 13, 19))
+    label_globs = ("GT/LABELS/*.png",)
 
     def pairs(self, split: str) -> list[FileExample]:
         """Lists the images of a split by number, each with the label that it should have.

@@ -18,12 +18,16 @@ def _change(before: float | None, after: float | None) -> str:
 
 
 def results_table(results: dict[str, Any]) -> Table:
-    """IoU of each class in percent: source-only beside the final network, on both domains."""
+    """IoU of each class in percent: source-only beside the final network, on each domain.
+
+    A domain without labels has no columns.
+    """
     final, before = results["final"], results.get("source_only")
+    domains = [domain for domain in ("target", "source") if final[domain] is not None]
     title = f"{results['config']}:{results['variant']}, seed {results['seed']}: IoU in %"
     table = Table(title=title, box=box.SIMPLE_HEAD)
     table.add_column("class", no_wrap=True)
-    for domain in ("target", "source"):
+    for domain in domains:
         headings = ("source-only", "final", "change") if before else ("final",)
         for place, heading in enumerate(headings):
             first = domain if place == 0 else ""
@@ -31,7 +35,7 @@ def results_table(results: dict[str, Any]) -> Table:
 
     def add(name: str, pick: Any) -> None:
         cells = []
-        for domain in ("target", "source"):
+        for domain in domains:
             after = pick(final[domain])
             if before:
                 old = pick(before[domain])
@@ -40,11 +44,12 @@ def results_table(results: dict[str, Any]) -> Table:
                 cells.append(_percent(after))
         table.add_row(name, *cells)
 
-    for name in final["target"]["iou"]:
+    measured = final[domains[0]] if domains else {"iou": {}}
+    for name in measured["iou"]:
         add(name, lambda m, name=name: m["iou"][name])
     table.add_section()
     add("mIoU", lambda m: m["miou"])
-    if "miou_13" in final["target"]:
+    if "miou_13" in measured:
         add("mIoU* (13 classes)", lambda m: m.get("miou_13"))
     add("pixel accuracy", lambda m: m["pixel_accuracy"])
     return table

@@ -86,7 +86,7 @@ def test_missing_labels(tree: Path) -> None:
 def test_wrong_roots(tree: Path) -> None:
     with pytest.raises(UserError, match="nowhere is not a folder; wanted in it: leftImg8bit"):
         Cityscapes(tree / "nowhere")
-    with pytest.raises(UserError, match=r"val lacks the folders leftImg8bit.*--config\.data_root"):
+    with pytest.raises(UserError, match=r"val lacks the folders leftImg8bit.* as data_root"):
         Cityscapes(tree / "leftImg8bit" / "val")
     with pytest.raises(UserError, match=r"seem to be in .*/cityscapes: give that folder"):
         Cityscapes(tree.parent)

@@ -31,12 +31,20 @@ def tree(tmp_path: Path) -> Path:
 def test_published_split() -> None:
     numbers = _numbers()
     assert {split: len(numbers[split]) for split in numbers} == {
-        split: count for split, count in GTA5.expected.items() if split != "all"
+        split: GTA5.expected[split] for split in ("train", "val", "test")
     }
     assert sorted(itertools.chain(*numbers.values())) == list(range(1, 24967))
     assert all(split == sorted(split) for split in numbers.values())
     assert set(TRAIN) <= set(numbers["train"])
     assert 11 not in numbers["train"]
+
+
+def test_first_of_val(tmp_path: Path) -> None:
+    numbers = _numbers()["val"]
+    root = write_gta5(tmp_path, [*numbers[:2], numbers[499], numbers[500]])
+    keys = [int(example.key) for example in GTA5(root).pairs("val_500")]
+    assert keys == [*numbers[:2], numbers[499]]
+    assert len(GTA5(root).pairs("val")) == 4
 
 
 def test_some_of_the_parts_are_enough(tree: Path, capsys) -> None:
@@ -98,3 +106,12 @@ def test_records_leave_out_pairs_of_two_sizes(tree: Path, tmp_path: Path) -> Non
     # Nearest neighbour at half the size takes the odd rows and columns.
     wanted = mapped(all_ids(range(35)), TRAIN_IDS)[1::2, 1::2]
     np.testing.assert_array_equal(records[2]["label"], wanted)
+
+
+def test_records_leave_out_pairs_without_a_label(tree: Path, tmp_path: Path) -> None:
+    (tree / "labels" / "00010.png").unlink()
+    records = prepare(GTA5(tree), "train", (6, 10), tmp_path / "records", on_bad_example="skip")
+    assert [records[i]["key"] for i in range(len(records))] == ["00001", "00002", "00016"]
+    assert records.left_out == (f"{tree / 'labels' / '00010.png'}: no such file.",)
+    with pytest.raises(UserError, match="1 of 4 examples of train have no label"):
+        prepare(GTA5(tree), "train", (6, 10), tmp_path / "records")

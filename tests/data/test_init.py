@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from trees import write_cityscapes
 
-from msl_jax.data import open_label_set, open_split
+from msl_jax.data import DATASETS, open_dataset, open_label_set, open_split
 from msl_jax.errors import UserError
 
 
@@ -26,11 +26,11 @@ def test_class_sets_follow_the_number_of_classes(tmp_path: Path) -> None:
     assert open_split("cityscapes/val", root)[0].label_set.num_classes == 19
     assert open_label_set("synthia/train").num_classes == 16
     assert open_label_set("gta5/train").num_classes == 19
-    assert open_label_set("crosscity/rio_test").num_classes == 13
+    assert open_label_set("crosscity/Rio_test").num_classes == 13
     assert open_split("demo/source_val", num_classes=10)[0].label_set.num_classes == 10
 
 
-@pytest.mark.parametrize("name", ["demo/source_val", "cityscapes/val", "crosscity/rio_test"])
+@pytest.mark.parametrize("name", ["demo/source_val", "cityscapes/val", "crosscity/Rio_test"])
 def test_wrong_number_of_classes(name: str, tmp_path: Path) -> None:
     message = r"cannot be read with 12 classes; set config.num_classes to one of: 1\d \(road, "
     with pytest.raises(UserError, match=message):
@@ -52,3 +52,12 @@ def test_wrong_number_of_classes(name: str, tmp_path: Path) -> None:
 def test_wrong_names(name: str, root: str | None, message: str) -> None:
     with pytest.raises(UserError, match=message):
         open_split(name, root)
+
+
+def test_data_sets_by_name(tmp_path: Path) -> None:
+    root = write_cityscapes(tmp_path)
+    assert open_dataset("cityscapes", root, 13).label_set.num_classes == 13
+    assert open_dataset("demo").name == "demo"
+    assert "demo" in DATASETS
+    with pytest.raises(UserError, match=r"Unknown data set 'x'; choose one of .*'gta5'"):
+        open_dataset("x")

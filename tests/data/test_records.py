@@ -6,55 +6,23 @@ import os
 import pickle
 import subprocess
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pytest
+from made import Made, Numbers
 from PIL import Image
 
-from msl_jax.data import builder
+from msl_jax.data import making
 from msl_jax.data.camvid import CamVid
+from msl_jax.data.encoding import Encoder
 from msl_jax.data.images import resize_image, resize_label
-from msl_jax.data.labels import IGNORE, LABEL_SETS
+from msl_jax.data.labels import IGNORE
 from msl_jax.data.records import Records, prepare
 from msl_jax.errors import UserError
 
 SIZE = (24, 32)
 PROJECT = Path(__file__).resolve().parents[2]
-
-
-@dataclass(frozen=True)
-class Made:
-    """An example made of a number."""
-
-    number: int
-    labelled: bool = True
-    bad: bool = False
-
-    @property
-    def key(self) -> str:
-        return f"made {self.number}"
-
-    def read(self) -> tuple[np.ndarray, np.ndarray | None]:
-        if self.bad:
-            raise UserError(f"{self.key} is bad")
-        label = np.full((6, 8), self.number % 10, np.uint8) if self.labelled else None
-        return np.full((6, 8, 3), self.number, np.uint8), label
-
-
-@dataclass(frozen=True)
-class Numbers:
-    """A data set of given examples."""
-
-    made: tuple[Made, ...]
-    name: str = "numbers"
-    fingerprint: str = "0"
-    splits: tuple[str, ...] = ("some",)
-    label_set = LABEL_SETS["demo"]
-
-    def examples(self, split: str) -> tuple[Made, ...]:
-        return self.made
 
 
 def _files(folder: Path) -> set[Path]:
@@ -91,7 +59,7 @@ def test_label_size_can_be_kept(prepared) -> None:
 def test_second_call_reads_nothing_again(camvid_tree: Path, tmp_path: Path, monkeypatch) -> None:
     dataset = CamVid(camvid_tree)
     first = prepare(dataset, "val_day", SIZE, tmp_path)
-    monkeypatch.setattr(builder.SegmentationRecords, "_row", None)
+    monkeypatch.setattr(Encoder, "__call__", None)
     assert prepare(dataset, "val_day", SIZE, tmp_path).folder == first.folder
 
 
@@ -127,68 +95,27 @@ def test_unlabelled_examples_have_ignored_labels(tmp_path: Path) -> None:
 
 
 def test_bad_example_leaves_nothing_behind(tmp_path: Path) -> None:
-    data = Numbers((Made(1), Made(2, bad=True)))
+    data = Numbers((Made(1), Made(2, fault="user")))
     with pytest.raises(UserError, match=r"^made 2 is bad$"):
         prepare(data, "some", SIZE, tmp_path)
     assert _files(tmp_path) == set()
 
 
-def test_two_runs_may_prepare_the_same_set(tmp_path: Path) -> None:
-    finished = []
-
-    class Slow(Made):
-        def read(self):
-            if not finished:  # the other run overtakes this one
-                finished.append(True)
-                finished.append(prepare(data, "some", SIZE, tmp_path))
-            return super().read()
-
-    data = Numbers((Slow(5),))
-    records = prepare(data, "some", SIZE, tmp_path)
-    assert records.folder == finished[1].folder
-    assert _only(records)["image"][0, 0, 0] == 5
-    assert not list(tmp_path.rglob("incomplete*"))
-
-
-def test_killed_preparation_is_made_again(camvid_tree: Path, tmp_path: Path) -> None:
-    code = f"""
-import os
-from msl_jax.data import builder
-from msl_jax.data.camvid import CamVid
-from msl_jax.data.records import prepare
-builder.EXAMPLES_PER_SHARD = 4
-done = []
-def png(array, original=builder._png):
-    done.append(1)
-    if len(done) > 12:
-        os._exit(7)
-    return original(array)
-builder._png = png
-prepare(CamVid({str(camvid_tree)!r}), "train_day", (24, 32), {str(tmp_path)!r})
-"""
-    killed = subprocess.run([sys.executable, "-c", code], cwd=PROJECT, check=False)
-    assert killed.returncode == 7
-    assert any(path.name.endswith("array_record-00000-of-00002") for path in _files(tmp_path))
-    records = prepare(CamVid(camvid_tree), "train_day", SIZE, tmp_path)
-    assert len(records) == 8
-    assert records[7]["image"].shape == (*SIZE, 3)
-
-
 def test_bad_examples_can_be_left_out(tmp_path: Path, capsys) -> None:
-    data = Numbers((Made(1), Made(2, bad=True), Made(3)))
+    data = Numbers((Made(1), Made(2, fault="user"), Made(3)))
     for _ in range(2):  # reported when made and when found again
         records = prepare(data, "some", SIZE, tmp_path, on_bad_example="skip")
         assert [records[i]["key"] for i in range(len(records))] == ["made 1", "made 3"]
         assert records.left_out == ("made 2 is bad",)
         assert "1 bad examples left out:\n  made 2 is bad" in capsys.readouterr().err
-    with pytest.raises(UserError, match="No example of some could be read"):
-        prepare(Numbers((Made(2, bad=True),)), "some", SIZE, tmp_path, on_bad_example="skip")
+    with pytest.raises(UserError, match=r"No example of numbers/some .* can be used"):
+        prepare(Numbers((Made(2, fault="user"),)), "some", SIZE, tmp_path, on_bad_example="skip")
 
 
 @pytest.mark.parametrize("bad", [(), (0, 1, 2), (3, 4, 5), (6,)])
 def test_many_shards(tmp_path: Path, monkeypatch, bad: tuple[int, ...]) -> None:
-    monkeypatch.setattr(builder, "EXAMPLES_PER_SHARD", 3)
-    data = Numbers(tuple(Made(i, bad=i in bad) for i in range(7)))
+    monkeypatch.setattr(making, "EXAMPLES_PER_SHARD", 3)
+    data = Numbers(tuple(Made(i, fault="user" if i in bad else "") for i in range(7)))
     records = prepare(data, "some", SIZE, tmp_path, on_bad_example="skip")
     wanted = [i for i in range(7) if i not in bad]
     assert [int(records[i]["image"][0, 0, 0]) for i in range(len(records))] == wanted

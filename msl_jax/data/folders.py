@@ -1,0 +1,197 @@
+"""Anyone's own images: a folder of labelled ones, a folder of photos, and a file of classes.
+
+Layout of a root: `images/` with photos (the root itself where there is no such folder), `labels/`
+with a label map of the same name for those that have one: 8-bit ids, PNG or another lossless
+format. Folders inside both keep their structure. The classes are listed in `classes.yaml`, see
+`read_classes`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from msl_jax.data.dataset import FileExample
+from msl_jax.data.file_dataset import FileDataset
+from msl_jax.data.images import PHOTO_SUFFIXES
+from msl_jax.data.labels import IGNORE, LabelClass, LabelSet, id_lookup
+from msl_jax.errors import UserError
+
+CLASSES_FILE = "classes.yaml"
+_LABEL_SUFFIXES = (".png", ".bmp", ".tif", ".tiff", ".gif")
+_HOLD_OUT = 10  # one labelled image of so many evaluates the source domain
+_EXAMPLE = """classes:
+  - {id: 0, name: road, color: [128, 64, 128]}
+  - {id: 1, name: sky, color: [70, 130, 180]}
+ignored: [2]"""
+
+
+@dataclass(frozen=True)
+class Classes:
+    """The classes of a file, in the order of the network's outputs.
+
+    Attributes:
+        label_set: names and colours.
+        ids: id in label files -> train id, or `IGNORE`.
+    """
+
+    label_set: LabelSet
+    ids: dict[int, int]
+
+
+def read_classes(path: str | Path) -> Classes:
+    """Reads the classes of label files.
+
+    The file is YAML: under `classes` a list of id (0 to 255), name and colour (red, green, blue);
+    under `ignored`, if need be, ids that occur and do not count. 255 never counts. An id in a label
+    file that is listed nowhere is an error.
+
+    Args:
+        path: the file.
+
+    Raises:
+        UserError: not such a file; says what is wrong, and shows one.
+    """
+    try:
+        content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except (OSError, UnicodeError, yaml.YAMLError) as error:
+        raise _wrong(path, f"cannot be read ({error})") from error
+    if not isinstance(content, dict) or not isinstance(content.get("classes"), list):
+        raise _wrong(path, "has no list 'classes'")
+    unknown = sorted(set(content) - {"classes", "ignored"})
+    if unknown:
+        raise _wrong(path, f"has keys that mean nothing: {', '.join(map(str, unknown))}")
+    entries = content["classes"]
+    for entry in entries:
+        if not _is_entry(entry):
+            raise _wrong(path, f"has an entry without id, name and colour as below: {entry}")
+    ignored = content.get("ignored") or []
+    if not isinstance(ignored, list) or not all(map(_is_byte, ignored)):
+        raise _wrong(path, f"has 'ignored' that is no list of ids from 0 to 255: {ignored}")
+    names, ids = [str(entry["name"]) for entry in entries], [entry["id"] for entry in entries]
+    for kind, values in (("name", names), ("id", [*ids, *ignored])):
+        twice = sorted({str(value) for value in values if values.count(value) > 1})
+        if twice:
+            raise _wrong(path, f"lists the {kind} {', '.join(twice)} more than once")
+    if not 1 <= len(entries) < IGNORE:
+        raise _wrong(path, f"lists {len(entries)} classes, expected 1 to {IGNORE - 1}")
+    classes = tuple(LabelClass(str(entry["name"]), tuple(entry["color"])) for entry in entries)
+    train_ids = {label_id: index for index, label_id in enumerate(ids)}
+    ignored_ids = dict.fromkeys([*ignored, IGNORE], IGNORE)
+    return Classes(LabelSet("folders", classes), {**ignored_ids, **train_ids})
+
+
+def _is_entry(entry: Any) -> bool:
+    return (
+        isinstance(entry, dict)
+        and set(entry) == {"id", "name", "color"}
+        and _is_byte(entry["id"])
+        and isinstance(entry["color"], list)
+        and len(entry["color"]) == 3
+        and all(map(_is_byte, entry["color"]))
+    )
+
+
+def _is_byte(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= 255
+
+
+def _wrong(path: str | Path, problem: str) -> UserError:
+    return UserError(f"{path}: the file of classes {problem}. Expected, for example:\n{_EXAMPLE}")
+
+
+class Folders(FileDataset):
+    """Images of one domain.
+
+    `source_train` and `source_eval` share the labelled images, nine to one; `target_train` is all
+    images, `target_eval` those with labels or, where none has, all of them.
+    """
+
+    name = "folders"
+    title = "folders"
+    layout = "images/ with photos, and labels/ with label maps of the same names"
+    splits = ("source_train", "source_eval", "target_train", "target_eval")
+
+    def __init__(self, root: str | Path, classes_file: str | Path) -> None:
+        """Checks that there are images.
+
+        Args:
+            root: folder of the images.
+            classes_file: see `read_classes`.
+
+        Raises:
+            UserError: no such folder, or the file of classes is wrong.
+        """
+        self.root = Path(root)
+        if not self.root.is_dir():
+            raise UserError(f"{self.root} is not a folder. {self._advice()}")
+        classes = read_classes(classes_file)
+        self.label_set, self._lookup = classes.label_set, id_lookup(classes.ids)
+
+    @classmethod
+    def find_label_set(cls, num_classes: int | None, classes_file: str | Path | None) -> LabelSet:
+        """The classes of a file.
+
+        Raises:
+            UserError: no file is named, it is wrong, or it lists another number of classes.
+        """
+        if classes_file is None:
+            raise UserError("folders: name the file of classes with --config.classes_file=FILE")
+        label_set = read_classes(classes_file).label_set
+        if num_classes not in (None, label_set.num_classes):
+            raise UserError(
+                f"config.num_classes is {num_classes}, but {classes_file} lists"
+                f" {label_set.num_classes} classes: {', '.join(label_set.names)}"
+            )
+        return label_set
+
+    @classmethod
+    def open(
+        cls, root: str | Path, num_classes: int | None, classes_file: str | Path | None
+    ) -> Folders:
+        """Opens a domain; the file of classes is `classes.yaml` in its root by default.
+
+        Raises:
+            UserError: as the constructor and `find_label_set`.
+        """
+        classes_file = classes_file or Path(root) / CLASSES_FILE
+        cls.find_label_set(num_classes, classes_file)
+        return cls(root, classes_file)
+
+    def pairs(self, split: str) -> list[FileExample]:
+        """Lists the images of a split by name.
+
+        Args:
+            split: one of `splits`.
+        """
+        every = self._all()
+        labelled = [example for example in every if example.label_path is not None]
+        if split == "source_train":
+            return [example for place, example in enumerate(labelled) if place % _HOLD_OUT]
+        if split == "source_eval":
+            return labelled[::_HOLD_OUT]
+        if split == "target_eval":
+            return labelled or every
+        return [FileExample(e.key, e.image_path, None, self._lookup) for e in every]
+
+    def _all(self) -> list[FileExample]:
+        labels, images = self.root / "labels", self.root / "images"
+        folder = images if images.is_dir() else self.root
+        photos = sorted(
+            path
+            for path in folder.rglob("*")
+            if path.suffix.lower() in PHOTO_SUFFIXES and labels not in path.parents
+        )
+        maps = {
+            path.relative_to(labels).with_suffix(""): path
+            for path in sorted(labels.rglob("*"))
+            if path.suffix.lower() in _LABEL_SUFFIXES
+        }
+        names = [photo.relative_to(folder) for photo in photos]
+        return [
+            FileExample(str(name), photo, maps.get(name.with_suffix("")), self._lookup)
+            for name, photo in zip(names, photos, strict=True)
+        ]

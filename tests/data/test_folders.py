@@ -1,0 +1,153 @@
+"""Plain folders of images, and the file that names their classes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from PIL import Image
+from trees import write_ids, write_image
+
+from msl_jax.data import open_label_set, open_split
+from msl_jax.data.folders import Folders, read_classes
+from msl_jax.data.labels import IGNORE
+from msl_jax.data.records import prepare
+from msl_jax.errors import UserError
+
+ROAD = {"id": 3, "name": "road", "color": [128, 64, 128]}
+SKY = {"id": 0, "name": "sky", "color": [70, 130, 180]}
+CLASSES = {"classes": [ROAD, SKY], "ignored": [7]}
+
+
+def _write_classes(path: Path, content: object = CLASSES) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(content if isinstance(content, str) else yaml.safe_dump(content))
+    return path
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """Twenty photos, some in a folder of their own; the last eight have no label."""
+    root = tmp_path / "mine"
+    _write_classes(root / "classes.yaml")
+    for i in range(20):
+        name = f"deep/{i:02}" if i % 2 else f"{i:02}"
+        write_image(root / "images" / f"{name}.{'JPG' if i % 3 else 'png'}")
+        if i < 12:
+            write_ids(root / "labels" / f"{name}.png", np.resize([3, 0, 7, 255], (12, 20)))
+    return root
+
+
+def _keys(root: Path, split: str) -> list[str]:
+    dataset = Folders(root, root / "classes.yaml")
+    return [Path(example.key).stem for example in dataset.examples(split)]
+
+
+class TestClasses:
+    def test_order_of_the_file_is_that_of_the_outputs(self, tmp_path):
+        classes = read_classes(_write_classes(tmp_path / "c.yaml"))
+        assert classes.label_set.names == ("road", "sky")
+        assert classes.label_set.palette[:2].tolist() == [[128, 64, 128], [70, 130, 180]]
+        assert classes.ids == {3: 0, 0: 1, 7: IGNORE, 255: IGNORE}
+
+    def test_nothing_to_ignore(self, tmp_path):
+        classes = read_classes(_write_classes(tmp_path / "c.yaml", {"classes": [SKY]}))
+        assert classes.ids == {0: 0, 255: IGNORE}
+
+    @pytest.mark.parametrize(
+        ("content", "problem"),
+        [
+            ("classes: [", "cannot be read"),
+            ("just text", "no list 'classes'"),
+            ({"classes": {"road": 1}}, "no list 'classes'"),
+            ({"classes": []}, "lists 0 classes"),
+            ({"classes": [SKY], "ignore": [3]}, "keys that mean nothing: ignore"),
+            ({"classes": [{"id": 1, "name": "x"}]}, "without id, name and colour"),
+            ({"classes": [{**SKY, "id": 256}]}, "without id, name and colour"),
+            ({"classes": [{**SKY, "id": True}]}, "without id, name and colour"),
+            ({"classes": [{**SKY, "color": [1, 2]}]}, "without id, name and colour"),
+            ({"classes": [SKY, {**ROAD, "id": 0}]}, "the id 0 more than once"),
+            ({"classes": [SKY, {**ROAD, "name": "sky"}]}, "the name sky more than once"),
+            ({"classes": [SKY], "ignored": [0]}, "the id 0 more than once"),
+            ({"classes": [SKY], "ignored": ["void"]}, "'ignored' that is no list of ids"),
+        ],
+    )
+    def test_what_is_wrong_is_said_with_an_example(self, tmp_path, content, problem):
+        path = _write_classes(tmp_path / "c.yaml", content)
+        with pytest.raises(UserError) as caught:
+            read_classes(path)
+        first, *example = str(caught.value).splitlines()
+        assert first.startswith(f"{path}: ")
+        assert problem in str(caught.value)
+        assert read_classes(_write_classes(path, "\n".join(example[-4:]))).label_set.names
+
+    def test_no_file(self, tmp_path):
+        with pytest.raises(UserError, match=r"none\.yaml: .*cannot be read"):
+            read_classes(tmp_path / "none.yaml")
+
+
+def test_splits(root: Path) -> None:
+    assert len(_keys(root, "target_train")) == 20
+    train, held_out = _keys(root, "source_train"), _keys(root, "source_eval")
+    assert len(held_out) == 2
+    assert sorted(train + held_out) == sorted(_keys(root, "target_eval"))
+    assert len(train + held_out) == 12
+
+
+def test_labels(root: Path) -> None:
+    dataset, split = open_split("folders/source_train", root)
+    assert dataset.labelled(split)
+    image, label = dataset.examples(split)[0].read()
+    assert image.shape == (12, 20, 3)
+    np.testing.assert_array_equal(label, np.resize([0, 1, IGNORE, IGNORE], (12, 20)))
+    assert not dataset.labelled("target_train")
+    assert all(e.read()[1] is None for e in dataset.examples("target_train"))
+
+
+def test_photos_without_labels(root: Path, tmp_path: Path) -> None:
+    photos = tmp_path / "photos"
+    write_image(photos / "a.jpg")
+    write_image(photos / "b" / "c.png")
+    dataset, split = open_split("folders/target_eval", photos, 2, root / "classes.yaml")
+    assert [example.key for example in dataset.examples(split)] == ["a.jpg", "b/c.png"]
+    assert not dataset.labelled(split)
+    records = prepare(dataset, split, (6, 10), tmp_path / "records", keep_label_size=True)
+    assert (records[0]["label"] == IGNORE).all()
+
+
+def test_photos_without_labels_stand_upright(root: Path, tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be turned by 90 degrees
+    (tmp_path / "p").mkdir()
+    Image.fromarray(np.zeros((8, 16, 3), np.uint8)).save(tmp_path / "p" / "a.jpg", exif=exif)
+    dataset = Folders(tmp_path / "p", root / "classes.yaml")
+    assert dataset.examples("target_train")[0].read()[0].shape == (16, 8, 3)
+
+
+def test_unknown_id(root: Path) -> None:
+    path = next((root / "labels").glob("*.png"))
+    write_ids(path, np.full((12, 20), 9))
+    dataset = Folders(root, root / "classes.yaml")
+    with pytest.raises(UserError, match=rf"{path.name}.*9"):
+        [example.read() for example in dataset.examples("target_eval")]
+
+
+def test_nothing_there(root: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"nowhere is not a folder\. Expected images/"):
+        Folders(tmp_path / "nowhere", root / "classes.yaml")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UserError, match="no images for target_train below"):
+        Folders(tmp_path / "empty", root / "classes.yaml").examples("target_train")
+    with pytest.raises(UserError, match=r"classes\.yaml: .*cannot be read"):
+        open_split("folders/source_train", tmp_path / "empty")
+
+
+def test_label_set(root: Path) -> None:
+    classes = root / "classes.yaml"
+    assert open_label_set("folders/target_eval", None, classes).names == ("road", "sky")
+    with pytest.raises(UserError, match=r"num_classes is 19, but .* lists 2 classes: road, sky"):
+        open_label_set("folders/target_eval", 19, classes)
+    with pytest.raises(UserError, match="--config.classes_file=FILE"):
+        open_label_set("folders/target_eval")
