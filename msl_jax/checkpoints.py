@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
+import numpy as np
 import orbax.checkpoint as ocp
+import tensorstore
+from flax.traverse_util import unflatten_dict
 from orbax.checkpoint.checkpoint_managers import preservation_policy as preservation
 
 from msl_jax.errors import UserError
@@ -69,11 +74,12 @@ class Checkpoints:
         return max(self.steps, default=None)
 
     def best(self) -> tuple[int, dict[str, Any]] | None:
-        """Step and metrics of the checkpoint with the highest target mIoU."""
+        """Step and metrics of the checkpoint with the highest mIoU on a target with labels."""
         if self._manager is None or not self.steps:
             return None
         step = self._manager.best_step()
-        return None if step is None else (step, self._manager.metrics(step))
+        metrics = None if step is None else self._manager.metrics(step)
+        return (step, metrics) if metrics and metrics["target"] else None
 
     def save(self, state: TrainState, input_state: Any, metrics: dict[str, Any]) -> None:
         """Keeps `state` at its step; older ones that are neither latest nor best go.
@@ -100,36 +106,40 @@ class Checkpoints:
         return self._open().metrics(step)
 
     def restore(self, step: int, like: TrainState) -> tuple[TrainState, Any]:
-        """State and place of the input iterator at `step`; `like` gives the structure."""
-        manager = self._open()
-        abstract = jax.tree.map(ocp.utils.to_shape_dtype_struct, like)
-        restored = manager.restore(
-            step,
-            args=ocp.args.Composite(
-                variables=ocp.args.StandardRestore(abstract.variables),
-                optimizer=ocp.args.StandardRestore(
-                    {"step": abstract.step, "state": abstract.opt_state}
-                ),
-                input=ocp.args.JsonRestore(),
-            ),
-        )
+        """State and place of the input iterator at `step`; `like` gives the structure.
+
+        Raises:
+            UserError: the checkpoint is damaged.
+        """
+        folder = self.folder / str(step)
+        like_optimizer = {"step": like.step, "state": like.opt_state}
+        variables = _arrays_like(like.variables, folder / "variables")
+        optimizer = _arrays_like(like_optimizer, folder / "optimizer")
         state = TrainState(
-            step=restored.optimizer["step"],
-            params=restored.variables["params"],
-            batch_stats=restored.variables["batch_stats"],
-            opt_state=restored.optimizer["state"],
+            step=optimizer["step"],
+            params=variables["params"],
+            batch_stats=variables["batch_stats"],
+            opt_state=optimizer["state"],
         )
-        return state, restored.input
+        args = ocp.args.Composite(input=ocp.args.JsonRestore())
+        return state, self._open().restore(step, args=args).input
 
 
 def write_tree(folder: Path, tree: Any) -> None:
-    """Writes a tree of arrays into a folder of its own, which does not exist yet."""
-    with ocp.StandardCheckpointer() as checkpointer:
-        checkpointer.save(folder.absolute(), tree)
+    """Writes a tree of arrays into a folder of its own, which does not exist yet.
+
+    Raises:
+        OSError: the disk is full or the like.
+    """
+    try:
+        with ocp.StandardCheckpointer() as checkpointer:
+            checkpointer.save(folder.absolute(), tree)
+    except Exception as error:  # orbax and tensorstore have their own for each of the system's
+        raise OSError(f"{folder}: cannot be written ({error})") from error
 
 
 def read_tree(folder: Path) -> Any:
-    """Reads a tree of arrays with the shapes and dtypes it was saved with.
+    """Reads nested dicts of arrays with the shapes and dtypes they were saved with.
 
     Args:
         folder: written by `write_tree`, or ``STAGE/STEP/variables`` of a `Checkpoints`.
@@ -137,21 +147,62 @@ def read_tree(folder: Path) -> Any:
     Raises:
         UserError: damaged or incomplete.
     """
-    handler = ocp.StandardCheckpointHandler()  # a checkpointer would warn about a manager's folder
+    return unflatten_dict(_read_arrays(folder))
+
+
+def _arrays_like(like: Any, folder: Path) -> Any:
+    """Arrays that orbax wrote, in the structure of `like`.
+
+    Raises:
+        UserError: damaged, or of another structure.
+    """
+    found = _read_arrays(folder)
     try:
-        saved = handler.metadata(folder.absolute()).tree
-        abstract = jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype), saved)
-        return handler.restore(folder.absolute(), args=ocp.args.StandardRestore(abstract))
-    except Exception as error:  # orbax and tensorstore raise nearly anything on damaged files
+        # Copies: the next step reuses the state's memory, which must not be NumPy's.
+        return jax.tree.map(jnp.array, ocp.tree.from_flat_dict(found, target=like))
+    except (KeyError, ValueError) as error:
+        raise UserError(f"checkpoint {folder} belongs to another network ({error})") from error
+
+
+def _read_arrays(folder: Path) -> dict[tuple[str, ...], np.ndarray]:
+    """Arrays that orbax wrote, by their paths.
+
+    Not by orbax's own reading: where one array is damaged, it closes the event loop that the
+    arrays still on their way report to, and each of them prints an error, whenever it comes.
+
+    Raises:
+        UserError: damaged or incomplete.
+    """
+    try:
+        metadata = json.loads((folder / "_METADATA").read_text())
+        kind = "zarr3" if metadata["use_zarr3"] else "zarr"
+        opening = {}
+        for entry in metadata["tree_metadata"].values():
+            path = tuple(key["key"] for key in entry["key_metadata"])
+            if not entry["value_metadata"]["skip_deserialize"]:  # an empty branch
+                spec = _storage(folder, kind, ".".join(path))
+                opening[path] = tensorstore.open(spec, open=True, read=True)
+        # All at once: each future starts when it is made.
+        reading = {path: store.result().read() for path, store in opening.items()}
+        return {path: array.result() for path, array in reading.items()}
+    except Exception as error:  # tensorstore raises nearly anything on damaged files
         raise UserError(
             f"checkpoint {folder} is damaged or incomplete ({type(error).__name__}); copy it again"
             " or take another"
         ) from error
-    finally:
-        handler.close()
+
+
+def _storage(folder: Path, kind: str, name: str) -> dict[str, Any]:
+    """Where tensorstore finds an array that orbax wrote."""
+    base = {"driver": "file", "path": f"{folder.absolute()}/"}
+    return {
+        "driver": kind,
+        "kvstore": {"driver": "ocdbt", "base": base, "path": f"{name}/"},
+        "fill_missing_data_reads": False,  # an array that lacks a part is damaged, not zero there
+    }
 
 
 def _target_miou(metrics: dict[str, Any]) -> float:
     """What decides which is best; in 16-class runs the 13-class mIoU, as in the official code."""
     target = metrics["target"]
-    return target.get("miou_13", target["miou"])
+    return target.get("miou_13", target["miou"]) if target else 0.0

@@ -8,6 +8,20 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+from msl_jax.errors import UserError
+
+
+def expect_readable(path: Path) -> None:
+    """Tries to open a file.
+
+    Raises:
+        UserError: it does not exist, is a folder, or may not be read.
+    """
+    try:
+        path.open("rb").close()
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror})") from error
+
 
 @contextlib.contextmanager
 def written_whole(path: Path) -> Iterator[Path]:
@@ -20,9 +34,11 @@ def written_whole(path: Path) -> Iterator[Path]:
     try:
         yield partial
         partial.replace(path)
-    except BaseException:
+    except BaseException as error:
         if partial.is_dir():
             shutil.rmtree(partial, ignore_errors=True)
         else:
             partial.unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.errno is not None and error.filename is None:
+            error.filename = str(path)  # a full disk does not say which
         raise

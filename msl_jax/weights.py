@@ -80,7 +80,7 @@ def find(path: str | Path) -> Weights:
         UserError: nothing of that kind is there.
     """
     place = Path(path)
-    if place.is_file() or place.suffix in FILE_SUFFIXES:
+    if place.is_file() or place.suffix.lower() in FILE_SUFFIXES:
         return _in_file(place)
     if (place / DESCRIPTION).is_file():
         return _in_folder(place)
@@ -88,7 +88,7 @@ def find(path: str | Path) -> Weights:
 
 
 def _in_file(path: Path) -> Weights:
-    files = safetensors_files if path.suffix == ".safetensors" else torch_files
+    files = safetensors_files if path.suffix.lower() == ".safetensors" else torch_files
     state_dict, description = files.read(path)
     try:
         layout = detect({name: array.shape for name, array in state_dict.items()})
@@ -96,7 +96,10 @@ def _in_file(path: Path) -> Weights:
         raise UserError(f"{path}: {error}") from error
     network = Network.from_layout(layout)
     if description is not None:
-        network = _described(path, description)
+        described = _described(path, description)
+        fields = ("stride_placement", "input_convention", "head_rates", "active_rates")
+        known = {field: getattr(described, field) for field in fields}  # the rest is in the arrays
+        network = dataclasses.replace(network, **known)
         layout = layout.with_conventions(network.stride_placement, network.input_convention)
 
     def read(model: DeepLabV2, reinit_heads: bool, seed: int) -> Any:
@@ -145,11 +148,15 @@ def _described(path: Path, description: Any) -> Network:
 
 def _in_run(path: str) -> Weights:
     found = runs.find_checkpoint(path)
+    try:
+        name, variant = found.config["name"], found.config["variant"]
+        network = network_of(found.config)
+    except (KeyError, TypeError) as error:
+        raise UserError(f"{path}: the run's {runs.CONFIG} is not complete ({error})") from error
     return Weights(
         path,
-        f"run {found.config['name']}:{found.config['variant']}, {found.folder.name} step"
-        f" {found.step}",
-        network_of(found.config),
+        f"run {name}:{variant}, {found.folder.name} step {found.step}",
+        network,
         _HEADS,
         _tree_reader(found.folder / str(found.step) / VARIABLES, _HEADS),
         found.step,

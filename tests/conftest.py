@@ -14,11 +14,13 @@ os.environ["XLA_FLAGS"] = (
 )
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from ml_collections import config_dict
 from PIL import Image
 
+from msl_jax.convert.state_dict import abstract_variables
 from msl_jax.presets import complete
 
 ROOT = Path(__file__).parent.parent
@@ -132,3 +134,17 @@ def tiny_config(tiny_keys: dict[str, Any]) -> Callable[..., config_dict.ConfigDi
         return complete(config)
 
     return make
+
+
+@pytest.fixture(scope="session")
+def random_variables() -> Callable[..., Any]:
+    """Function that gives a network variables that all differ, in a range that keeps it tame."""
+
+    def draw(model: Any, seed: int = 0) -> Any:
+        rng = np.random.default_rng(seed)
+        return jax.tree.map(
+            lambda leaf: jnp.asarray(rng.uniform(0.5, 1.5, leaf.shape), leaf.dtype),
+            abstract_variables(model),
+        )
+
+    return draw

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import shutil
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import jax
@@ -128,12 +131,50 @@ def test_tree_alone(tmp_path: Path) -> None:
     _assert_identical(read_tree(tmp_path / "tree"), tree)
 
 
-@pytest.mark.parametrize("damage", ["missing", "without metadata", "without arrays"])
+def _cut_short(folder: Path) -> None:
+    """Shortens the file that holds the numbers, so that some arrays are whole and some are not."""
+    largest = max(folder.rglob("d/*"), key=lambda path: path.stat().st_size)
+    largest.write_bytes(largest.read_bytes()[: largest.stat().st_size // 2])
+
+
+DAMAGES: dict[str, Callable[[Path], None]] = {
+    "missing": shutil.rmtree,
+    "without metadata": lambda folder: (folder / "_METADATA").unlink(),
+    "without manifest": lambda folder: (folder / "manifest.ocdbt").unlink(),
+    "without arrays": lambda folder: shutil.rmtree(folder / "d"),
+    "cut short": _cut_short,
+}
+
+
+def _wide_state(step: int) -> TrainState:
+    state = _state(step)
+    noise = np.random.default_rng(0).normal(size=(30, 40, 40)).astype(np.float32)
+    wide = {f"layer{index}": jnp.asarray(layer) for index, layer in enumerate(noise)}
+    return state.replace(params={**state.params, "wide": wide})
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
 def test_damaged_tree(tmp_path: Path, damage: str) -> None:
+    """One error, and none later from the reads of other arrays, which pytest would report."""
     folder = tmp_path / "tree"
-    if damage != "missing":
-        write_tree(folder, _state().variables)
-        name = "_METADATA" if damage == "without metadata" else "manifest.ocdbt"
-        (folder / name).unlink()
+    write_tree(folder, _wide_state(0).variables)
+    DAMAGES[damage](folder)
     with pytest.raises(UserError, match=rf"{folder} is damaged or incomplete"):
         read_tree(folder)
+    time.sleep(0.02)  # for those reads to end
+
+
+@pytest.mark.parametrize("item", ["variables", "optimizer"])
+def test_damaged_checkpoint(tmp_path: Path, item: str) -> None:
+    checkpoints = _saved(tmp_path / "stage", 0.3)
+    _cut_short(tmp_path / "stage" / "10" / item)
+    with pytest.raises(UserError, match=rf"stage/10/{item} is damaged or incomplete"):
+        checkpoints.restore(10, _state())
+    checkpoints.close()
+
+
+def test_checkpoint_of_another_structure(tmp_path: Path) -> None:
+    checkpoints = _saved(tmp_path / "stage", 0.3)
+    with pytest.raises(UserError, match="stage/10/variables belongs to another network"):
+        checkpoints.restore(10, _wide_state(0))
+    checkpoints.close()

@@ -58,7 +58,10 @@ def convert(
     print(f"{source}: {found.title}")
     print(f"{target}: {len(leaves)} arrays, {sum(leaf.size for leaf in leaves):,} numbers")
     print("Network: " + ", ".join(f"{k} {v}" for k, v in dataclasses.asdict(network).items()))
-    if target.suffix in weights_module.FILE_SUFFIXES and network.stride_placement != "caffe":
+    if (
+        target.suffix.lower() in weights_module.FILE_SUFFIXES
+        and network.stride_placement != "caffe"
+    ):
         print(
             "note: the official code puts the stride elsewhere and feeds BGR minus mean; it loads"
             " this file, but does not compute this network"
@@ -95,9 +98,9 @@ def _arrays(found: Weights) -> dict[str, Any]:
 
 
 def _write(target: Path, found: Weights, variables: dict[str, Any]) -> None:
-    if target.suffix == ".safetensors":
+    if target.suffix.lower() == ".safetensors":
         write = safetensors_files.write
-    elif target.suffix in weights_module.FILE_SUFFIXES:
+    elif target.suffix.lower() in weights_module.FILE_SUFFIXES:
         write = torch_files.write
     else:
         weights_module.save(target, found, variables)

@@ -34,14 +34,16 @@ def open_trained(
     if "final_head" not in weights.heads:
         raise UserError(
             f"{path} ({weights.title}) has no trained classifier, so there is nothing to predict"
-            " with; start a training from it: train.py --config.init_from={path}"
+            f" with; start a training from it: train.py --config.init_from={path}"
         )
     if weights.run is None:
         known = {
             key: getattr(weights.network, field) for key, field in presets.NETWORK_KEYS.items()
         }
+        # The configuration's own active rates belong to the heads of its own networks.
+        known = {k: v for k, v in known.items() if v is not None or k == "model.active_rates"}
         config = config.copy_and_resolve_references()
-        config.update_from_flattened_dict({k: v for k, v in known.items() if v is not None})
+        config.update_from_flattened_dict(known)
         print(f"{path}: {weights.title}", file=sys.stderr)
     else:
         config = _saved(weights.run.config)

@@ -6,16 +6,16 @@ python -m msl_jax.convert INPUT OUTPUT [--head_rates=6,12]
 from __future__ import annotations
 
 import argparse
+import re
 
 from msl_jax.commands import command_line
 from msl_jax.commands.convert import convert
 
 
 def _rates(text: str) -> tuple[int, ...]:
-    rates = tuple(int(part) for part in text.split(","))
-    if min(rates) < 1:
-        raise ValueError
-    return rates
+    if not re.fullmatch(r"[1-9]\d*(,[1-9]\d*)*", text):
+        raise argparse.ArgumentTypeError(f"expected integers like 6,12, found {text!r}")
+    return tuple(int(part) for part in text.split(","))
 
 
 def _parse() -> argparse.Namespace:

@@ -103,9 +103,9 @@ def detect(shapes: Shapes) -> Layout:
         title = f"DeepLabv2 {backbone} with one head (AdaptSegNet, single level)"
         heads = {"final_head": "layer5"}
     elif low is None:
-        title, convention = f"torchvision {backbone}", "torchvision"
-        if not left_out:
-            title += " without its classifier"
+        title, convention = f"{backbone} without a classifier", "torchvision"
+        if left_out:
+            title = f"torchvision {backbone}"
     else:
         raise UserError(
             f"layer5.conv2d_list.0.weight reads {low[1]} channels and there is no layer6: expected"
@@ -140,10 +140,10 @@ def _prefix(shapes: Shapes) -> str:
         if re.search(rf"(^|\.){_STEM}$", name) and tuple(shape[2:]) == (7, 7)
     ]
     if len(stems) != 1:
-        some = ", ".join(list(shapes)[:4])
+        some = f", the first are {', '.join(list(shapes)[:4])}" if shapes else ""
         raise UserError(
             "not the weights of a ResNet or DeepLabv2: expected one 7x7 convolution conv1.weight,"
-            f" found {len(stems)}; the {len(shapes)} names begin with {some}"
+            f" found {len(stems)} among {len(shapes)} names{some}"
         )
     prefix = unknown = stems[0]
     while known := next((p for p in _PREFIXES if unknown.startswith(p)), None):

@@ -57,7 +57,7 @@ def torch_shape(shape: tuple[int, ...]) -> tuple[int, ...]:
 
 def torch_array(array: np.ndarray) -> np.ndarray:
     """Our array in PyTorch's layout."""
-    return np.ascontiguousarray(array.transpose(3, 2, 0, 1) if array.ndim == 4 else array)
+    return np.ascontiguousarray(array.transpose(3, 2, 0, 1)) if array.ndim == 4 else array
 
 
 def flax_array(array: np.ndarray) -> np.ndarray:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from typing import Any
 
 from msl_jax.convert.layouts import Layout
 from msl_jax.models import DeepLabV2
-from msl_jax.models.resnet import StridePlacement
+from msl_jax.models.resnet import STAGE_SIZES, StridePlacement
 from msl_jax.tasks.segmentation import InputConvention
 
 # Of the four convolutions of a head the official code sums the first two, see `DeepLabV2`.
@@ -79,4 +80,15 @@ class Network:
             TypeError: a field is missing, unknown or of another kind.
         """
         tuples = {key: tuple(value) for key, value in values.items() if isinstance(value, list)}
-        return cls(**{**values, **tuples})
+        network = cls(**{**values, **tuples})
+        conventions = ("caffe", "torchvision")
+        rates = [r for r in (network.head_rates, network.active_rates) if r is not None]
+        counts = [network.width, 1 if network.num_classes is None else network.num_classes]
+        if not (
+            network.depth in STAGE_SIZES
+            and {network.stride_placement, network.input_convention} <= set(conventions)
+            and all(isinstance(r, tuple) and r for r in rates)
+            and all(isinstance(n, int) and n > 0 for n in [*counts, *itertools.chain(*rates)])
+        ):
+            raise TypeError(f"impossible values: {network}")
+        return network

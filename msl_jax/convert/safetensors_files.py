@@ -12,7 +12,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from msl_jax.errors import UserError
-from msl_jax.files import written_whole
+from msl_jax.files import expect_readable, written_whole
 
 _METADATA = "msl_jax"
 
@@ -23,23 +23,24 @@ def read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any] | None]:
     Raises:
         UserError: the file is missing, damaged or of another kind.
     """
-    if not path.is_file():
-        raise UserError(f"{path}: no such file")
+    expect_readable(path)
     try:
         with safe_open(path, framework="numpy") as file:
             metadata = file.metadata() or {}
             arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         description = json.loads(metadata[_METADATA]) if _METADATA in metadata else None
-    except (SafetensorError, ValueError, TypeError) as error:
+    except (SafetensorError, ValueError, TypeError, AttributeError) as error:
         raise UserError(
-            f"{path}: no readable safetensors file ({error}): it is truncated, damaged or of"
-            " another kind. Fetch it again."
+            f"{path}: no safetensors file that can be read ({error}): it is truncated, damaged or"
+            " of another kind. Fetch it again."
         ) from error
     return arrays, description
 
 
 def write(path: Path, state_dict: Mapping[str, np.ndarray], description: dict[str, Any]) -> None:
     """Writes arrays by name and the description, whole or not at all."""
+    # In C order: of a transposed array safetensors would mix up the numbers.
+    arrays = {name: np.asarray(array, order="C") for name, array in state_dict.items()}
     with written_whole(path) as partial:
         # Not save_file, which makes files that only their owner may read.
-        partial.write_bytes(save(dict(state_dict), metadata={_METADATA: json.dumps(description)}))
+        partial.write_bytes(save(arrays, metadata={_METADATA: json.dumps(description)}))

@@ -44,12 +44,12 @@ def from_torch(
         seed: of the heads that are drawn: those that the file lacks, or both.
 
     Returns:
-        ``{"params", "batch_stats"}``. Every number is the file's own; counts of batches, which no
-        forward pass reads, are dropped.
+        ``{"params", "batch_stats"}``. Every number is the file's own, rounded where the model's
+        dtype is narrower; counts of batches, which no forward pass reads, are dropped.
 
     Raises:
         UserError: not such a checkpoint; or arrays are missing, left over, of another shape (one
-            message lists all), or not finite.
+            message lists all), or hold anything but finite floating-point numbers.
 
     >>> model = DeepLabV2(num_classes=3, depth=14, width=4)
     >>> variables = model.init(jax.random.key(0), jnp.zeros((1, 32, 32, 3)))
@@ -78,17 +78,19 @@ def from_torch(
         title=f"{_sentence(layout)} does not fit the network: {_network(model)}.",
         advice=_advice(layout, model),
     )
-    broken = [name for name in found if not np.isfinite(found[name]).all()]
+    broken = [name for name, array in found.items() if not _all_finite(np.asarray(array))]
     if broken:
-        raise UserError(f"not finite in {len(broken)} arrays: {', '.join(broken)}")
+        raise UserError(
+            f"not finite floating-point numbers in {len(broken)} arrays: {', '.join(broken)}"
+        )
     converted = {
         path: jnp.asarray(flax_array(np.asarray(found[name])), model.param_dtype)
         for name, path in paths.items()
     }
     variables = unflatten_dict(converted)
-    for head, params in initial_heads(model, seed).items():
-        if head not in heads:
-            variables["params"][head] = params
+    if new := TORCH_HEADS.keys() - heads:
+        drawn = initial_heads(model, seed)
+        variables["params"].update({head: drawn[head] for head in new})
     return variables
 
 
@@ -127,6 +129,10 @@ def _is_taken(name: str, layout: Layout, reinit_heads: bool, state_dict: StateDi
     return not (is_counter(name) and norm in state_dict)
 
 
+def _all_finite(array: np.ndarray) -> bool:
+    return bool(jnp.issubdtype(array.dtype, jnp.floating) and np.isfinite(array).all())
+
+
 def _sentence(layout: Layout) -> str:
     classes = f" with {layout.num_classes} classes" if layout.num_classes else ""
     return f"{layout.title}{classes}"
@@ -146,11 +152,11 @@ def _advice(layout: Layout, model: DeepLabV2) -> str:
         keys.append(f"--config.model.depth={layout.depth}")
     if layout.width != model.width:
         keys.append(f"--config.model.width={layout.width}")
-    if layout.num_classes and (layout.num_classes, layout.head_convolutions) != (
-        model.num_classes,
-        len(model.head_rates),
-    ):
-        keys.append("--config.reinit_heads=true (convert: --reinit_heads) to train new heads")
+    convolutions = layout.head_convolutions
+    if convolutions not in (None, len(model.head_rates)):
+        keys.append(f"{convolutions} rates (--config.model.head_rates, convert: --head_rates)")
+    if layout.num_classes not in (None, model.num_classes):
+        keys.append("--config.reinit_heads=true to train new heads")
     if not keys:
         return "It is a checkpoint of another network."
     return "To take it all the same, set " + ", ".join(keys) + "."

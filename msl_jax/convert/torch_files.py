@@ -6,6 +6,7 @@ NumPy's numbers (the official checkpoints keep their best mIoU as one). Nothing 
 
 from __future__ import annotations
 
+import io
 import re
 import warnings
 from collections import OrderedDict
@@ -16,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from msl_jax.errors import UserError
-from msl_jax.files import written_whole
+from msl_jax.files import expect_readable, written_whole
 
 # Where our description stands: PyTorch carries `_metadata` along and ignores what it does not know.
 _METADATA = "msl_jax"
@@ -30,6 +31,7 @@ def read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any] | None]:
     Raises:
         UserError: PyTorch is missing; the file is damaged, holds code, or is no state dict.
     """
+    expect_readable(path)
     torch = _torch(path)
     content = _load(torch, path)
     if isinstance(content, Mapping) and isinstance(content.get("state_dict"), Mapping):
@@ -46,8 +48,10 @@ def read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any] | None]:
             f"{path}: expected arrays by name; these are none: {', '.join(others)}. Save the"
             " network's state_dict() alone, or under the key 'state_dict'."
         )
-    description = getattr(content, "_metadata", {}).get(_METADATA)
-    return {str(name): _array(torch, tensor) for name, tensor in content.items()}, description
+    metadata = getattr(content, "_metadata", None)
+    description = metadata.get(_METADATA) if isinstance(metadata, Mapping) else None
+    arrays = {str(name): _array(torch, path, name, tensor) for name, tensor in content.items()}
+    return arrays, description
 
 
 def write(path: Path, state_dict: Mapping[str, np.ndarray], description: dict[str, Any]) -> None:
@@ -61,8 +65,10 @@ def write(path: Path, state_dict: Mapping[str, np.ndarray], description: dict[st
         (name, torch.from_numpy(np.array(array))) for name, array in state_dict.items()
     )
     tensors._metadata = OrderedDict({_METADATA: description})  # type: ignore[attr-defined]
+    buffer = io.BytesIO()  # of a full disk PyTorch says no more than that it failed
+    torch.save(tensors, buffer)
     with written_whole(path) as partial:
-        torch.save(tensors, partial)
+        partial.write_bytes(buffer.getbuffer())
 
 
 def _torch(path: Path) -> Any:
@@ -78,40 +84,43 @@ def _torch(path: Path) -> Any:
 
 
 def _load(torch: Any, path: Path) -> Any:
-    if not path.is_file():
-        raise UserError(f"{path}: no such file")
     try:
         with warnings.catch_warnings(), torch.serialization.safe_globals(_numbers()):
             warnings.simplefilter("ignore")  # of foreign pickle protocols, which fail below
             return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
-        named = re.search(r"(?:GLOBAL|class) ([\w.]+\.\w+)", str(error))
-        if named:
+        named = re.search(r"GLOBAL ([\w.]+)", str(error))
+        if named or "TorchScript" in str(error):
+            content = f"It names {named[1]}, which is no safe type" if named else "It is a program"
             raise UserError(
-                f"{path}: refused. It names {named[1]}, which arrays do not need; reading such a"
-                " file can run code. Nothing of it was run. If you trust whoever made it, load it"
-                " there and save the network's state_dict() alone."
+                f"{path}: refused. {content}; reading such a file can run code. Nothing of it was"
+                " run. If you trust whoever made it, load it with PyTorch and save the network's"
+                " state_dict() alone."
             ) from error
         raise UserError(
-            f"{path}: no readable PyTorch file ({type(error).__name__}): it is truncated, damaged"
-            " or of another kind. Fetch it again."
+            f"{path}: no PyTorch file that can be read ({type(error).__name__}): it is truncated,"
+            " damaged, of another kind, or holds more than arrays and numbers. Nothing of it was"
+            " run. Fetch it again, or save the network's state_dict() alone."
         ) from error
 
 
 def _numbers() -> list[Any]:
     """What a pickled NumPy number names, under the old and the new name of its module."""
     scalar = np.float64(0).__reduce__()[0]
-    dtypes = [np.float16, np.float32, np.float64, np.int32, np.int64]
+    kinds = np.typecodes["AllInteger"] + np.typecodes["Float"] + "?"
     return [
         (scalar, "numpy.core.multiarray.scalar"),
         (scalar, "numpy._core.multiarray.scalar"),
         np.dtype,
-        *(type(np.dtype(kind)) for kind in dtypes),
+        *(type(np.dtype(kind)) for kind in kinds),
     ]
 
 
-def _array(torch: Any, tensor: Any) -> np.ndarray:
+def _array(torch: Any, path: Path, name: object, tensor: Any) -> np.ndarray:
     tensor = tensor.detach()
     if tensor.dtype == torch.bfloat16:  # NumPy lacks it; float32 holds its values exactly
         tensor = tensor.float()
-    return tensor.numpy()
+    try:
+        return tensor.numpy()
+    except (TypeError, RuntimeError) as error:  # sparse, quantised, of 8 bits, without storage
+        raise UserError(f"{path}: {name} is no plain array of numbers: {error}") from error

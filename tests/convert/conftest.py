@@ -1,0 +1,26 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from msl_jax.convert import to_torch
+from msl_jax.models import DeepLabV2
+
+
+@pytest.fixture
+def model() -> DeepLabV2:
+    """The official network but for its size."""
+    return DeepLabV2(num_classes=3, depth=14, width=4)
+
+
+@pytest.fixture
+def variables(model: DeepLabV2, random_variables: Callable[..., Any]) -> Any:
+    return random_variables(model)
+
+
+@pytest.fixture
+def state_dict(variables: Any) -> dict[str, np.ndarray]:
+    return to_torch(variables)

@@ -1,0 +1,86 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from msl_jax.convert.names import (
+    flax_array,
+    paths_by_torch_name,
+    torch_array,
+    torch_name,
+    torch_shape,
+)
+from msl_jax.convert.state_dict import abstract_variables
+from msl_jax.models import DeepLabV2
+
+from .public_files import Shapes, official, resnet, without_counters
+
+GOLDEN = Path(__file__).parents[3] / "shared" / "goldens" / "deeplab_names.json"
+
+
+def _our_shapes() -> Shapes:
+    """Names and shapes of all arrays of the official network, translated from ours."""
+    tree = abstract_variables(DeepLabV2(num_classes=19))
+    shapes = {}
+    for name, path in paths_by_torch_name(tree).items():
+        leaf = tree
+        for key in path:
+            leaf = leaf[key]
+        shapes[name] = torch_shape(leaf.shape)
+    return shapes
+
+
+def test_all_names_and_shapes_are_those_of_the_official_checkpoints() -> None:
+    ours = _our_shapes()
+    assert len(ours) == 328 + 208  # parameters, running statistics
+    assert ours == without_counters(official())
+
+
+def test_rule_gives_the_names_of_the_official_code() -> None:
+    if not GOLDEN.is_file():
+        pytest.skip("the official names are not here (expected in ../shared/goldens)")
+    golden = {name: tuple(shape) for name, shape in json.loads(GOLDEN.read_text()).items()}
+    assert official() == golden
+
+
+def test_rule_gives_the_names_of_torchvision() -> None:
+    """That is the backbone of the official network; torchvision itself need not be installed."""
+    backbone = {n: s for n, s in official().items() if not n.startswith(("layer5", "layer6"))}
+    assert resnet(101) == backbone
+
+
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [
+        ("backbone/conv1/kernel", "conv1.weight"),
+        ("backbone/bn1/scale", "bn1.weight"),
+        ("backbone/bn1/bias", "bn1.bias"),
+        ("backbone/bn1/mean", "bn1.running_mean"),
+        ("backbone/bn1/var", "bn1.running_var"),
+        ("backbone/layer3_22/conv3/kernel", "layer3.22.conv3.weight"),
+        ("backbone/layer1_0/downsample_conv/kernel", "layer1.0.downsample.0.weight"),
+        ("backbone/layer1_0/downsample_bn/var", "layer1.0.downsample.1.running_var"),
+        ("low_head/conv0/kernel", "layer5.conv2d_list.0.weight"),
+        ("final_head/conv3/bias", "layer6.conv2d_list.3.bias"),
+    ],
+)
+def test_name(path: str, name: str) -> None:
+    assert torch_name(tuple(path.split("/"))) == name
+
+
+@pytest.mark.parametrize("shape", [(), (5,), (2, 3, 4, 5)])
+def test_layouts_are_inverse(shape: tuple[int, ...]) -> None:
+    array = np.arange(np.prod(shape, dtype=int), dtype=np.float32).reshape(shape)
+    assert torch_array(array).shape == torch_shape(shape)
+    assert torch_array(array).flags.c_contiguous
+    np.testing.assert_array_equal(flax_array(torch_array(array)), array, strict=True)
+    np.testing.assert_array_equal(torch_array(flax_array(array)), array, strict=True)
+
+
+def test_kernel() -> None:
+    """`[kh, kw, in, out]` becomes `[out, in, kh, kw]`."""
+    kernel = np.arange(2 * 3 * 4 * 5).reshape(2, 3, 4, 5)
+    assert torch_array(kernel)[4, 3, 1, 2] == kernel[1, 2, 3, 4]

@@ -1,0 +1,236 @@
+"""What the weights and the preset decide where a configuration leaves a key open."""
+
+from __future__ import annotations
+
+import json
+import runpy
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from absl import flags
+from ml_collections import config_flags
+from ml_collections.config_dict import ConfigDict
+
+from msl_jax.config import VARIANTS, as_json, base_config, check_config
+from msl_jax.convert import Network
+from msl_jax.errors import UserError
+from msl_jax.presets import complete
+
+CONFIGS = Path(__file__).parent.parent / "configs"
+
+OFFICIAL = Network(101, 64, "caffe", "caffe", 19, (6, 12, 18, 24), (6, 12))
+IMAGENET = Network(50, 64, "torchvision", "torchvision")
+
+
+def _config(preset: str = "official", **keys: Any) -> ConfigDict:
+    config = base_config("x")
+    config.update_from_flattened_dict({"preset": preset, "variant": "max_square", **keys})
+    return config
+
+
+def _values(config: Any) -> list[Any]:
+    if isinstance(config, ConfigDict):
+        return [leaf for value in config.values() for leaf in _values(value)]
+    return [config]
+
+
+@pytest.mark.parametrize("preset", ["official", "paper"])
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_every_key_is_decided(preset: str, variant: str) -> None:
+    config = complete(_config(preset, variant=variant))
+    assert None not in _values(config)
+    check_config(config)
+    assert config.is_locked
+
+
+# In ../shared/facts/official_code.md and docs/reproducing.md: what the official code does, and what
+# the paper's text says.
+DIFFERENCES = {
+    "normalization": ("official", "paper"),
+    "guidance_rule": ("official", "paper"),
+    "model.active_rates": ((6, 12), (6, 12, 18, 24)),
+    "repeated_visits": (True, False),
+    "lambda_source_low": (0.1, 0.0),
+    "source_steps": (80_000, 70_000),
+    "source_poly_steps": (200_000, 70_000),
+    "poly_steps": (29_760, 29_750),
+}
+
+
+def test_presets_differ_in_these_keys() -> None:
+    flat: list[dict[str, Any]] = []
+    for preset in ("official", "paper"):
+        values = complete(_config(preset)).to_dict()
+        del values["preset"]
+        values |= {f"model.{key}": value for key, value in values.pop("model").items()}
+        flat.append(values)
+    found = {key: (a, flat[1][key]) for key, a in flat[0].items() if a != flat[1][key]}
+    assert found == DIFFERENCES
+
+
+@pytest.mark.parametrize("preset", ["official", "paper"])
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_lambda_of_the_official_recipe_of_multi(preset: str, variant: str) -> None:
+    expected = 0.09 if preset == "official" and variant.endswith("_multi") else 0.1
+    assert complete(_config(preset, variant=variant)).lambda_target == expected
+
+
+@pytest.mark.parametrize(
+    ("given", "source", "adapt"),
+    [
+        ({}, (80_000, 200_000), (29_750, 29_760)),
+        ({"steps": 29_750}, (80_000, 200_000), (29_750, 29_750)),
+        ({"source_steps": 100}, (100, 100), (29_750, 29_760)),
+        ({"source_steps": 100, "source_poly_steps": 300}, (100, 300), (29_750, 29_760)),
+        ({"steps": 7, "poly_steps": 9}, (80_000, 200_000), (7, 9)),
+        ({"poly_steps": 50_000}, (80_000, 200_000), (29_750, 50_000)),
+    ],
+)
+def test_schedule_ends_with_steps_that_are_given(
+    given: dict[str, int], source: tuple[int, int], adapt: tuple[int, int]
+) -> None:
+    config = complete(_config(**given))
+    assert (config.source_steps, config.source_poly_steps) == source
+    assert (config.steps, config.poly_steps) == adapt
+
+
+@pytest.mark.parametrize("key", DIFFERENCES)
+def test_a_key_that_is_set_wins(key: str) -> None:
+    official, paper = DIFFERENCES[key]
+    config = complete(_config("official", **{key: paper}))
+    value: Any = config
+    for part in key.split("."):
+        value = value[part]
+    assert value == paper != official
+
+
+def test_configuration_is_left_as_it_was() -> None:
+    config = _config()
+    before = as_json(config)
+    complete(config, OFFICIAL, "weights.pth")
+    assert as_json(config) == before
+
+
+def test_completing_twice_changes_nothing() -> None:
+    once = complete(_config("paper"), OFFICIAL, "weights.pth")
+    assert as_json(complete(once)) == as_json(once)
+
+
+def test_unknown_preset() -> None:
+    with pytest.raises(UserError, match="expected one of official, paper, found 'x'"):
+        complete(_config("x"))
+
+
+def test_unknown_variant_is_left_to_the_check() -> None:
+    with pytest.raises(UserError, match="variant: expected one of 'source'"):
+        check_config(complete(_config(variant="nothing")))
+
+
+# Weights.
+
+
+@pytest.mark.parametrize(
+    ("network", "stride", "entering"),
+    [
+        (None, "caffe", "torchvision"),
+        (OFFICIAL, "caffe", "caffe"),
+        (IMAGENET, *["torchvision"] * 2),
+    ],
+)
+def test_conventions(network: Network | None, stride: str, entering: str) -> None:
+    keys = {"model.depth": 50} if network is IMAGENET else {}
+    config = complete(_config(**keys), network, "weights.pth")
+    assert (config.model.stride_placement, config.input_convention) == (stride, entering)
+
+
+def test_weights_come_before_the_preset() -> None:
+    assert complete(_config("paper"), OFFICIAL, "x").model.active_rates == (6, 12)
+    assert complete(_config("paper"), OFFICIAL.without_heads(), "x").model.active_rates != (6, 12)
+
+
+def test_all_contradictions_in_one_error() -> None:
+    keys = {
+        "num_classes": 16,
+        "model.depth": 50,
+        "model.width": 32,
+        "model.stride_placement": "torchvision",
+        "model.head_rates": (6, 12),
+        "model.active_rates": (6,),
+        "input_convention": "torchvision",
+    }
+    with pytest.raises(UserError) as caught:
+        complete(_config(**keys), OFFICIAL, "config.init_from=weights.pth (official)")
+    head, *lines, advice = str(caught.value).splitlines()
+    assert head.startswith("config.init_from=weights.pth (official): these weights do not fit")
+    assert sorted(lines) == [
+        "  config.input_convention is 'torchvision', the weights need 'caffe'",
+        "  config.model.active_rates is (6,), the weights need (6, 12)",
+        "  config.model.depth is 50, the weights need 101",
+        "  config.model.head_rates is (6, 12), the weights need (6, 12, 18, 24)",
+        "  config.model.stride_placement is 'torchvision', the weights need 'caffe'",
+        "  config.model.width is 32, the weights need 64",
+        "  config.num_classes is 16, the weights need 19",
+    ]
+    assert "--config.reinit_heads=true" in advice
+    assert "msl_jax.convert" in advice
+
+
+# Flags: keys without a value have a type all the same.
+
+
+@pytest.fixture
+def parse(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], ConfigDict]:
+    """Function that gives the configuration of `train.py --config configs/gta5.py:source KEY`."""
+
+    def run(argument: str) -> ConfigDict:
+        argv = ["train.py", f"--config={CONFIGS / 'gta5.py'}:source", argument]
+        monkeypatch.setattr(sys, "argv", argv)  # where ml_collections looks for keys
+        values = flags.FlagValues()
+        config = config_flags.DEFINE_config_file("config", None, flag_values=values)
+        values(argv)
+        return config.value
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("argument", "key", "value"),
+    [
+        ("steps=7", "steps", 7),
+        ("source_poly_steps=90_000", "source_poly_steps", 90_000),
+        ("lambda_target=0.25", "lambda_target", 0.25),
+        ("lambda_target=1", "lambda_target", 1.0),
+        ("repeated_visits=false", "repeated_visits", False),
+        ("normalization=paper", "normalization", "paper"),
+        ("input_convention=caffe", "input_convention", "caffe"),
+        ("model.stride_placement=torchvision", "model.stride_placement", "torchvision"),
+        ("model.active_rates=(6,12,18,24)", "model.active_rates", (6, 12, 18, 24)),
+        ("model.active_rates=(6,)", "model.active_rates", (6,)),
+    ],
+)
+def test_open_key_on_the_command_line(
+    parse: Callable[[str], ConfigDict], argument: str, key: str, value: Any
+) -> None:
+    config = complete(parse(f"--config.{argument}"))
+    found = json.loads(as_json(config))
+    for part in key.split("."):
+        found = found[part]
+    assert found == json.loads(json.dumps(value))
+    assert type(found) is type(json.loads(json.dumps(value)))
+    check_config(config)
+
+
+@pytest.mark.parametrize("argument", ["steps=many", "steps=1.5", "repeated_visits=perhaps"])
+def test_wrong_type_on_the_command_line(parse: Callable[[str], ConfigDict], argument: str) -> None:
+    with pytest.raises((flags.Error, ValueError, TypeError)):
+        parse(f"--config.{argument}")
+
+
+@pytest.mark.parametrize("name", ["gta5", "synthia"])
+def test_experiments_of_the_paper_leave_the_recipe_to_the_preset(name: str) -> None:
+    config = runpy.run_path(str(CONFIGS / f"{name}.py"))["get_config"]("max_square")
+    open_keys = ["steps", "lambda_target", "normalization", "input_convention", "repeated_visits"]
+    assert [config[key] for key in open_keys] == [None] * len(open_keys)
