@@ -96,6 +96,14 @@ def test_best_of_16_classes_is_chosen_on_13(tmp_path: Path) -> None:
     assert checkpoints.best() == (1, {"target": {"miou": 0.3, "miou_13": 0.5}})
 
 
+def test_none_is_best_without_labels_of_the_target(tmp_path: Path) -> None:
+    checkpoints = Checkpoints(tmp_path / "stage")
+    for step in (1, 2, 3):
+        checkpoints.save(_state(step), INPUT, {"target": None, "source": {"miou": 1 / step}})
+    assert checkpoints.best() is None
+    assert checkpoints.latest == 3
+
+
 def test_best_is_known_after_opening_again(tmp_path: Path) -> None:
     _saved(tmp_path / "stage", 0.3, 0.5, 0.2).close()
     checkpoints = Checkpoints(tmp_path / "stage")

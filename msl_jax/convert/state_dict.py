@@ -52,7 +52,7 @@ def from_torch(
             message lists all), or hold anything but finite floating-point numbers.
 
     >>> model = DeepLabV2(num_classes=3, depth=14, width=4)
-    >>> variables = model.init(jax.random.key(0), jnp.zeros((1, 32, 32, 3)))
+    >>> variables = jax.jit(model.init)(jax.random.key(0), jnp.zeros((1, 32, 32, 3)))
     >>> again = from_torch(to_torch(variables), model)
     >>> bool(jax.tree.all(jax.tree.map(np.array_equal, variables, again)))
     True
