@@ -42,6 +42,7 @@ KINDS = {
     "first element of each gradient": Kind("rms", float32=1e-1),
     "norm of each running statistic": Kind("own", float32=1e-4),
     "losses": Kind("own", float32=1e-3),
+    "losses with guidance": Kind("largest", float32=1e-3),
     "guidance loss and its pixels": Kind("own", float32=1e-2),
     "norm of each change": Kind("own", float32=5e-2),
     "first and last element of each change": Kind("rms", float32=2e-1),

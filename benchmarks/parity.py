@@ -139,6 +139,9 @@ def three_steps_figures(goldens: Goldens, precision: Precision, name: str) -> It
     for kind, part in (("losses", terms), ("guidance loss and its pixels", guidance)):
         if expected[:, part].size:
             yield compare(kind, found=metrics[:, part], expected=expected[:, part])
+    if VARIANTS[name].multi:
+        terms = slice(None, 4)
+        yield compare("losses with guidance", found=metrics[:, terms], expected=expected[:, terms])
     yield from _change_figures(compare, golden, goldens.variables["params"], state.params)
     yield compare(
         "norm of each running statistic",

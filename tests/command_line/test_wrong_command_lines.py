@@ -22,7 +22,7 @@ CAMVID = f"--config={ROOT / 'configs' / 'camvid.py'}"
         ("--config.model.wdth=1", ["--config.model.wdth:", "did you mean width?"]),
         ("--config.zzz=1", ["--config.zzz: no such key", "msl_jax/config.py"]),
         ("--config.steps.x=1", ["--config.steps.x: no such key"]),
-        ("--config=configs/nothing.py", ["configs/nothing.py", "configs/camvid.py, configs/demo"]),
+        ("--config=configs/nothing.py", ["configs/nothing.py", "configs/camvid.py, configs/crosscity"]),
         ("--config=configs", ["--config=configs: cannot be read", "configs/NAME.py[:VARIANT]"]),
         ("--config.steps=many", ["--config.steps=many", "int()"]),
         ("--config.flip=maybe", ["--config.flip=maybe", "boolean"]),
@@ -128,7 +128,7 @@ def _remove_label(tree: Path) -> Path:
 @pytest.mark.parametrize(
     ("damage", "parts"),
     [
-        (_remove, ["elsewhere is not a folder", "train, trainannot", "--config.data_root"]),
+        (_remove, ["elsewhere is not a folder", "train, trainannot", "data_root"]),
         (_empty, ["empty lacks the folders train, trainannot", "SegNet"]),
         (_without_images, ["no frames for train_day", "PNG"]),
         (_truncate, ["train/0016E5_00000.png: not a readable image", "Fetch it again"]),

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
+import jax
 import pytest
 
 from benchmarks.figures import PRECISIONS
@@ -25,6 +28,18 @@ def goldens() -> Goldens:
     return Goldens(FOLDER)
 
 
+@pytest.fixture(autouse=True)
+def no_compilation_cache() -> Iterator[None]:
+    """Keeps the largest programs out of it: jaxlib may crash when it serialises one of them."""
+    key = "jax_persistent_cache_min_compile_time_secs"
+    before = jax.config.values[key]
+    jax.config.update(key, 1e9)
+    try:
+        yield
+    finally:
+        jax.config.update(key, before)
+
+
 def _assert_within(figures, count: int) -> None:
     figures = list(figures)
     assert len(figures) == count
@@ -45,7 +60,7 @@ def test_network(goldens, precision):
 @each_precision
 @pytest.mark.parametrize("name", VARIANTS)
 def test_three_steps(goldens, precision, name):
-    _assert_within(three_steps_figures(goldens, precision, name), 6 if "multi" in name else 5)
+    _assert_within(three_steps_figures(goldens, precision, name), 7 if "multi" in name else 5)
 
 
 def test_missing_goldens(tmp_path, capsys):
