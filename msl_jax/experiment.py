@@ -202,5 +202,6 @@ class Experiment:
             seed=config.seed,
             source_augmentation=parts.build_augmentation(config.source_augmentation),
             target_augmentation=parts.build_augmentation(config.target_augmentation),
+            process=(jax.process_index(), jax.process_count()),
         )
         return Prefetch(batches)

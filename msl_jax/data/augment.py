@@ -6,8 +6,10 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from PIL import Image, ImageFilter, ImageOps
+from numpy.typing import ArrayLike
+from PIL import Image, ImageOps
 
+from msl_jax.data.blur import gaussian_blur
 from msl_jax.data.labels import IGNORE
 
 
@@ -58,7 +60,8 @@ def augment(
         options: the changes.
 
     Returns:
-        Image uint8 `[H, W, 3]` and label uint8 `[H, W]` or None, new arrays.
+        Image uint8 `[H, W, 3]` and label uint8 `[H, W]` or None; the arguments themselves where
+        the draws change nothing.
 
     Raises:
         ValueError: image and label differ in size.
@@ -66,31 +69,33 @@ def augment(
     if label is not None and label.shape != image.shape[:2]:
         raise ValueError(f"label {label.shape} and image {image.shape[:2]} differ in size")
     flips, blurs, radius, zoom, top, left, *colors = rng.random(10).tolist()
-    picture = Image.fromarray(image)
-    mask = None if label is None else Image.fromarray(label)
-
     if options.scale is not None or options.crop is not None:
         low, high = options.scale or (1.0, 1.0)
         factor = low + (high - low) * zoom
         size = options.crop or image.shape[:2]
-        picture, mask = _scale_and_crop(picture, mask, size, factor, (top, left))
+        image, label = _scale_and_crop(image, label, size, factor, (top, left))
     if options.mirror and flips < 0.5:
-        picture = ImageOps.mirror(picture)
-        mask = None if mask is None else ImageOps.mirror(mask)
+        image, label = _mirror(image), None if label is None else _mirror(label)
     if options.jitter:
-        picture = _jitter(picture, options.jitter * (2 * np.array(colors) - 1))
+        strength = options.jitter * (2 * np.array(colors) - 1)
+        image = np.array(_jitter(Image.fromarray(image), strength))
     if options.blur and blurs < 0.5:
-        picture = picture.filter(ImageFilter.GaussianBlur(radius))
-    return np.array(picture), None if mask is None else np.array(mask)
+        image = gaussian_blur(image, radius)
+    return image, label
+
+
+def _mirror(array: np.ndarray) -> np.ndarray:
+    # A third of the time of copying `array[:, ::-1]`, whose pixels are runs of three bytes.
+    return np.array(ImageOps.mirror(Image.fromarray(array)))
 
 
 def _scale_and_crop(
-    image: Image.Image,
-    label: Image.Image | None,
+    image: np.ndarray,
+    label: np.ndarray | None,
     size: tuple[int, int],
     factor: float,
     place: tuple[float, float],
-) -> tuple[Image.Image, Image.Image | None]:
+) -> tuple[np.ndarray, np.ndarray | None]:
     """Magnifies by `factor`, then crops or pads to `size` (height, width).
 
     `place` in [0, 1) says where the window lies in the image, or the image in the window. What is
@@ -99,7 +104,7 @@ def _scale_and_crop(
     box, corner = [0.0] * 4, [0, 0]
     inner = list(size)
     for axis in (0, 1):
-        length = image.size[1 - axis]
+        length = image.shape[axis]
         window = size[axis] / factor
         if window <= length:
             box[axis] = place[axis] * (length - window)
@@ -110,22 +115,20 @@ def _scale_and_crop(
             corner[axis] = round(place[axis] * (size[axis] - inner[axis]))
     (y0, x0, y1, x1), (height, width) = box, inner
 
-    def cut(picture: Image.Image, resample: Image.Resampling) -> Image.Image:
-        return picture.resize((width, height), resample, box=(x0, y0, x1, y1))
+    def cut(array: np.ndarray, resample: Image.Resampling) -> np.ndarray:
+        picture = Image.fromarray(array)
+        return np.array(picture.resize((width, height), resample, box=(x0, y0, x1, y1)))
 
-    whole = (size[1], size[0])
-    part = cut(image, Image.Resampling.BICUBIC)
-    mask = None if label is None else cut(label, Image.Resampling.NEAREST)
-    if part.size == whole:
-        return part, mask
-    mean = tuple(round(value) for value in np.asarray(part).mean(axis=(0, 1)))
-    canvas = Image.new("RGB", whole, mean)
-    canvas.paste(part, (corner[1], corner[0]))
-    if mask is not None:
-        empty = Image.new("L", whole, IGNORE)
-        empty.paste(mask, (corner[1], corner[0]))
-        mask = empty
-    return canvas, mask
+    def pad(array: np.ndarray, fill: ArrayLike) -> np.ndarray:
+        if array.shape[:2] == tuple(size):
+            return array
+        padded = np.full((*size, *array.shape[2:]), fill, np.uint8)
+        padded[corner[0] : corner[0] + height, corner[1] : corner[1] + width] = array
+        return padded
+
+    image = cut(image, Image.Resampling.BICUBIC)
+    image = pad(image, np.rint(image.mean(axis=(0, 1))))
+    return image, None if label is None else pad(cut(label, Image.Resampling.NEAREST), IGNORE)
 
 
 def _jitter(image: Image.Image, strength: np.ndarray) -> Image.Image:

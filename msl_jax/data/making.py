@@ -15,7 +15,7 @@ from msl_jax.data.shards import UnfinishedSet
 from msl_jax.data.workers import WorkerLost, choose_processes, mapped
 from msl_jax.errors import UserError
 
-# As many are made anew after a kill; 128 images of 1280x720 are about 130 MB.
+# As many are made anew after a kill; 128 images of 1280x720 are about 200 MB.
 EXAMPLES_PER_SHARD = 128
 
 

@@ -10,10 +10,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
 import tensorflow_datasets as tfds
 from absl import logging
-from PIL import Image
 
 from msl_jax.data import making, shards
 from msl_jax.data.dataset import Dataset, Example
@@ -35,11 +33,11 @@ def prepare(
 ) -> Records:
     """Returns the records of a split, making them first where they do not exist yet.
 
-    Records lie in `records_dir/segmentation_records/NAME_SPLIT_HxW_DIGEST/1.0.0`. The digest covers
-    the data set's fingerprint, the keys and the size, so sets never collide or go stale. That
-    folder appears when the set is whole. After a kill the next call goes on with the first shard
-    that was not finished; where another process is making the same set, it is waited for. After an
-    error nothing is left behind.
+    Records lie in `records_dir/segmentation_records/NAME_SPLIT_HxW_DIGEST/VERSION`. The digest
+    covers the data set's fingerprint, the keys and the size, so sets never collide or go stale.
+    That folder appears when the set is whole. After a kill the next call goes on with the first
+    shard that was not finished; where another process is making the same set, it is waited for.
+    After an error nothing is left behind.
 
     Args:
         dataset: where the examples come from; nothing is written there.
@@ -150,14 +148,7 @@ class Records:
         try:
             with _quiet():
                 builder = tfds.builder_from_directory(folder)
-                self._source = builder.as_data_source(
-                    shards.tfds_split(split),
-                    # Decoded here: TFDS would warn where OpenCV is missing.
-                    decoders={
-                        "image": tfds.decode.SkipDecoding(),
-                        "label": tfds.decode.SkipDecoding(),
-                    },
-                )
+                self._source = builder.as_data_source(shards.tfds_split(split))
             self.left_out = tuple(builder.info.metadata["left_out"])
             self._length = len(self._source)
         except Exception as error:
@@ -178,8 +169,8 @@ class Records:
             index: place in the order of the data set's examples.
 
         Returns:
-            `{"key": str, "image": uint8 [H, W, 3], "label": uint8 [h, w]}`; the label is all 255
-            where the split has none.
+            `{"key": str, "image": uint8 [H, W, 3], "label": uint8 [h, w]}`, arrays that cannot be
+            written to; the label is all 255 where the split has none.
 
         Raises:
             IndexError: no such index.
@@ -191,11 +182,7 @@ class Records:
         index %= len(self)
         try:
             record = self._source[index]
-            return {
-                "key": bytes(record["key"]).decode(),
-                "image": _decode(record["image"]),
-                "label": _decode(record["label"]),
-            }
+            return {**record, "key": bytes(record["key"]).decode()}
         except Exception as error:
             raise self._damaged(f" at index {index}", error) from error
 
@@ -204,8 +191,3 @@ class Records:
             f"Records in {self.folder} are damaged{place} ({type(error).__name__}: {error})."
             " Delete that folder: the next run prepares it again."
         )
-
-
-def _decode(png: bytes) -> np.ndarray:
-    with Image.open(io.BytesIO(png)) as image:
-        return np.array(image)

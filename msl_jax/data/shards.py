@@ -8,6 +8,7 @@ The final folder appears by one rename, when all is in it.
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import shutil
 import uuid
@@ -15,6 +16,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import numpy as np
 import tensorflow_datasets as tfds
 from array_record.python.array_record_module import ArrayRecordWriter  # type: ignore[import-untyped]
 
@@ -22,8 +24,11 @@ from msl_jax.data import locking
 from msl_jax.data.encoding import Row
 
 NAME = "segmentation_records"
-VERSION = "1.0.0"
+VERSION = "2.0.0"  # of what a record holds; records of another version are not looked for
 _UNFINISHED = "unfinished"
+# Groups of one, so that a record can be read alone. Zstandard takes 3 ms to undo at 1280x720, PNG
+# took 24; files are half as large again as with PNG, and no larger than those of the data sets.
+_OPTIONS = "group_size:1,zstd:3"
 
 
 def tfds_split(split: str) -> str:
@@ -180,11 +185,13 @@ class UnfinishedSet:
 
 
 def _features() -> tfds.features.FeaturesDict:
+    # Plain bytes, which TFDS reads without TensorFlow, where an image would need it or OpenCV.
+    pixels = functools.partial(tfds.features.Tensor, dtype=np.uint8, encoding="bytes")
     return tfds.features.FeaturesDict(
         {
             "key": tfds.features.Text(),
-            "image": tfds.features.Image(shape=(None, None, 3), encoding_format="png"),
-            "label": tfds.features.Image(shape=(None, None, 1), encoding_format="png"),
+            "image": pixels(shape=(None, None, 3)),
+            "label": pixels(shape=(None, None)),
         }
     )
 
@@ -204,7 +211,7 @@ def _appearing(path: Path, folder: Path) -> Iterator[Path]:
 def _writer(path: Path) -> Iterator[Callable[[bytes], object]]:
     """Yields the function that appends a record to a new file; faults become `OSError`."""
     try:
-        writer = ArrayRecordWriter(str(path), "group_size:1")  # one record can be read alone
+        writer = ArrayRecordWriter(str(path), _OPTIONS)
     except RuntimeError as error:
         raise OSError(str(error)) from error
     try:

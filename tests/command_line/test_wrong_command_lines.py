@@ -22,7 +22,10 @@ CAMVID = f"--config={ROOT / 'configs' / 'camvid.py'}"
         ("--config.model.wdth=1", ["--config.model.wdth:", "did you mean width?"]),
         ("--config.zzz=1", ["--config.zzz: no such key", "msl_jax/config.py"]),
         ("--config.steps.x=1", ["--config.steps.x: no such key"]),
-        ("--config=configs/nothing.py", ["configs/nothing.py", "configs/camvid.py, configs/crosscity"]),
+        (
+            "--config=configs/nothing.py",
+            ["configs/nothing.py", "camvid.py, configs/crosscity"],
+        ),
         ("--config=configs", ["--config=configs: cannot be read", "configs/NAME.py[:VARIANT]"]),
         ("--config.steps=many", ["--config.steps=many", "int()"]),
         ("--config.flip=maybe", ["--config.flip=maybe", "boolean"]),

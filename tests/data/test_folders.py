@@ -149,5 +149,5 @@ def test_label_set(root: Path) -> None:
     assert open_label_set("folders/target_eval", None, classes).names == ("road", "sky")
     with pytest.raises(UserError, match=r"num_classes is 19, but .* lists 2 classes: road, sky"):
         open_label_set("folders/target_eval", 19, classes)
-    with pytest.raises(UserError, match="--config.classes_file=FILE"):
+    with pytest.raises(UserError, match=r"--config\.classes_file=FILE"):
         open_label_set("folders/target_eval")

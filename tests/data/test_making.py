@@ -65,7 +65,7 @@ def test_tfds_reads_the_records_by_itself(tmp_path: Path) -> None:
     assert builder.info.config_name.startswith("numbers_some_24x32_")
     assert builder.info.splits["some"].shard_lengths == [4, 2]
     (found,) = (tmp_path / "segmentation_records").iterdir()
-    assert [path.name for path in found.iterdir()] == ["1.0.0"]  # nothing else is left
+    assert [path.name for path in found.iterdir()] == ["2.0.0"]  # nothing else is left
 
 
 def test_a_split_may_be_called_all(tmp_path: Path) -> None:
@@ -123,7 +123,7 @@ def test_killed_preparation_goes_on_where_it_stopped(started, tmp_path: Path) ->
     # stderr ends when all have closed it that inherited it: the workers end with their parent.
     process.communicate(timeout=20)
 
-    assert not list(folder.rglob("1.0.0"))
+    assert not list(folder.rglob("2.0.0"))
     shards = {path: path.stat().st_mtime_ns for path in folder.rglob("*array_record*-of-*")}
     notes = {path.name for path in folder.rglob("*.json")}
     finished = [path for path in shards if f"{path.name}.json" in notes]
@@ -203,7 +203,7 @@ def test_two_at_once_without_locks(tmp_path: Path, monkeypatch) -> None:
     assert records.folder == finished[1].folder
     assert _numbers(records) == [5]
     (found,) = (tmp_path / "segmentation_records").iterdir()
-    assert [path.name for path in found.iterdir()] == ["1.0.0"]
+    assert [path.name for path in found.iterdir()] == ["2.0.0"]
 
 
 def test_lock_that_its_holder_deletes(tmp_path: Path) -> None:

@@ -1,149 +1,36 @@
-"""Batches: the same pixels for the same seed and step, from wherever the run continues."""
+"""Batches: their shapes, the way to the devices, and evaluation."""
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
-from collections import Counter
 from pathlib import Path
 
 import jax
 import numpy as np
 import pytest
+from batches import Indices, equal, prepared_batches, take
 
-from msl_jax.data.augment import Augmentation
 from msl_jax.data.pipeline import Prefetch, evaluation_batches, training_batches
 from msl_jax.errors import UserError
 
-PLAIN = Augmentation(mirror=False, blur=False)
-ALL = Augmentation(scale=(0.5, 2.0), jitter=0.5)
 PROJECT = Path(__file__).resolve().parents[2]
 
 
-def _batches(prepared, batch_size=3, seed=0, options=ALL, target=True, **kwargs):
-    return training_batches(
-        prepared("train_day"),
-        prepared("test_dusk") if target else None,
-        batch_size=batch_size,
-        seed=seed,
-        source_augmentation=options,
-        target_augmentation=options,
-        **kwargs,
-    )
-
-
-def _take(iterator, count: int) -> list:
-    return [next(iterator) for _ in range(count)]
-
-
-def _equal(first, second) -> bool:
-    same = jax.tree.map(np.array_equal, first, second)
-    return all(jax.tree.leaves(same))
-
-
-class Indices:
-    """Records whose pixels are their index."""
-
-    def __init__(self, count: int) -> None:
-        self.count = count
-
-    def __len__(self) -> int:
-        return self.count
-
-    def __getitem__(self, index: int) -> dict[str, object]:
-        image = np.full((2, 2, 3), index, np.uint8)
-        return {"key": str(index), "image": image, "label": image[..., 0]}
-
-
-def _order(count: int, steps: int, batch_size: int = 1, **kwargs) -> dict[str, list[int]]:
-    iterator = training_batches(
-        Indices(count),
-        Indices(count),
-        batch_size=batch_size,
-        source_augmentation=PLAIN,
-        target_augmentation=PLAIN,
-        threads=0,
-        **kwargs,
-    )
-    batches = _take(iterator, steps)
-    return {
-        domain: [int(i) for b in batches for i in b[domain]["image"][:, 0, 0, 0]]
-        for domain in ("source", "target")
-    }
-
-
 def test_shapes(prepared) -> None:
-    batch = next(_batches(prepared))
+    batch = next(prepared_batches(prepared))
     shapes = jax.tree.map(lambda array: (array.shape, str(array.dtype)), batch)
     assert shapes == {
         "source": {"image": ((3, 24, 32, 3), "uint8"), "label": ((3, 24, 32), "uint8")},
         "target": {"image": ((3, 24, 32, 3), "uint8")},
     }
-    assert set(next(_batches(prepared, target=False))) == {"source"}
+    assert set(next(prepared_batches(prepared, target=False))) == {"source"}
 
 
 def test_source_does_not_depend_on_the_target(prepared) -> None:
-    alone, both = next(_batches(prepared, target=False)), next(_batches(prepared))
-    assert _equal(alone["source"], both["source"])
-
-
-def test_epochs_are_shuffled_anew_and_complete() -> None:
-    # Batches of 4 over 10 examples: the third batch spans two epochs and loses nothing.
-    order = _order(10, steps=25, batch_size=4, seed=3)
-    for domain in order.values():
-        epochs = [domain[start : start + 10] for start in range(0, 100, 10)]
-        assert all(sorted(epoch) == list(range(10)) for epoch in epochs)
-        assert len({tuple(epoch) for epoch in epochs}) == 10
-
-
-def test_domains_and_seeds_have_orders_of_their_own() -> None:
-    order, again, other = (_order(50, 300, seed=seed) for seed in (0, 0, 1))
-    assert order == again
-    assert order["source"] != other["source"]
-    # No fixed pairs: grain's epoch e of seed s is epoch e - 1 of seed s + 1.
-    source, target = order["source"], order["target"]
-    epochs = [tuple(stream[s : s + 50]) for stream in (source, target) for s in range(0, 300, 50)]
-    assert len(set(epochs)) == 12
-
-
-def test_one_example_and_batches_larger_than_an_epoch() -> None:
-    assert _order(1, steps=2, batch_size=3, seed=0)["source"] == [0] * 6
-    assert Counter(_order(2, steps=1, batch_size=6, seed=0)["source"]) == {0: 3, 1: 3}
-
-
-def test_augmentation_differs_between_epochs() -> None:
-    iterator = training_batches(
-        Indices(1), None, batch_size=1, seed=0, source_augmentation=ALL, threads=0
-    )
-    labels = [batch["source"]["label"].tobytes() for batch in _take(iterator, 20)]
-    assert len(set(labels)) > 1
-
-
-@pytest.mark.parametrize("threads", [0, 4])
-def test_threads_do_not_change_batches(prepared, threads: int) -> None:
-    expected = _take(_batches(prepared, threads=1), 12)
-    assert _equal(_take(_batches(prepared, threads=threads), 12), expected)
-
-
-@pytest.mark.parametrize("step", [0, 1, 2, 5, 9])
-def test_restored_iterator_continues_exactly(prepared, step: int) -> None:
-    first = _batches(prepared, threads=2)
-    _take(first, step)
-    state = json.loads(json.dumps(first.get_state()))
-    expected = _take(first, 4)
-    second = _batches(prepared, threads=1)
-    _take(second, 3)
-    second.set_state(state)
-    assert _equal(_take(second, 4), expected)
-    first.set_state(state)
-    assert _equal(_take(first, 4), expected)
-
-
-def test_hosts_share_the_examples() -> None:
-    orders = [_order(10, steps=5, seed=0, process=(host, 2))["source"] for host in (0, 1)]
-    assert sorted(orders[0] + orders[1]) == list(range(10))
+    alone, both = next(prepared_batches(prepared, target=False)), next(prepared_batches(prepared))
+    assert equal(alone["source"], both["source"])
 
 
 def test_damaged_record_reaches_the_caller() -> None:
@@ -159,19 +46,19 @@ def test_damaged_record_reaches_the_caller() -> None:
 
 def test_prefetch_gives_the_same_batches_by_device(prepared) -> None:
     devices = jax.local_devices()[:1]
-    prefetch = Prefetch(_batches(prepared), devices=devices)
-    for expected in _take(_batches(prepared), 5):
+    prefetch = Prefetch(prepared_batches(prepared), devices=devices)
+    for expected in take(prepared_batches(prepared), 5):
         batch = next(prefetch)
         assert isinstance(batch["source"]["image"], jax.Array)
         assert batch["source"]["image"].shape == (1, 3, 24, 32, 3)
-        assert _equal(jax.tree.map(lambda array: array[0], jax.device_get(batch)), expected)
+        assert equal(jax.tree.map(lambda array: array[0], jax.device_get(batch)), expected)
     prefetch.close()
 
 
 def test_prefetch_state_counts_what_was_given_out(prepared) -> None:
     devices = jax.local_devices()[:1]
-    plain = _batches(prepared)
-    prefetch = Prefetch(_batches(prepared), depth=3, devices=devices)
+    plain = prepared_batches(prepared)
+    prefetch = Prefetch(prepared_batches(prepared), depth=3, devices=devices)
     states = []
     for _ in range(4):
         states.append(prefetch.get_state())
@@ -179,12 +66,12 @@ def test_prefetch_state_counts_what_was_given_out(prepared) -> None:
         next(prefetch)
         next(plain)
     prefetch.set_state(states[1])
-    fresh = Prefetch(_batches(prepared), devices=devices)
+    fresh = Prefetch(prepared_batches(prepared), devices=devices)
     fresh.set_state(states[1])
     plain.set_state(states[1])
-    for expected in _take(plain, 3):
+    for expected in take(plain, 3):
         for iterator in (prefetch, fresh):
-            assert _equal(jax.device_get(next(iterator)), jax.tree.map(lambda a: a[None], expected))
+            assert equal(jax.device_get(next(iterator)), jax.tree.map(lambda a: a[None], expected))
 
 
 def test_prefetch_ends_with_its_iterator() -> None:

@@ -43,7 +43,7 @@ def run(capfd, tmp_path: Path) -> Callable[..., tuple[int, str, str]]:
 
 
 def _folders(tmp_path: Path) -> list[str]:
-    return sorted(path.parent.name for path in tmp_path.glob("records/*/*/1.0.0"))
+    return sorted(path.parent.name for path in tmp_path.glob("records/*/*/2.0.0"))
 
 
 def test_check_only_makes_nothing(run, root: Path, tmp_path: Path, snapshot) -> None:

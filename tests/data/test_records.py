@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tensorflow_datasets as tfds
 from made import Made, Numbers
 from PIL import Image
 
@@ -92,6 +93,18 @@ def test_unlabelled_examples_have_ignored_labels(tmp_path: Path) -> None:
         record = _only(prepare(data, "some", SIZE, tmp_path, keep_label_size=keep))
         assert record["label"].shape == SIZE
         assert (record["label"] == IGNORE).all()
+
+
+def test_tfds_reads_them_by_itself(prepared) -> None:
+    records = prepared("val_day")
+    builder = tfds.builder_from_directory(records.folder)
+    assert builder.info.features["image"].shape == (None, None, 3)
+    for ours, read in zip(
+        map(records.__getitem__, range(2)), builder.as_data_source("val_day"), strict=True
+    ):
+        assert read["key"] == ours["key"].encode()
+        np.testing.assert_array_equal(read["image"], ours["image"])
+        np.testing.assert_array_equal(read["label"], ours["label"])
 
 
 def test_bad_example_leaves_nothing_behind(tmp_path: Path) -> None:

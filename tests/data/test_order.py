@@ -1,0 +1,145 @@
+"""Order and pixels of a run: the same for all readers, processes and interruptions."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+
+import jax
+import numpy as np
+import pytest
+from batches import ALL, Indices, equal, prepared_batches, take
+
+from msl_jax.data.augment import Augmentation
+from msl_jax.data.pipeline import training_batches
+
+PLAIN = Augmentation(mirror=False, blur=False)
+
+
+def _order(count: int, steps: int, batch_size: int = 1, **kwargs) -> dict[str, list[int]]:
+    iterator = training_batches(
+        Indices(count),
+        Indices(count),
+        batch_size=batch_size,
+        source_augmentation=PLAIN,
+        target_augmentation=PLAIN,
+        threads=0,
+        **kwargs,
+    )
+    batches = take(iterator, steps)
+    return {
+        domain: [int(i) for b in batches for i in b[domain]["image"][:, 0, 0, 0]]
+        for domain in ("source", "target")
+    }
+
+
+def test_epochs_are_shuffled_anew_and_complete() -> None:
+    # Batches of 4 over 10 examples: the third batch spans two epochs and loses nothing.
+    order = _order(10, steps=25, batch_size=4, seed=3)
+    for domain in order.values():
+        epochs = [domain[start : start + 10] for start in range(0, 100, 10)]
+        assert all(sorted(epoch) == list(range(10)) for epoch in epochs)
+        assert len({tuple(epoch) for epoch in epochs}) == 10
+
+
+def test_domains_and_seeds_have_orders_of_their_own() -> None:
+    order, again, other = (_order(50, 300, seed=seed) for seed in (0, 0, 1))
+    assert order == again
+    assert order["source"] != other["source"]
+    # No fixed pairs: grain's epoch e of seed s is epoch e - 1 of seed s + 1.
+    source, target = order["source"], order["target"]
+    epochs = [tuple(stream[s : s + 50]) for stream in (source, target) for s in range(0, 300, 50)]
+    assert len(set(epochs)) == 12
+
+
+def test_one_example_and_batches_larger_than_an_epoch() -> None:
+    assert _order(1, steps=2, batch_size=3, seed=0)["source"] == [0] * 6
+    assert Counter(_order(2, steps=1, batch_size=6, seed=0)["source"]) == {0: 3, 1: 3}
+
+
+def test_augmentation_differs_between_epochs() -> None:
+    iterator = training_batches(
+        Indices(1), None, batch_size=1, seed=0, source_augmentation=ALL, threads=0
+    )
+    labels = [batch["source"]["label"].tobytes() for batch in take(iterator, 20)]
+    assert len(set(labels)) > 1
+
+
+@pytest.mark.parametrize("threads", [0, 4])
+def test_threads_do_not_change_batches(prepared, threads: int) -> None:
+    expected = take(prepared_batches(prepared, threads=1), 12)
+    assert equal(take(prepared_batches(prepared, threads=threads), 12), expected)
+
+
+def _resumed(iterator, state: dict[str, object]):
+    iterator.set_state(json.loads(json.dumps(state)))
+    return iterator
+
+
+@pytest.mark.parametrize("process", [(0, 1), (0, 2), (1, 2)])
+@pytest.mark.parametrize("threads", [1, 4])
+def test_a_run_can_be_resumed_at_any_step(prepared, threads: int, process) -> None:
+    # 8 and 5 examples in batches of 3: the steps go through several epochs of both domains.
+    expected = take(prepared_batches(prepared, process=process, threads=0), 12)
+    running = prepared_batches(prepared, process=process, threads=threads)
+    for step in range(10):
+        other = prepared_batches(prepared, process=process, threads=5 - threads)
+        resumed = _resumed(other, running.get_state())
+        assert equal(take(resumed, 3), expected[step : step + 3])
+        resumed.close()
+        assert equal(next(running), expected[step])
+    running.close()
+
+
+def test_a_running_iterator_can_be_set_back(prepared) -> None:
+    iterator = prepared_batches(prepared, threads=4)
+    take(iterator, 2)
+    state = iterator.get_state()
+    expected = take(iterator, 4)
+    assert equal(take(_resumed(iterator, state), 4), expected)
+
+
+@pytest.mark.parametrize("count", [10, 7])
+def test_processes_share_each_epoch(count: int) -> None:
+    shares = [_order(count, steps=3 * count, process=(host, 2), seed=0) for host in (0, 1)]
+    for domain in ("source", "target"):
+        both = [i for pair in zip(*(share[domain] for share in shares), strict=True) for i in pair]
+        epochs = [both[start : start + count] for start in range(0, 6 * count, count)]
+        assert all(sorted(epoch) == list(range(count)) for epoch in epochs)
+
+
+def test_two_processes_are_one_with_batches_twice_as_large(prepared) -> None:
+    shares = [prepared_batches(prepared, batch_size=2, process=(host, 2)) for host in (0, 1)]
+    for whole in take(prepared_batches(prepared, batch_size=4), 8):
+        # Examples go to the processes by turns.
+        parts = jax.tree.map(lambda *arrays: np.stack(arrays, 1), *(next(s) for s in shares))
+        assert equal(jax.tree.map(lambda a: a.reshape(-1, *a.shape[2:]), parts), whole)
+
+
+def _digests(source, target, process: tuple[int, int], threads: int) -> list[str]:
+    """Digests of the first batches; in a module, so that another process can import it."""
+    iterator = training_batches(
+        source,
+        target,
+        batch_size=2,
+        seed=5,
+        source_augmentation=ALL,
+        target_augmentation=ALL,
+        process=process,
+        threads=threads,
+    )
+    batches = take(iterator, 8)
+    iterator.close()
+    return [hashlib.sha256(b"".join(jax.tree.leaves(batch))).hexdigest() for batch in batches]
+
+
+def test_other_processes_see_the_same_pixels(prepared) -> None:
+    records = prepared("train_day"), prepared("test_dusk")
+    expected = [_digests(*records, (host, 2), threads=0) for host in (0, 1)]
+    with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as pool:
+        jobs = [pool.submit(_digests, *records, (host, 2), 1 + 3 * host) for host in (0, 1)]
+        assert [job.result() for job in jobs] == expected
+    assert not set(expected[0]) & set(expected[1])
