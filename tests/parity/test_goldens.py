@@ -1,7 +1,7 @@
 """The losses against golden values of the official code, and the command that compares the rest.
 
-The full network and the three training steps take minutes and the largest programs of all: `.ci/run`
-has `python -m benchmarks.parity` compare them, in a process of its own.
+The full network and the three training steps take minutes, and programs so large that jaxlib has
+crashed over them behind all the others: `.ci/run` has `python -m benchmarks.parity` compare them.
 """
 
 from __future__ import annotations

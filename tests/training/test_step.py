@@ -51,6 +51,7 @@ MULTI = Objective(
     "max_square",
     multi=True,
     lambda_target=0.5,
+    lambda_source_low=0.3,
     lambda_low=0.25,
     iw_alpha=0.2,
     guidance_threshold=0.8,
@@ -152,7 +153,7 @@ def _whole_objective(params, stats, batch, objective: Objective):
     labels = batch["source"]["label"].reshape(final.shape[:-1])
     parts = {"source/final": losses.cross_entropy(final, labels)}
     if objective.multi:
-        parts["source/low"] = objective.lambda_low * losses.cross_entropy(low, labels)
+        parts["source/low"] = objective.lambda_source_low * losses.cross_entropy(low, labels)
 
     final, low, stats = forward(stats, batch["target"]["image"])
     threshold, weight = objective.guidance_threshold, objective.lambda_target
