@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image, ImageFilter
@@ -74,8 +75,9 @@ def loader(
     """
     from torch.utils.data import DataLoader  # of an extra: the module is imported without it
 
+    examples: Any = SourceExamples(pairs, size, blur=blur)  # needs no base class
     return DataLoader(
-        SourceExamples(pairs, size, blur=blur),  # type: ignore[arg-type]  # needs no base class
+        examples,
         batch_size=1,
         shuffle=True,
         num_workers=processes,
