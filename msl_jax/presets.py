@@ -97,17 +97,16 @@ def complete(config: ConfigDict, network: Network | None = None, origin: str = "
 
 
 def _shrunk(decided: dict[str, Any], network: Network | None) -> dict[str, Any]:
-    """Keys of a run that is made small, once; the network stays where weights ask for it."""
+    """Keys of a run that is made small, once; weights decide the size of their network."""
     sizes = {
         key: tuple(max(16, side // 8) for side in decided[key])
         for key in ("source_size", "target_size")
     }
-    return {
-        "shrink": False,
-        **sizes,
-        **_SHRUNK_STEPS,
-        **(_SHRUNK_NETWORK if network is None else {}),
-    }
+    keys = {"shrink": False, **sizes, **_SHRUNK_STEPS, **_SHRUNK_NETWORK}
+    if network is not None:  # of a shrunk run or of full size: either can be tried
+        for key in _SHRUNK_NETWORK:
+            keys[key] = getattr(network, NETWORK_KEYS[key]) or decided[key]
+    return keys
 
 
 def _lambda_target(config: ConfigDict) -> float:

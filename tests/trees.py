@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -101,15 +101,16 @@ def write_synthia(root: Path, numbers: Iterable[int]) -> Path:
 CROSSCITY_IDS = (7, 8, 11, 19, 20, 21, 23, 24, 25, 26, 28, 32, 33)
 
 
-def write_crosscity(root: Path) -> Path:
-    """Writes Rome, train without labels and test with labels, and its lists."""
-    city = root / "Rome"
+def write_crosscity(root: Path, cities: Sequence[str] = ("Rome",)) -> Path:
+    """Writes cities, train without labels and test with labels, and their lists."""
     names = {"train": ("pano_2_0", "pano_1_180", "pano_3_0"), "test": ("pano_9_0", "pano_8_0")}
-    for part, stems in names.items():
-        for stem in stems:
-            write_image(city / "Images" / part.title() / f"{stem}.jpg")
-            if part == "test":
-                write_ids(city / "Labels" / "Test" / f"{stem}_eval.png", all_ids(CROSSCITY_IDS))
-        (city / "List").mkdir(exist_ok=True)
-        (city / "List" / f"{part}.txt").write_text("\n".join(stems) + "\n")
+    for city in (root / name for name in cities):
+        for part, stems in names.items():
+            for stem in stems:
+                write_image(city / "Images" / part.title() / f"{stem}.jpg")
+                if part == "test":
+                    label = city / "Labels" / "Test" / f"{stem}_eval.png"
+                    write_ids(label, all_ids(CROSSCITY_IDS))
+            (city / "List").mkdir(exist_ok=True)
+            (city / "List" / f"{part}.txt").write_text("\n".join(stems) + "\n")
     return root
