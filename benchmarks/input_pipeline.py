@@ -14,21 +14,20 @@ import argparse
 import collections
 import json
 import os
-import statistics
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import jax
 from PIL import Image
 
-from benchmarks import official_loader
+from benchmarks import official_loader, reporting
+from benchmarks.measuring import progress
 from msl_jax.data.augment import Augmentation
 from msl_jax.data.dataset import FileExample
 from msl_jax.data.labels import LABEL_SETS, LabelSet, id_lookup
@@ -121,7 +120,7 @@ def seconds_per_image(
             taken = (time.perf_counter() - start) / images
             if number:
                 seconds[name].append(taken)
-                print(f"round {number}, {name}: {1 / taken:.1f} images/s", file=sys.stderr)
+                progress(f"round {number}, {name}: {1 / taken:.1f} images/s")
     return seconds
 
 
@@ -131,12 +130,10 @@ def summary(seconds: Sequence[float]) -> dict[str, Any]:
     >>> summary([0.5, 0.25, 0.125])["images_per_second"]
     {'median': 4.0, 'spread': [2.0, 8.0]}
     """
-    median, low, high = statistics.median(seconds), min(seconds), max(seconds)
-    return {
-        "seconds": median,
-        "spread": [low, high],
-        "images_per_second": {"median": 1 / median, "spread": [1 / high, 1 / low]},
-    }
+    result = reporting.summary(seconds)
+    low, high = result["spread"]
+    rates = {"median": 1 / result["seconds"], "spread": [1 / high, 1 / low]}
+    return {**result, "images_per_second": rates}
 
 
 def measure(
@@ -149,11 +146,10 @@ def measure(
     record_size: tuple[int, int] = RECORD_SIZE,
 ) -> dict[str, Any]:
     """Runs the comparison and returns the JSON object; sizes are (height, width)."""
-    cores = len(os.sched_getaffinity(0))
     with tempfile.TemporaryDirectory() as folder:
         dataset = enlarge(camvid, Path(folder), images, original_size)
         records = prepare(dataset, "train", record_size, Path(folder) / "records")
-        loader = official_loader.loader(dataset.pairs, record_size, cores, blur=blur)
+        loader = official_loader.loader(dataset.pairs, record_size, reporting.CORES, blur=blur)
         seconds = seconds_per_image(
             {
                 "official": lambda _: collections.deque(loader, maxlen=0),
@@ -177,9 +173,8 @@ def measure(
         "bytes_per_image": {"original": round(original), "records": round(stored)},
         "sizes": {"original": original_size, "records": record_size, "images": images},
         "blur": blur,
-        "cores": cores,
         "platform": jax.default_backend(),
-        "versions": {name: metadata.version(name) for name in PACKAGES},
+        **reporting.surroundings(PACKAGES),
     }
 
 
@@ -189,13 +184,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         prog="python -m benchmarks.input_pipeline",
         description="Images a second of the training pipeline and of the official way.",
     )
-    parser.add_argument("--images", type=int, default=96, help="a round, default: %(default)s")
-    parser.add_argument("--rounds", type=int, default=5, help="default: %(default)s")
+    count = reporting.at_least_one
+    parser.add_argument("--images", type=count, default=96, help="a round, default: %(default)s")
+    parser.add_argument("--rounds", type=count, default=5, help="default: %(default)s")
     parser.add_argument("--camvid", type=Path, default=CAMVID, help="default: %(default)s")
     parser.add_argument("--no_blur", action="store_true", help="mirror alone, on both sides")
     options = parser.parse_args(arguments)
-    if min(options.images, options.rounds) < 1:
-        parser.error("--images and --rounds must be at least 1")
     try:
         result = measure(
             options.camvid, options.images, rounds=options.rounds, blur=not options.no_blur

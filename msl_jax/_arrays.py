@@ -12,9 +12,28 @@ from jax.typing import ArrayLike
 IGNORE = 255  # the label of a pixel that does not count
 
 
-def argmax_class(x: jax.Array) -> jax.Array:
-    """Returns the argmax over classes as int32 in every precision mode."""
-    return lax.argmax(x, axis=x.ndim - 1, index_dtype=jnp.int32)
+def argmax_class(x: jax.Array, class_axis: int = -1) -> jax.Array:
+    """Returns the argmax over classes as int32; the first of equal ones, C where one is NaN.
+
+    Two plain reductions: XLA's own argmax reduces pairs, one class after the other, on the CPU.
+    """
+    axis = class_axis % x.ndim
+    wins = x == jnp.max(x, axis=axis, keepdims=True)
+    classes = lax.broadcasted_iota(jnp.int32, x.shape, axis)
+    return jnp.min(jnp.where(wins, classes, x.shape[axis]), axis=axis)
+
+
+def is_class(labels: jax.Array, num_classes: int, class_axis: int = -1) -> jax.Array:
+    """Returns whether the label is c, for c along a new axis: one-hot booleans.
+
+    Picking a label's entry by comparison cannot index out of range, and unlike that of a gather
+    its gradient is no scatter, which XLA runs slowly on the CPU.
+    """
+    labels = jnp.expand_dims(labels, class_axis)
+    shape = list(labels.shape)
+    shape[class_axis] = num_classes
+    classes = lax.broadcasted_iota(labels.dtype, shape, class_axis % labels.ndim)
+    return labels == classes
 
 
 def at_least_float32(x: ArrayLike) -> jax.Array:
@@ -23,13 +42,13 @@ def at_least_float32(x: ArrayLike) -> jax.Array:
     return x if x.dtype == jnp.float64 else x.astype(jnp.float32)
 
 
-def check_num_classes(logits: jax.Array) -> None:
+def check_num_classes(logits: jax.Array, class_axis: int = -1) -> None:
     """Raises a ValueError unless the classes leave 255 free to mean "ignored"."""
-    num_classes = logits.shape[-1]
+    num_classes = logits.shape[class_axis]
     if num_classes > IGNORE:
         raise ValueError(
             f"Labels mark ignored pixels with {IGNORE}, so at most {IGNORE} classes are possible; "
-            f"found {num_classes} on the last axis of logits {logits.shape}."
+            f"found {num_classes} on axis {class_axis} of logits {logits.shape}."
         )
 
 

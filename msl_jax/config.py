@@ -95,9 +95,11 @@ def base_config(name: str, variant: str = DEFAULT_VARIANT) -> config_dict.Config
                 "head_rates": (6, 12, 18, 24),
                 "active_rates": placeholder(tuple),
             },
-            "compute_dtype": "float32",
+            "compute_dtype": "float32",  # or "bfloat16": parameters and statistics stay in float32
+            "rematerialize": False,  # less memory: blocks are computed again for the gradient
             # Training: a source-only stage, then the adaptation.
             "batch_size": 1,  # of each domain and device
+            "accumulate": 1,  # micro-batches of that size in every step, one after the other
             "source_steps": placeholder(int),
             "source_poly_steps": placeholder(int),  # where the schedule reaches 0
             "source_learning_rate": 2.5e-4,
@@ -201,7 +203,8 @@ def check_config(config: config_dict.ConfigDict) -> None:
     choice("compute_dtype", config.compute_dtype, ("float32", "bfloat16"))
     choice("eval_size", config.eval_size, ("network", "full"))
     choice("on_bad_example", config.on_bad_example, ("error", "skip"))
-    for key in ("num_classes", "batch_size", "eval_batch_size", "steps", "source_steps"):
+    counts = ("num_classes", "batch_size", "accumulate", "eval_batch_size", "steps", "source_steps")
+    for key in counts:
         expect(key, config[key] >= 1, "at least 1")
     for stage in ("", "source_"):
         steps = config[f"{stage}steps"]

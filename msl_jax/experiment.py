@@ -16,9 +16,7 @@ from msl_jax.checkpoints import Checkpoints
 from msl_jax.data.pipeline import Prefetch, training_batches
 from msl_jax.logs import StageLog
 from msl_jax.samples import Samples
-from msl_jax.tasks import segmentation
 from msl_jax.training.loop import fit
-from msl_jax.training.optimizer import parameter_groups, poly_schedule, sgd
 from msl_jax.training.state import TrainState
 from msl_jax.training.step import TrainStep, parallel_train_step, replicate
 from msl_jax.weights import Weights, find
@@ -32,16 +30,12 @@ class Stage:
         name: folder of its checkpoints.
         title: for the console.
         steps: its length.
-        poly_steps: where its schedule would reach 0.
-        learning_rate: at its start.
         adapt: whether target images take part.
     """
 
     name: str
     title: str
     steps: int
-    poly_steps: int
-    learning_rate: float
     adapt: bool
 
 
@@ -87,16 +81,12 @@ class Experiment:
             runs.SOURCE_STAGE,
             "oracle" if self.variant.oracle else "source-only",
             config.source_steps,
-            config.source_poly_steps,
-            config.source_learning_rate,
             adapt=False,
         )
         adapt = Stage(
             runs.ADAPT_STAGE,
             config.variant,
             config.steps,
-            config.poly_steps,
-            config.learning_rate,
             adapt=True,
         )
         variables, baseline = self.initial, None
@@ -176,29 +166,18 @@ class Experiment:
 
     def _step(self, stage: Stage, variables: Any) -> tuple[TrainStep, optax.GradientTransformation]:
         """The compiled step of a stage and its optimizer."""
-        config, model = self.config, self.model
-        objective = configuration.objective(config, adapt=stage.adapt)
-        if stage.adapt and config.frozen_norms:
-            model = model.clone(frozen_norms=True)
-        rules = segmentation.parameter_rules(model, multi=objective.multi)
-        optimizer = sgd(
-            parameter_groups(variables["params"], rules),
-            segmentation.optimizer_groups(
-                config.head_rate_multiplier, repeated_visits=config.repeated_visits
-            ),
-            poly_schedule(stage.learning_rate, stage.poly_steps),
-            momentum=config.momentum,
-            weight_decay=config.weight_decay,
+        training = parts.build_training(
+            self.config, self.model, variables["params"], adapt=stage.adapt
         )
-        terms = segmentation.passes(model, objective, config.input_convention, adapt=stage.adapt)
-        return parallel_train_step(terms, optimizer), optimizer
+        step = parallel_train_step(*training, accumulate=self.config.accumulate)
+        return step, training.optimizer
 
     def _batches(self, stage: Stage) -> Prefetch:
         config = self.config
         batches = training_batches(
             self.source,
             self.target if stage.adapt else None,
-            batch_size=config.batch_size * jax.local_device_count(),
+            batch_size=config.accumulate * config.batch_size * jax.local_device_count(),
             seed=config.seed,
             source_augmentation=parts.build_augmentation(config.source_augmentation),
             target_augmentation=parts.build_augmentation(config.target_augmentation),

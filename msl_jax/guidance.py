@@ -17,13 +17,19 @@ from msl_jax._arrays import (
     at_least_float32,
     check_choice,
     check_num_classes,
+    is_class,
 )
 
 GUIDANCE_RULES = ("official", "paper")
 
 
 def guidance_labels(
-    final_logits: ArrayLike, low_logits: ArrayLike, threshold: ArrayLike, *, rule: str = "official"
+    final_logits: ArrayLike,
+    low_logits: ArrayLike,
+    threshold: ArrayLike,
+    *,
+    rule: str = "official",
+    class_axis: int = -1,
 ) -> jax.Array:
     """Self-produced guidance: argmax_c (p_final + p_low) / 2 where a head is sure, else 255.
 
@@ -36,6 +42,7 @@ def guidance_labels(
         low_logits: `[..., C]`, of the low-level head, of the same shape.
         threshold: delta, in [0, 1] (0.95 in the paper).
         rule: "official" or "paper".
+        class_axis: where C stands in the logits' shape.
 
     Returns:
         `[...]` int32 labels, 255 where nothing passes.
@@ -57,19 +64,19 @@ def guidance_labels(
         raise ValueError(
             f"The two heads must agree in shape; found {final_logits.shape} and {low_logits.shape}."
         )
-    check_num_classes(final_logits)
-    final_p = jax.nn.softmax(lax.stop_gradient(final_logits))
-    low_p = jax.nn.softmax(lax.stop_gradient(low_logits))
-    winner = argmax_class((final_p + low_p) / 2)
+    check_num_classes(final_logits, class_axis)
+    final_p = jax.nn.softmax(lax.stop_gradient(final_logits), axis=class_axis)
+    low_p = jax.nn.softmax(lax.stop_gradient(low_logits), axis=class_axis)
+    winner = argmax_class((final_p + low_p) / 2, class_axis)
     either_p = jnp.maximum(final_p, low_p)
-    if rule == "official":
-        confidence = jnp.max(either_p, axis=-1)
-    else:
-        confidence = jnp.take_along_axis(either_p, winner[..., None], axis=-1)[..., 0]
+    if rule == "paper":
+        is_winner = is_class(winner, final_p.shape[class_axis], class_axis)
+        either_p = jnp.where(is_winner, either_p, 0)
+    confidence = jnp.max(either_p, axis=class_axis)
     return jnp.where(confidence > jnp.asarray(threshold, confidence.dtype), winner, IGNORE)
 
 
-def pseudo_labels(logits: ArrayLike, threshold: ArrayLike) -> jax.Array:
+def pseudo_labels(logits: ArrayLike, threshold: ArrayLike, *, class_axis: int = -1) -> jax.Array:
     """Hard pseudo labels: argmax_c p where max_c p > threshold, else 255.
 
     No gradient flows through the labels; the loss is `cross_entropy(logits, labels)`.
@@ -77,6 +84,7 @@ def pseudo_labels(logits: ArrayLike, threshold: ArrayLike) -> jax.Array:
     Args:
         logits: `[..., C]`; C is at most 255.
         threshold: in [0, 1].
+        class_axis: where C stands in the logits' shape.
 
     Returns:
         `[...]` int32 labels, 255 where nothing passes.
@@ -92,7 +100,7 @@ def pseudo_labels(logits: ArrayLike, threshold: ArrayLike) -> jax.Array:
         The self-training baseline of the official code ("hard"); Eq. 15 of the paper for one head.
     """
     logits = at_least_float32(logits)
-    check_num_classes(logits)
-    p = jax.nn.softmax(lax.stop_gradient(logits))
-    confidence = jnp.max(p, axis=-1)
-    return jnp.where(confidence > jnp.asarray(threshold, p.dtype), argmax_class(p), IGNORE)
+    check_num_classes(logits, class_axis)
+    p = jax.nn.softmax(lax.stop_gradient(logits), axis=class_axis)
+    sure = jnp.max(p, axis=class_axis) > jnp.asarray(threshold, p.dtype)
+    return jnp.where(sure, argmax_class(p, class_axis), IGNORE)

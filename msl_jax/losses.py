@@ -15,7 +15,9 @@ pixels and images. "official" is what the code behind the published numbers comp
 classes too, and image-wise weighting without the 1/2 of Eq. 13. The published lambda_target = 0.1
 belongs to "official".
 
-Everything is computed in float32 (float64 where the logits are), also for bfloat16 logits.
+The equations at one pixel are written in `msl_jax._pixels`; `msl_jax.upsampled` takes the same
+losses of up-sampled logits without ever holding these. Everything is computed in float32 (float64
+where the logits are), also for bfloat16 logits.
 
 Reference: Chen, Xue, Cai. "Domain Adaptation for Semantic Segmentation with Maximum Squares Loss",
 ICCV 2019; official code: github.com/ZJULearning/MaxSquareLoss.
@@ -28,13 +30,15 @@ import jax.numpy as jnp
 from jax import lax
 from jax.typing import ArrayLike
 
+from msl_jax import _pixels
 from msl_jax._arrays import (
     IGNORE,
     argmax_class,
     at_least_float32,
-    check_choice,
     check_num_classes,
+    is_class,
 )
+from msl_jax._pixels import NORMALIZATIONS
 from msl_jax.guidance import guidance_labels, pseudo_labels
 
 __all__ = [
@@ -49,8 +53,6 @@ __all__ = [
     "pseudo_labels",
     "scaled_entropy",
 ]
-
-NORMALIZATIONS = ("official", "paper")
 
 
 def cross_entropy(logits: ArrayLike, labels: ArrayLike) -> jax.Array:
@@ -109,7 +111,6 @@ def cross_entropy_sum(logits: ArrayLike, labels: ArrayLike) -> tuple[jax.Array, 
         Eq. 2 of the paper.
     """
     logits, labels = at_least_float32(logits), jnp.asarray(labels)
-    num_classes = logits.shape[-1]
     check_num_classes(logits)
     if labels.shape != logits.shape[:-1] or not jnp.issubdtype(labels.dtype, jnp.integer):
         raise ValueError(
@@ -117,19 +118,8 @@ def cross_entropy_sum(logits: ArrayLike, labels: ArrayLike) -> tuple[jax.Array, 
             f"logits {logits.shape}; found {labels.dtype} of shape {labels.shape}."
         )
     labels = labels.astype(jnp.int32)
-
-    # -log p = log sum_c exp(z_c) - z_label, with z shifted so that no exp overflows. A comparison
-    # picks the label's entry: it cannot index out of range, and unlike a gather its gradient is no
-    # scatter, which XLA runs slowly on the CPU.
-    shifted = logits - lax.stop_gradient(jnp.max(logits, axis=-1, keepdims=True))
-    is_label = lax.broadcasted_iota(jnp.int32, logits.shape, logits.ndim - 1) == labels[..., None]
-    label_logit = jnp.sum(jnp.where(is_label, shifted, 0), axis=-1)
-    minus_log_p = jnp.log(jnp.sum(jnp.exp(shifted), axis=-1)) - label_logit
-
-    counts = labels != IGNORE
-    is_class = (labels >= 0) & (labels < num_classes)
-    pixel_loss = jnp.where(is_class, minus_log_p, jnp.where(counts, jnp.nan, 0.0))
-    return jnp.sum(pixel_loss), jnp.sum(counts, dtype=jnp.int32)
+    pixel_loss = _pixels.cross_entropy(logits, labels)
+    return jnp.sum(pixel_loss), jnp.sum(labels != IGNORE, dtype=jnp.int32)
 
 
 def entropy(
@@ -160,16 +150,9 @@ def entropy(
     References:
         Eq. 3 of the paper; with `iw_alpha`, the weights of Eq. 13.
     """
-    check_choice("normalization", normalization, NORMALIZATIONS)
-    log_p = jax.nn.log_softmax(at_least_float32(logits))
-    p = jnp.exp(log_p)
-    # p log p is 0 at p = 0, also for a logit of -inf, where the product is not a number.
-    pixel_entropy = -jnp.sum(p * jnp.where(p > 0, log_p, 0), axis=-1)
-    if iw_alpha is None:
-        loss = jnp.mean(pixel_entropy)
-    else:
-        loss = _image_weighted(pixel_entropy, image_weights(p, iw_alpha))
-    return loss / p.shape[-1] if normalization == "official" else loss
+    logits = at_least_float32(logits)
+    divisor = _pixels.divisor(normalization, logits.shape[-1])
+    return _mean(_pixels.entropy(logits), logits, iw_alpha) / divisor
 
 
 def scaled_entropy(
@@ -197,15 +180,15 @@ def scaled_entropy(
     References:
         "Scaled H" of Fig. 1 of the paper; P_scaled in Section 1.
     """
-    check_choice("normalization", normalization, NORMALIZATIONS)
+    logits = at_least_float32(logits)
+    divisor = _pixels.divisor(normalization, logits.shape[-1])
     if isinstance(gamma, int | float) and not 0 <= gamma <= 0.5:
         raise ValueError(f"gamma must lie in [0, 0.5]; found {gamma}.")
-    p = jax.nn.softmax(at_least_float32(logits))
+    p = jax.nn.softmax(logits)
     gamma = jnp.asarray(gamma, p.dtype)
     s = (1 - 2 * gamma) * p + gamma
     s = jnp.where(s > 0, s, 1)  # s log s is 0 at s = 0, as it is at s = 1
-    loss = -jnp.mean(jnp.sum(s * jnp.log(s), axis=-1))
-    return loss / p.shape[-1] if normalization == "official" else loss
+    return -jnp.mean(jnp.sum(s * jnp.log(s), axis=-1)) / divisor
 
 
 def max_square(
@@ -238,16 +221,10 @@ def max_square(
     References:
         Eq. 6 of the paper; Eq. 13 with `iw_alpha`.
     """
-    check_choice("normalization", normalization, NORMALIZATIONS)
-    p = jax.nn.softmax(at_least_float32(logits))
-    pixel_squares = jnp.sum(jnp.square(p), axis=-1)
-    if iw_alpha is None:
-        loss = -jnp.mean(pixel_squares) / 2  # Eq. 6
-    else:
-        loss = -_image_weighted(pixel_squares, image_weights(p, iw_alpha))
-        if normalization == "paper":
-            loss = loss / 2  # Eq. 13
-    return loss / p.shape[-1] if normalization == "official" else loss
+    logits = at_least_float32(logits)
+    image_wise = iw_alpha is not None  # Eq. 13, else Eq. 6
+    divisor = _pixels.divisor(normalization, logits.shape[-1], printed_half=image_wise)
+    return _mean(_pixels.max_square(logits), logits, iw_alpha) / divisor
 
 
 def image_weights(probabilities: ArrayLike, alpha: ArrayLike) -> jax.Array:
@@ -282,17 +259,16 @@ def image_weights(probabilities: ArrayLike, alpha: ArrayLike) -> jax.Array:
             "Image-wise weighting needs images [..., H, W, C], whose pixels it counts; found shape "
             f"{p.shape}. For classification outputs [B, C] use no weighting (iw_alpha=None)."
         )
-    *batch, height, width, num_classes = p.shape
-    winner = argmax_class(p).reshape(*batch, height * width)  # Eq. 11
-    is_class = lax.broadcasted_iota(jnp.int32, (*winner.shape, num_classes), winner.ndim)
-    counts = jnp.sum(winner[..., None] == is_class, axis=-2, dtype=jnp.int32)  # Eq. 12
-    alpha = jnp.asarray(alpha, p.dtype)
-    # The 1 only guards the classes that win nowhere, as in the official code.
-    denominator = counts.astype(p.dtype) ** alpha * (height * width) ** (1 - alpha)
-    class_weights = 1 / jnp.maximum(denominator, 1)
-    return jnp.take_along_axis(class_weights, winner, axis=-1).reshape(p.shape[:-1])
+    winner = argmax_class(p)  # Eq. 11
+    counts = jnp.sum(is_class(winner, p.shape[-1]), axis=(-3, -2), dtype=jnp.int32)  # Eq. 12
+    weights = _pixels.class_weights(counts, alpha, p.dtype)
+    flat = winner.reshape(*winner.shape[:-2], -1)
+    return jnp.take_along_axis(weights, flat, axis=-1).reshape(winner.shape)
 
 
-def _image_weighted(pixel_values: jax.Array, weights: jax.Array) -> jax.Array:
-    """Returns sum_n w_n value_n of each image `[..., H, W]`, averaged over images."""
-    return jnp.mean(jnp.sum(weights * pixel_values, axis=(-2, -1)))
+def _mean(pixel_loss: jax.Array, logits: jax.Array, iw_alpha: ArrayLike | None) -> jax.Array:
+    """The mean over pixels; with `iw_alpha` over images, of each one's weighted sum."""
+    if iw_alpha is None:
+        return jnp.mean(pixel_loss)
+    weights = image_weights(jax.nn.softmax(logits), iw_alpha)
+    return jnp.mean(jnp.sum(weights * pixel_loss, axis=(-2, -1)))

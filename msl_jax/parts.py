@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import jax
 import jax.numpy as jnp
+import optax
 from ml_collections.config_dict import ConfigDict
 
-from msl_jax import presets
-from msl_jax.config import check_config
+from msl_jax import models, presets
+from msl_jax.config import check_config, objective
 from msl_jax.data import open_label_set, open_split
 from msl_jax.data.augment import Augmentation
 from msl_jax.data.folders import CLASSES_FILE
@@ -19,17 +20,56 @@ from msl_jax.data.records import Records, prepare
 from msl_jax.errors import UserError
 from msl_jax.evaluation.segmentation import Evaluator, Predictor
 from msl_jax.models import DeepLabV2
+from msl_jax.tasks import segmentation
+from msl_jax.training.optimizer import parameter_groups, poly_schedule, sgd
+from msl_jax.training.step import Pass
 from msl_jax.weights import Weights, find, network_of
 
 
 def build_model(config: ConfigDict) -> DeepLabV2:
     """The network that a complete configuration describes."""
-    return network_of(config).model(dtype=jnp.dtype(config.compute_dtype))
+    return network_of(config).model(
+        dtype=jnp.dtype(config.compute_dtype), rematerialize=config.rematerialize
+    )
 
 
 def initial_variables(model: DeepLabV2, seed: int) -> Any:
     """Random variables; the same seed gives the same."""
-    return jax.jit(model.init)(jax.random.key(seed), jnp.zeros((1, 32, 32, 3)))
+    return models.initial_variables(model, seed)
+
+
+class Training(NamedTuple):
+    """What a stage optimises, and how: the first arguments of `train_step`."""
+
+    passes: Sequence[Pass]
+    optimizer: optax.GradientTransformation
+
+
+def build_training(config: ConfigDict, model: DeepLabV2, params: Any, *, adapt: bool) -> Training:
+    """The objective and the optimizer of a stage, as a complete configuration describes them.
+
+    Args:
+        config: complete and checked.
+        model: its network.
+        params: the network's parameters, or their shapes.
+        adapt: of the adaptation; else of the source-only stage.
+    """
+    goal = objective(config, adapt=adapt)
+    if adapt and config.frozen_norms:
+        model = model.clone(frozen_norms=True)
+    stage = "" if adapt else "source_"
+    optimizer = sgd(
+        parameter_groups(params, segmentation.parameter_rules(model, multi=goal.multi)),
+        segmentation.optimizer_groups(
+            config.head_rate_multiplier, repeated_visits=config.repeated_visits
+        ),
+        poly_schedule(config[f"{stage}learning_rate"], config[f"{stage}poly_steps"]),
+        momentum=config.momentum,
+        weight_decay=config.weight_decay,
+    )
+    return Training(
+        segmentation.passes(model, goal, config.input_convention, adapt=adapt), optimizer
+    )
 
 
 def starting_weights(config: ConfigDict) -> Weights | None:

@@ -21,7 +21,7 @@ from msl_jax.errors import UserError
 from msl_jax.files import written_whole
 from msl_jax.mismatch import expect_same_shapes
 from msl_jax.models import DeepLabV2
-from msl_jax.models.deeplab import initial_heads
+from msl_jax.models.initial import initial_heads
 
 # A converted checkpoint: the description of its network, and its variables by orbax.
 DESCRIPTION, VARIABLES = "weights.json", "variables"

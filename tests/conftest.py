@@ -24,7 +24,9 @@ from msl_jax.convert.state_dict import abstract_variables
 from msl_jax.presets import complete
 
 ROOT = Path(__file__).parent.parent
-CACHE = Path(tempfile.gettempdir()) / "msl_jax_test_compilation_cache"
+# Of each worker its own: JAX writes entries in place, where another process may read them.
+_WORKER = os.environ.get("PYTEST_XDIST_WORKER", "")
+CACHE = Path(tempfile.gettempdir()) / f"msl_jax_test_compilation_cache{_WORKER}"
 SHARED = ROOT.parent / "shared"
 
 FRAMES = {

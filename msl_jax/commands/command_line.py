@@ -15,6 +15,11 @@ from ml_collections import config_flags
 
 from msl_jax.errors import UserError
 
+# Keeps the messages of XLA's C++ side off the console; it reads this when JAX is imported, so this
+# module has to come before. What goes wrong arrives as an exception all the same. On some CPUs each
+# program taken from the compilation cache would print a false alarm (jax issue 38445).
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
 FLAGS = flags.FLAGS
 DEFAULT_CONFIG = Path(__file__).parents[2] / "configs" / "demo.py"
 
@@ -59,6 +64,9 @@ def run(command: Callable[[], object], usage: str, interrupted: str) -> None:
             _parse(sys.argv)
         except _UsageError as error:
             _fail(UserError(f"{error}\n\n{usage.strip()}"), EXIT_USAGE, debug)
+        from msl_jax.commands.compilation_cache import keep_compiled_programs  # imports JAX
+
+        keep_compiled_programs()
         command()
 
     guard(parse_and_run, interrupted, debug)
@@ -144,5 +152,4 @@ def _fail(error: UserError, code: int, debug: bool) -> None:
 
 def _quiet_libraries() -> None:
     """Keeps routine messages of the libraries off the console; warnings and errors stay."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # of XLA's C++ side
     absl_logging.set_verbosity(absl_logging.WARNING)

@@ -23,7 +23,7 @@ from msl_jax.convert.names import (
 from msl_jax.errors import UserError
 from msl_jax.mismatch import expect_same_shapes
 from msl_jax.models import DeepLabV2
-from msl_jax.models.deeplab import initial_heads
+from msl_jax.models.initial import initial_heads
 
 StateDict = Mapping[str, np.ndarray]
 

@@ -1,7 +1,14 @@
 """Networks as functional Flax (Linen) modules."""
 
 from msl_jax.models.deeplab import DeepLabV2
+from msl_jax.models.initial import initial_heads, initial_variables
 from msl_jax.models.layers import resize_align_corners
 from msl_jax.models.resnet import DilatedResNet
 
-__all__ = ["DeepLabV2", "DilatedResNet", "resize_align_corners"]
+__all__ = [
+    "DeepLabV2",
+    "DilatedResNet",
+    "initial_heads",
+    "initial_variables",
+    "resize_align_corners",
+]

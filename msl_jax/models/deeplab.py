@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
@@ -67,6 +66,7 @@ class DeepLabV2(nn.Module):
         head_rates: rates for which a head has parameters.
         active_rates: rates that are summed, see `ASPP`.
         frozen_norms: keep the running statistics as they are, also in training.
+        rematerialize: compute each block again for the gradient instead of keeping what is inside.
         dtype: compute dtype; default: that of the images. Logits come in float32 or better.
         param_dtype: dtype of parameters and statistics.
 
@@ -85,6 +85,7 @@ class DeepLabV2(nn.Module):
     head_rates: tuple[int, ...] = (6, 12, 18, 24)
     active_rates: tuple[int, ...] = (6, 12)
     frozen_norms: bool = False
+    rematerialize: bool = False
     dtype: Any = None
     param_dtype: Any = jnp.float32
 
@@ -104,7 +105,12 @@ class DeepLabV2(nn.Module):
         """
         x = images.astype(self.dtype or images.dtype)
         stage3, stage4 = DilatedResNet(
-            self.depth, self.width, self.stride_placement, self.param_dtype, name="backbone"
+            self.depth,
+            self.width,
+            self.stride_placement,
+            self.rematerialize,
+            self.param_dtype,
+            name="backbone",
         )(x, use_running_average=not train or self.frozen_norms)
 
         def head(name: str, features: Array) -> Array:
@@ -114,24 +120,6 @@ class DeepLabV2(nn.Module):
         final = head("final_head", stage4)
         low = head("low_head", stage3) if low_head or self.is_initializing() else None
         return final, low
-
-
-def initial_heads(model: DeepLabV2, seed: int) -> dict[str, Any]:
-    """New parameters of both heads, for a backbone that comes from elsewhere.
-
-    Args:
-        model: the network.
-        seed: the same gives the same.
-
-    Returns:
-        ``{"low_head", "final_head"}``, as in the network's `params`.
-    """
-    channels = {"low_head": 16 * model.width, "final_head": 32 * model.width}
-    keys = jax.random.split(jax.random.key(seed), len(channels))
-    return {
-        head: _classifier(model).init(key, jnp.zeros((1, 1, 1, count)))["params"]
-        for key, (head, count) in zip(keys, channels.items(), strict=True)
-    }
 
 
 def _classifier(model: DeepLabV2, name: str | None = None) -> ASPP:

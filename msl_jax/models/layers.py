@@ -1,95 +1,23 @@
-"""Layers that DeepLabv2 needs and Flax lacks: convolution by platform, norms, pooling, resize."""
+"""Layers that DeepLabv2 needs and Flax lacks: convolution, norms, pooling, resize."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
 from jax import Array, lax
 
-Lowering = Literal["native", "products"]
+from msl_jax.models.convolution import conv2d
+from msl_jax.models.normalization import batch_norm, normalize
+
 Initializer = Callable[..., Any]
 
 # He initialisation by fan-in, as for networks trained from scratch (He et al. 2015).
 he_normal = nn.initializers.variance_scaling(2.0, "fan_in", "truncated_normal")
-
-
-def default_lowering() -> Lowering:
-    """How convolutions are written for the platform that computations run on.
-
-    On the CPU 1x1 convolutions and classifiers are faster as matrix products, forward and backward,
-    by a factor of 1.5 to 3; all others, and all on GPUs and TPUs, do best as real convolutions.
-    """
-    return "products" if jax.default_backend() == "cpu" else "native"
-
-
-def conv2d(
-    x: Array,
-    kernel: Array,
-    *,
-    stride: int = 1,
-    dilation: int = 1,
-    padding: int = 0,
-    lowering: Lowering | None = None,
-) -> Array:
-    """Two-dimensional cross-correlation with symmetric zero padding, as PyTorch's ``conv2d``.
-
-    Args:
-        x: features `[B, H, W, C]`.
-        kernel: `[kh, kw, C, K]`, of the same dtype as `x`.
-        stride: step of the window in both directions.
-        dilation: distance between the taps of the window.
-        padding: zeros added on every side (a 1x1 kernel takes none).
-        lowering: ``"native"`` for XLA's convolution, ``"products"`` for matrix products where they
-            win on the CPU; default: what is faster on this platform.
-
-    Returns:
-        `[B, H', W', K]` with ``H' = (H + 2 padding - dilation (kh - 1) - 1) // stride + 1``.
-    """
-    taps = kernel.shape[0] * kernel.shape[1]
-    if (lowering or default_lowering()) == "products":
-        if taps == 1:
-            return _matrix_product(x[:, ::stride, ::stride], kernel[0, 0])
-        if stride == 1 and kernel.shape[2] >= 8 * kernel.shape[3]:
-            return _conv2d_shifted_outputs(x, kernel, dilation, padding)
-    return lax.conv_general_dilated(
-        x,
-        kernel,
-        (stride, stride),
-        [(padding, padding)] * 2,
-        rhs_dilation=(dilation, dilation),
-        dimension_numbers=("NHWC", "HWIO", "NHWC"),
-    )
-
-
-def _matrix_product(x: Array, matrix: Array) -> Array:
-    """`[B, H, W, C]` times `[C, K]`; two plain dimensions, or the weights' gradient is slow."""
-    return (x.reshape(-1, x.shape[-1]) @ matrix).reshape(*x.shape[:-1], matrix.shape[-1])
-
-
-def _conv2d_shifted_outputs(x: Array, kernel: Array, dilation: int, padding: int) -> Array:
-    """One matrix product for all taps, then a sum of shifted results.
-
-    For classifiers, whose results are few against their input channels: the large array is read
-    once and only the small one is shifted.
-    """
-    kh, kw, channels, features = kernel.shape
-    matrix = kernel.transpose(2, 0, 1, 3).reshape(channels, kh * kw * features)
-    results = _matrix_product(x, matrix)
-    results = jnp.pad(results, ((0, 0), (padding, padding), (padding, padding), (0, 0)))
-    out_h = results.shape[1] - dilation * (kh - 1)
-    out_w = results.shape[2] - dilation * (kw - 1)
-    total = jnp.zeros((x.shape[0], out_h, out_w, features), results.dtype)
-    for tap in range(kh * kw):
-        top, left = (tap // kw) * dilation, (tap % kw) * dilation
-        channel = tap * features
-        total += results[:, top : top + out_h, left : left + out_w, channel : channel + features]
-    return total
 
 
 class Conv(nn.Module):
@@ -141,31 +69,33 @@ class BatchNorm(nn.Module):
     param_dtype: Any = jnp.float32
 
     @nn.compact
-    def __call__(self, x: Array, *, use_running_average: bool) -> Array:
-        """Normalises `[B, H, W, C]`, by the running statistics or by the batch's own."""
+    def __call__(self, x: Array, *, use_running_average: bool, relu: bool = False) -> Array:
+        """Normalises `[B, H, W, C]`, by the running statistics or by the batch's own.
+
+        Args:
+            x: features.
+            use_running_average: normalise by the running statistics and leave them alone.
+            relu: set negative results to 0.
+        """
         features, dtype = (x.shape[-1],), self.param_dtype
         scale = self.param("scale", nn.initializers.ones, features, dtype)
         bias = self.param("bias", nn.initializers.zeros, features, dtype)
         running_mean = self.variable("batch_stats", "mean", jnp.zeros, features, dtype)
         running_var = self.variable("batch_stats", "var", jnp.ones, features, dtype)
         compute = np.promote_types(x.dtype, np.float32)
+        scale, bias = scale.astype(compute), bias.astype(compute)
         if use_running_average:
             mean, var = running_mean.value.astype(compute), running_var.value.astype(compute)
-        else:
-            exact = x.astype(compute)
-            mean = exact.mean((0, 1, 2))
-            var = jnp.square(exact - mean[None, None, None]).mean((0, 1, 2))
-            if not self.is_initializing():
-                count = math.prod(x.shape[:3])
-                unbiased = var * (count / max(count - 1, 1))
-                for running, new in ((running_mean, mean), (running_var, unbiased)):
-                    kept = self.momentum * running.value
-                    running.value = kept + (1 - self.momentum) * new.astype(dtype)
-        factor = lax.rsqrt(var + self.epsilon) * scale.astype(compute)
-        offset = bias.astype(compute) - mean * factor
-        return (
-            x * factor.astype(x.dtype)[None, None, None] + offset.astype(x.dtype)[None, None, None]
-        )
+            y = normalize(x, mean, var, scale, bias, self.epsilon)
+            return nn.relu(y) if relu else y
+        y, mean, var = batch_norm(x, scale, bias, self.epsilon, relu)
+        if not self.is_initializing():
+            count = math.prod(x.shape[:3])
+            unbiased = var * (count / max(count - 1, 1))
+            for running, new in ((running_mean, mean), (running_var, unbiased)):
+                kept = self.momentum * running.value
+                running.value = kept + (1 - self.momentum) * new.astype(dtype)
+        return y
 
 
 def max_pool_ceil(x: Array, size: int = 3, stride: int = 2, padding: int = 1) -> Array:
@@ -198,7 +128,7 @@ def max_pool_ceil(x: Array, size: int = 3, stride: int = 2, padding: int = 1) ->
     )
 
 
-def _interpolation_matrix(source: int, target: int) -> np.ndarray:
+def interpolation_matrix(source: int, target: int) -> np.ndarray:
     """Weights `[target, source]` of linear interpolation with the corner cells aligned."""
     step = (source - 1) / (target - 1) if target > 1 else 0.0
     positions = np.arange(target, dtype=np.float64) * step
@@ -226,8 +156,8 @@ def resize_align_corners(x: Array, size: tuple[int, int]) -> Array:
     height, width = size
     if (height, width) == x.shape[1:3]:
         return x
-    rows = jnp.asarray(_interpolation_matrix(x.shape[1], height), x.dtype)
-    columns = jnp.asarray(_interpolation_matrix(x.shape[2], width), x.dtype)
+    rows = jnp.asarray(interpolation_matrix(x.shape[1], height), x.dtype)
+    columns = jnp.asarray(interpolation_matrix(x.shape[2], width), x.dtype)
     exact = lax.Precision.HIGHEST  # no TF32 or bfloat16 passes: pixels near a border would flip
     x = jnp.einsum("oh,bhwc->bowc", rows, x, precision=exact)
     return jnp.einsum("pw,bowc->bopc", columns, x, precision=exact)

@@ -9,6 +9,7 @@ from flax import linen as nn
 from jax import Array
 
 from msl_jax.models.layers import BatchNorm, Conv, max_pool_ceil
+from msl_jax.models.normalization import add_relu
 
 StridePlacement = Literal["caffe", "torchvision"]
 
@@ -41,26 +42,25 @@ class Bottleneck(nn.Module):
     param_dtype: Any = jnp.float32
 
     @nn.compact
-    def __call__(self, x: Array, *, use_running_average: bool) -> Array:
+    def __call__(self, x: Array, use_running_average: bool) -> Array:
         """`[B, H, W, C]` -> `[B, ceil(H / stride), ceil(W / stride), 4 width]`."""
 
         def conv(name: str, features: int, size: int = 1, stride: int = 1, dilation: int = 1):
             return Conv(features, size, stride, dilation, param_dtype=self.param_dtype, name=name)
 
-        def norm(name: str, y: Array) -> Array:
+        def norm(name: str, y: Array, relu: bool = False) -> Array:
             module = BatchNorm(param_dtype=self.param_dtype, name=name)
-            return module(y, use_running_average=use_running_average)
+            return module(y, use_running_average=use_running_average, relu=relu)
 
         caffe = self.stride_placement == "caffe"
         first, second = (self.stride, 1) if caffe else (1, self.stride)
-        y = nn.relu(norm("bn1", conv("conv1", self.width, stride=first)(x)))
-        y = conv("conv2", self.width, 3, second, self.dilation)(y)
-        y = nn.relu(norm("bn2", y))
+        y = norm("bn1", conv("conv1", self.width, stride=first)(x), relu=True)
+        y = norm("bn2", conv("conv2", self.width, 3, second, self.dilation)(y), relu=True)
         y = norm("bn3", conv("conv3", 4 * self.width)(y))
         if self.project:
             shortcut = conv("downsample_conv", 4 * self.width, stride=self.stride)(x)
             x = norm("downsample_bn", shortcut)
-        return nn.relu(x + y)
+        return add_relu(x, y)
 
 
 class DilatedResNet(nn.Module):
@@ -70,11 +70,14 @@ class DilatedResNet(nn.Module):
         depth: one of `STAGE_SIZES`.
         width: channels of the stem; stage `s` has `4 * width * 2**s` output channels.
         stride_placement: see `Bottleneck`.
+        rematerialize: keep no more than each block's input for the gradient and compute the block
+            again: less memory, for a second forward pass.
     """
 
     depth: int = 101
     width: int = 64
     stride_placement: StridePlacement = "caffe"
+    rematerialize: bool = False
     param_dtype: Any = jnp.float32
 
     @nn.compact
@@ -95,11 +98,13 @@ class DilatedResNet(nn.Module):
             x, use_running_average=use_running_average
         )
         x = max_pool_ceil(nn.relu(x))
+        # Argument 2, after the module and its input, is known when the program is traced.
+        block_type = nn.remat(Bottleneck, static_argnums=(2,)) if self.rematerialize else Bottleneck
         strides, dilations = (1, 2, 1, 1), (1, 1, 2, 4)
         stages = []
         for stage, blocks in enumerate(STAGE_SIZES[self.depth]):
             for block in range(blocks):
-                x = Bottleneck(
+                x = block_type(
                     width=self.width * 2**stage,
                     stride=strides[stage] if block == 0 else 1,
                     dilation=dilations[stage],
@@ -107,6 +112,6 @@ class DilatedResNet(nn.Module):
                     stride_placement=self.stride_placement,
                     param_dtype=self.param_dtype,
                     name=f"layer{stage + 1}_{block}",
-                )(x, use_running_average=use_running_average)
+                )(x, use_running_average)
             stages.append(x)
         return stages[2], stages[3]

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Sequence
 from typing import Any, Literal
 
 import jax.numpy as jnp
 from jax import Array, lax
 
-from msl_jax import losses
-from msl_jax.models import DeepLabV2, resize_align_corners
+from msl_jax.models import DeepLabV2
 from msl_jax.training.optimizer import FROZEN, Group
 from msl_jax.training.step import AXIS, Pass
+from msl_jax.upsampled import LossSum, TargetTerms, cross_entropy_sums, target_sums
 
 TargetLoss = Literal["none", "minent", "max_square", "hard"]
 InputConvention = Literal["caffe", "torchvision", "none"]
@@ -115,17 +116,17 @@ def optimizer_groups(head_rate: float, *, repeated_visits: bool) -> dict[str, Gr
     }
 
 
-def target_loss(final: Array, objective: Objective) -> Array:
-    """The target loss of the final head's full-size logits `[B, H, W, C]`, mean over images."""
-    options: dict[str, Any] = {
-        "iw_alpha": objective.iw_alpha,
-        "normalization": objective.normalization,
-    }
-    if objective.target_loss == "minent":
-        return losses.entropy(final, **options)
-    if objective.target_loss == "max_square":
-        return losses.max_square(final, **options)
-    raise ValueError(f"no target loss of logits alone is called {objective.target_loss!r}")
+def _target_terms(objective: Objective) -> TargetTerms | None:
+    """The objective's target loss and guidance, as `msl_jax.upsampled` takes them."""
+    if objective.target_loss == "none":
+        return None
+    return TargetTerms(
+        "entropy" if objective.target_loss == "minent" else objective.target_loss,
+        iw_alpha=objective.iw_alpha,
+        normalization=objective.normalization,
+        threshold=objective.guidance_threshold,
+        rule=objective.guidance_rule,
+    )
 
 
 def passes(
@@ -140,19 +141,16 @@ def passes(
 
     A batch is ``{"source": {"image", "label"}, "target": {"image"}}`` with uint8 images
     `[B, H, W, 3]` and labels `[B, H, W]`. Losses are those of logits up-sampled to the image's
-    size with align-corners. Each returns this device's share: sums are divided by the number of
-    pixels that count on all devices, means by the number of devices.
+    size with align-corners. Each returns this device's share: totals are divided by the number of
+    pixels (or images) that count on all devices.
     """
+    terms = _target_terms(objective)
 
     def over_devices(value: Array) -> Array:
         return value if axis_name is None else lax.psum(value, axis_name)
 
-    def share_of_mean(value: Array) -> Array:
-        return value / over_devices(jnp.ones((), value.dtype))
-
-    def cross_entropy(logits: Array, labels: Array) -> Array:
-        total, count = losses.cross_entropy_sum(logits, labels)
-        return total / jnp.maximum(over_devices(count), 1).astype(total.dtype)
+    def share(loss: LossSum) -> Array:
+        return loss.total / jnp.maximum(over_devices(loss.number), 1).astype(loss.total.dtype)
 
     def forward(params: Any, stats: Any, images: Array) -> tuple[Array, Array | None, Any]:
         (final, low), updates = model.apply(
@@ -162,39 +160,32 @@ def passes(
             low_head=objective.multi,
             mutable=["batch_stats"],
         )
-        size = (images.shape[1], images.shape[2])
-        final = resize_align_corners(final, size)
-        low = None if low is None else resize_align_corners(low, size)
         return final, low, updates["batch_stats"]
 
     def source(params: Any, stats: Any, batch: Any):
         final, low, stats = forward(params, stats, batch["source"]["image"])
-        labels = batch["source"]["label"]
-        metrics = {"source/final": cross_entropy(final, labels)}
+        heads = (final,) if low is None else (final, low)
+        losses = cross_entropy_sums(heads, batch["source"]["label"])
+        metrics = {"source/final": share(losses[0])}
         if low is not None:
-            metrics["source/low"] = objective.lambda_source_low * cross_entropy(low, labels)
+            metrics["source/low"] = objective.lambda_source_low * share(losses[1])
         return sum(metrics.values()), (stats, metrics)
 
     def target(params: Any, stats: Any, batch: Any):
-        final, low, stats = forward(params, stats, batch["target"]["image"])
-        if objective.target_loss == "none":
+        images = batch["target"]["image"]
+        final, low, stats = forward(params, stats, images)
+        if terms is None:
             return jnp.zeros((), final.dtype), (stats, {})
-        if objective.target_loss == "hard":
-            labels = losses.pseudo_labels(final, objective.guidance_threshold)
-            loss = cross_entropy(final, labels)
-        else:
-            loss = share_of_mean(target_loss(final, objective))
-        metrics = {"target/final": objective.lambda_target * loss}
+        losses = target_sums(final, low, (images.shape[1], images.shape[2]), terms)
+        metrics = {"target/final": objective.lambda_target * share(losses[0])}
         total, shares = metrics["target/final"], {}
         if low is not None:
-            labels = losses.guidance_labels(
-                final, low, objective.guidance_threshold, rule=objective.guidance_rule
-            )
             weight = objective.lambda_low * objective.lambda_target
-            metrics["target/guidance"] = weight * cross_entropy(low, labels)
+            metrics["target/guidance"] = weight * share(losses[1])
             total = total + metrics["target/guidance"]
-            passed = (labels != losses.IGNORE).mean(dtype=final.dtype)
-            shares["target/guided_share"] = share_of_mean(passed)
+            passed = losses[1].number.astype(total.dtype)
+            pixels = jnp.asarray(math.prod(images.shape[:3]), total.dtype)
+            shares["target/guided_share"] = passed / over_devices(pixels)
         return total, (stats, {**metrics, **shares})
 
     return (source, target) if adapt else (source,)

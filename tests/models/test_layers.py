@@ -9,34 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from msl_jax.models import layers
-from msl_jax.models.layers import (
-    BatchNorm,
-    Conv,
-    conv2d,
-    default_lowering,
-    max_pool_ceil,
-    resize_align_corners,
-)
-
-# Name: shape of x, (size of the kernel, channels out), stride, dilation, padding.
-CONVOLUTIONS = {
-    "3x3": ((2, 6, 7, 3), (3, 4), 1, 1, 1),
-    "3x3 stride 2, odd": ((1, 7, 9, 3), (3, 4), 2, 1, 1),
-    "3x3 stride 2, even": ((1, 6, 8, 3), (3, 4), 2, 1, 1),
-    "3x3 dilation 2": ((1, 7, 8, 3), (3, 4), 1, 2, 2),
-    "3x3 dilation over the edge": ((1, 4, 5, 3), (3, 4), 1, 4, 4),
-    "3x3 no padding": ((1, 6, 7, 3), (3, 4), 1, 2, 0),
-    "7x7 stem": ((1, 11, 14, 3), (7, 4), 2, 1, 3),
-    "1x1": ((2, 5, 4, 6), (1, 3), 1, 1, 0),
-    "1x1 stride 2, odd": ((2, 5, 7, 6), (1, 3), 2, 1, 0),
-    "1x1 stride 2, even": ((2, 6, 4, 6), (1, 3), 2, 1, 0),
-    "classifier": ((2, 6, 7, 16), (3, 2), 1, 2, 2),
-    "classifier over the edge": ((1, 4, 5, 16), (3, 2), 1, 6, 6),
-    "classifier no padding": ((1, 6, 8, 16), (3, 2), 1, 2, 0),
-}
-each_convolution = pytest.mark.parametrize("case", CONVOLUTIONS.values(), ids=CONVOLUTIONS)
-each_lowering = pytest.mark.parametrize("lowering", ["native", "products"])
+from msl_jax.models.layers import Conv, max_pool_ceil, resize_align_corners
 
 POOLED_SIZES = [(1, 1), (2, 3), (4, 5), (5, 4), (6, 9), (8, 7)]
 
@@ -51,40 +24,6 @@ RESIZES = [
     ((4, 5), (4, 9)),
     ((4, 5), (4, 5)),
 ]
-
-
-@pytest.fixture
-def x64():
-    with jax.enable_x64(True):
-        yield
-
-
-@pytest.fixture
-def rng() -> np.random.Generator:
-    return np.random.default_rng(0)
-
-
-def _convolution_arrays(rng, case) -> tuple[np.ndarray, np.ndarray, dict[str, int]]:
-    shape, (size, features), stride, dilation, padding = case
-    x = rng.normal(size=shape)
-    kernel = rng.normal(size=(size, size, shape[-1], features))
-    return x, kernel, {"stride": stride, "dilation": dilation, "padding": padding}
-
-
-def _conv2d_loops(x, kernel, stride, dilation, padding) -> np.ndarray:
-    size = kernel.shape[0]
-    padded = np.pad(x, ((0, 0), (padding, padding), (padding, padding), (0, 0)))
-    reach = dilation * (size - 1)
-    height = (padded.shape[1] - reach - 1) // stride + 1
-    width = (padded.shape[2] - reach - 1) // stride + 1
-    result = np.zeros((x.shape[0], height, width, kernel.shape[3]))
-    for i in range(height):
-        for j in range(width):
-            for u in range(size):
-                for v in range(size):
-                    cell = padded[:, i * stride + u * dilation, j * stride + v * dilation]
-                    result[:, i, j] += cell @ kernel[u, v]
-    return result
 
 
 def _max_pool_loops(x: np.ndarray, size=3, stride=2, padding=1) -> np.ndarray:
@@ -119,48 +58,6 @@ def _resize_loops(x: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     return result
 
 
-class TestConv2d:
-    @each_lowering
-    @each_convolution
-    def test_matches_loops(self, x64, rng, case, lowering):
-        x, kernel, options = _convolution_arrays(rng, case)
-        found = conv2d(jnp.asarray(x), jnp.asarray(kernel), **options, lowering=lowering)
-        np.testing.assert_allclose(found, _conv2d_loops(x, kernel, **options), atol=1e-12)
-
-    @each_convolution
-    def test_gradients_of_both_lowerings_agree(self, x64, rng, case):
-        x, kernel, options = _convolution_arrays(rng, case)
-        weights = rng.normal(size=_conv2d_loops(x, kernel, **options).shape)
-
-        def gradients(lowering):
-            def loss(x, kernel):
-                return (weights * conv2d(x, kernel, **options, lowering=lowering)).sum()
-
-            return jax.jit(jax.grad(loss, (0, 1)))(x, kernel)
-
-        for native, products in zip(gradients("native"), gradients("products"), strict=True):
-            assert np.abs(native).max() > 0
-            np.testing.assert_allclose(products, native, atol=1e-12)
-
-    @pytest.mark.parametrize(
-        ("name", "is_product"), [("1x1 stride 2, odd", True), ("classifier", True), ("3x3", False)]
-    )
-    def test_products_only_where_they_win(self, rng, name, is_product):
-        x, kernel, options = _convolution_arrays(rng, CONVOLUTIONS[name])
-
-        def operations(lowering):
-            function = jax.make_jaxpr(lambda x, k: conv2d(x, k, **options, lowering=lowering))
-            return str(function(x.astype(np.float32), kernel.astype(np.float32)))
-
-        assert ("conv_general_dilated" not in operations("products")) == is_product
-        assert "conv_general_dilated" in operations("native")
-
-    def test_platform_decides_by_default(self, monkeypatch):
-        assert default_lowering() == "products"
-        monkeypatch.setattr(layers.jax, "default_backend", lambda: "gpu")
-        assert default_lowering() == "native"
-
-
 class TestConv:
     @pytest.mark.parametrize(("size", "dilation"), [(1, 1), (3, 1), (3, 5), (7, 1)])
     def test_keeps_the_size(self, size, dilation):
@@ -180,73 +77,6 @@ class TestConv:
         result, variables = layer.init_with_output(jax.random.key(0), x)
         assert result.dtype == jnp.bfloat16
         assert {leaf.dtype for leaf in jax.tree.leaves(variables)} == {np.dtype(np.float32)}
-
-
-class TestBatchNorm:
-    @pytest.fixture
-    def variables(self, rng):
-        mean, var, scale, bias = rng.uniform(0.5, 2, (4, 5))
-        return {
-            "params": {"scale": scale, "bias": bias},
-            "batch_stats": {"mean": mean, "var": var},
-        }
-
-    @pytest.fixture
-    def x(self, rng) -> np.ndarray:
-        return rng.normal(7, 3, (2, 3, 4, 5))
-
-    def test_training(self, x64, x, variables):
-        found, updates = BatchNorm(param_dtype=jnp.float64).apply(
-            variables, jnp.asarray(x), use_running_average=False, mutable=["batch_stats"]
-        )
-        params, old = variables["params"], variables["batch_stats"]
-        mean, var = x.mean((0, 1, 2)), x.var((0, 1, 2))
-        expected = (x - mean) / np.sqrt(var + 1e-5) * params["scale"] + params["bias"]
-        np.testing.assert_allclose(found, expected, atol=1e-12)
-        new = updates["batch_stats"]
-        np.testing.assert_allclose(new["mean"], 0.9 * old["mean"] + 0.1 * mean, rtol=1e-12)
-        unbiased = x.var((0, 1, 2), ddof=1)  # over the 24 places
-        np.testing.assert_allclose(new["var"], 0.9 * old["var"] + 0.1 * unbiased, rtol=1e-12)
-
-    def test_evaluation(self, x64, x, variables):
-        found, updates = BatchNorm(param_dtype=jnp.float64).apply(
-            variables, jnp.asarray(x), use_running_average=True, mutable=["batch_stats"]
-        )
-        params, old = variables["params"], variables["batch_stats"]
-        expected = (x - old["mean"]) / np.sqrt(old["var"] + 1e-5) * params["scale"]
-        np.testing.assert_allclose(found, expected + params["bias"], atol=1e-12)
-        for name, value in updates.get("batch_stats", {}).items():
-            np.testing.assert_array_equal(value, old[name])
-
-    def test_initial_statistics_do_not_depend_on_the_images(self, x):
-        stats = BatchNorm().init(
-            jax.random.key(0), jnp.asarray(x, jnp.float32), use_running_average=False
-        )["batch_stats"]
-        np.testing.assert_array_equal(stats["mean"], np.zeros(5))
-        np.testing.assert_array_equal(stats["var"], np.ones(5))
-
-    def test_bfloat16_statistics_in_float32(self, rng):
-        x = jnp.asarray(rng.normal(20, 1, (2, 32, 32, 3)), jnp.bfloat16)
-        module = BatchNorm(momentum=0.0)  # the running statistics are the batch's
-        variables = module.init(jax.random.key(0), x, use_running_average=False)
-        found, updates = module.apply(
-            variables, x, use_running_average=False, mutable=["batch_stats"]
-        )
-        assert found.dtype == jnp.bfloat16
-        exact = np.asarray(x, np.float64)
-        new = updates["batch_stats"]
-        assert new["mean"].dtype == new["var"].dtype == jnp.float32
-        np.testing.assert_allclose(new["mean"], exact.mean((0, 1, 2)), rtol=1e-5)
-        np.testing.assert_allclose(new["var"], exact.var((0, 1, 2), ddof=1), rtol=1e-4)
-
-    def test_single_place_is_finite(self):
-        module, x = BatchNorm(), jnp.full((1, 1, 1, 2), 3.0)
-        variables = module.init(jax.random.key(0), x, use_running_average=False)
-        found, updates = module.apply(
-            variables, x, use_running_average=False, mutable=["batch_stats"]
-        )
-        np.testing.assert_allclose(found, 0, atol=1e-5)
-        np.testing.assert_allclose(updates["batch_stats"]["var"], 0.9, rtol=1e-6)
 
 
 class TestMaxPoolCeil:
@@ -318,28 +148,6 @@ class TestAgainstPyTorch:
     def _array(tensor) -> np.ndarray:
         return tensor.detach().numpy().transpose(0, 2, 3, 1)
 
-    @each_lowering
-    @each_convolution
-    def test_conv2d(self, rng, case, lowering):
-        x, kernel, options = _convolution_arrays(rng, case)
-        x_torch = self._tensor(x, gradient=True)
-        kernel_torch = self.torch.tensor(kernel.transpose(3, 2, 0, 1), requires_grad=True)
-        expected = self.torch.nn.functional.conv2d(x_torch, kernel_torch, **options)
-        weights = rng.normal(size=self._array(expected).shape)
-        (expected * self._tensor(weights)).sum().backward()
-
-        def loss(x, kernel):
-            y = conv2d(x, kernel, **options, lowering=lowering)
-            return (y * weights).sum(), y
-
-        (_, found), (dx, dkernel) = jax.jit(jax.value_and_grad(loss, (0, 1), has_aux=True))(
-            x, kernel
-        )
-        np.testing.assert_allclose(found, self._array(expected), atol=1e-12)
-        np.testing.assert_allclose(dx, self._array(x_torch.grad), atol=1e-12)
-        kernel_gradient = kernel_torch.grad.numpy().transpose(2, 3, 1, 0)
-        np.testing.assert_allclose(dkernel, kernel_gradient, atol=1e-12)
-
     @pytest.mark.parametrize("size", POOLED_SIZES)
     def test_max_pool(self, rng, size):
         # Few different values: PyTorch gives the gradient of equal ones to the first.
@@ -365,34 +173,3 @@ class TestAgainstPyTorch:
         gradient = jax.grad(lambda x: (resize_align_corners(x, after) * weights).sum())(x)
         np.testing.assert_allclose(found, self._array(expected), atol=1e-12)
         np.testing.assert_allclose(gradient, self._array(x_torch.grad), atol=1e-12)
-
-    @pytest.mark.parametrize("training", [True, False])
-    def test_batch_norm(self, rng, training):
-        x, weights = rng.normal(3, 2, (2, 3, 4, 5)), rng.normal(size=(2, 3, 4, 5))
-        mean, var, scale, bias = rng.uniform(0.5, 2, (4, 5))
-        reference = self.torch.nn.BatchNorm2d(5, dtype=self.torch.float64).train(training)
-        values = {"running_mean": mean, "running_var": var, "weight": scale, "bias": bias}
-        reference.load_state_dict(
-            {name: self.torch.tensor(value) for name, value in values.items()}, strict=False
-        )
-        x_torch = self._tensor(x, gradient=True)
-        expected = reference(x_torch)
-        (expected * self._tensor(weights)).sum().backward()
-
-        def loss(x, params):
-            variables = {"params": params, "batch_stats": {"mean": mean, "var": var}}
-            y, updates = BatchNorm(param_dtype=jnp.float64).apply(
-                variables, x, use_running_average=not training, mutable=["batch_stats"]
-            )
-            return (y * weights).sum(), (y, updates)
-
-        params = {"scale": scale, "bias": bias}
-        (dx, dparams), (found, updates) = jax.jit(jax.grad(loss, (0, 1), has_aux=True))(x, params)
-        np.testing.assert_allclose(found, self._array(expected), atol=1e-12)
-        np.testing.assert_allclose(dx, self._array(x_torch.grad), atol=1e-12)
-        np.testing.assert_allclose(dparams["scale"], reference.weight.grad, atol=1e-12)
-        np.testing.assert_allclose(dparams["bias"], reference.bias.grad, atol=1e-12)
-        if training:
-            new = updates["batch_stats"]
-            np.testing.assert_allclose(new["mean"], reference.running_mean, rtol=1e-12)
-            np.testing.assert_allclose(new["var"], reference.running_var, rtol=1e-12)

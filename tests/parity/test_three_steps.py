@@ -20,7 +20,7 @@ torch = pytest.importorskip("torch", reason="compares with PyTorch, of the extra
 
 from torch.nn import functional  # noqa: E402
 
-from . import torch_network as reference  # noqa: E402
+from benchmarks import torch_network as reference  # noqa: E402
 
 CLASSES, WIDTH, SIZE, STEPS, IGNORE = 5, 4, (31, 41), 3, 255
 RATE, MAX_STEPS, HEAD_RATE, MOMENTUM, WEIGHT_DECAY = 2e-3, 10, 10.0, 0.9, 5e-4

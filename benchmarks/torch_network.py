@@ -1,7 +1,7 @@
-"""DeepLabv2 in plain PyTorch, to compare with: written for these tests alone.
+"""DeepLabv2 in plain PyTorch, to compare with: of the tests of parity and of the benchmarks.
 
 Modules have the names of the public checkpoints: `layer5` is the head on stage 3 (low), `layer6`
-the one on stage 4 (final).
+the one on stage 4 (final). Needs PyTorch, of the extra `convert`.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ STRIDES, DILATIONS = (1, 2, 1, 1), (1, 1, 2, 4)
 
 
 class Bottleneck(nn.Module):
+    """Residual block of 1x1, 3x3 and 1x1 convolutions."""
+
     def __init__(
         self, inputs: int, width: int, stride: int, dilation: int, first: bool, placement: str
     ) -> None:
@@ -35,6 +37,7 @@ class Bottleneck(nn.Module):
             self.downsample = nn.Sequential(projection, nn.BatchNorm2d(4 * width))
 
     def forward(self, x: Tensor) -> Tensor:
+        """Features `[B, C, h, w]` -> `[B, 4 width, h / stride, w / stride]`."""
         y = functional.relu(self.bn1(self.conv1(x)))
         y = functional.relu(self.bn2(self.conv2(y)))
         y = self.bn3(self.conv3(y))
@@ -52,10 +55,25 @@ class ASPP(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        return torch.stack([conv(x) for conv in self.conv2d_list[: self.summed]]).sum(0)
+        """Features `[B, C, h, w]` -> logits `[B, num_classes, h, w]`."""
+        total, *others = (conv(x) for conv in self.conv2d_list[: self.summed])
+        for logits in others:
+            total = total + logits
+        return total
 
 
 class DeepLab(nn.Module):
+    """The network of `msl_jax.models.DeepLabV2`, with the same defaults.
+
+    Args:
+        num_classes: channels of the logits.
+        depth: layers: 14, 26, 50 or 101.
+        width: channels of the stem.
+        placement: `"caffe"` strides in a block's first 1x1 convolution, `"torchvision"` in its 3x3.
+        rates: dilations of the convolutions that a head has.
+        summed: how many of these, from the first on, work.
+    """
+
     def __init__(
         self,
         num_classes: int,
@@ -82,11 +100,19 @@ class DeepLab(nn.Module):
         self.layer5 = ASPP(16 * width, num_classes, rates, summed)
         self.layer6 = ASPP(32 * width, num_classes, rates, summed)
 
-    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """`[B, 3, H, W]` -> logits of the final and of the low head at 1/8 of the size."""
+    def forward(self, images: Tensor, low_head: bool = True) -> tuple[Tensor, Tensor | None]:
+        """Logits of both heads at 1/8 of the size.
+
+        Args:
+            images: `[B, 3, H, W]`.
+            low_head: compute the low head.
+
+        Returns:
+            Final and low `[B, num_classes, h, w]`; low is None where it was not wanted.
+        """
         x = self.maxpool(functional.relu(self.bn1(self.conv1(images))))
         stage3 = self.layer3(self.layer2(self.layer1(x)))
-        low = self.layer5(stage3)
+        low = self.layer5(stage3) if low_head else None
         return self.layer6(self.layer4(stage3)), low
 
     def blocks(self) -> Iterator[tuple[str, nn.Module]]:
@@ -127,8 +153,10 @@ def arrays(network: nn.Module) -> dict[str, np.ndarray]:
 
 
 def nchw(images: np.ndarray) -> Tensor:
+    """`[B, H, W, C]` -> a contiguous `[B, C, H, W]`."""
     return torch.from_numpy(images.transpose(0, 3, 1, 2).copy())
 
 
 def nhwc(tensor: Tensor) -> np.ndarray:
+    """`[B, C, H, W]` -> `[B, H, W, C]`."""
     return tensor.detach().numpy().transpose(0, 2, 3, 1)

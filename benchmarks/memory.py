@@ -1,0 +1,131 @@
+"""Memory of the adaptation step under the options that save it, from the compiled programs.
+
+    python -m benchmarks.memory [--markdown]
+
+Nothing is run and no array is made: XLA plans the memory of a program when it compiles it. Prints
+one JSON object in MB (10^6 bytes), or a table. The programs are those for the platform at hand.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from ml_collections.config_dict import ConfigDict
+
+from benchmarks.reporting import height_width, surroundings
+from msl_jax import parts, presets
+from msl_jax.config import base_config, check_config
+from msl_jax.models.initial import abstract_variables
+from msl_jax.training.state import TrainState
+from msl_jax.training.step import parallel_train_step
+
+# Name in the table -> keys that differ from the default: float32, one image of each domain a step.
+OPTIONS: dict[str, dict[str, Any]] = {
+    "default": {},
+    "bfloat16": {"compute_dtype": "bfloat16"},
+    "rematerialize": {"rematerialize": True},
+    "bfloat16, rematerialize": {"compute_dtype": "bfloat16", "rematerialize": True},
+    "accumulate 2": {"accumulate": 2},
+    "batch 2": {"batch_size": 2},
+}
+
+
+def measure(keys: Mapping[str, Any]) -> dict[str, float]:
+    """Memory of the step of IW maximum squares with guidance.
+
+    Args:
+        keys: of the configuration, that differ from the published ones.
+
+    Returns:
+        MB of the arguments (state and batch; the new state takes the old one's memory), of the
+        temporaries (activations and gradients), and of both.
+    """
+    config = base_config("memory", "max_square_iw_multi")
+    config.update_from_flattened_dict(keys)
+    config = presets.complete(config)
+    check_config(config)
+    state, batch, step = _abstract_step(config)
+    analysis = step.lower(state, batch).compile().memory_analysis()
+    results = analysis.output_size_in_bytes - analysis.alias_size_in_bytes  # the metrics alone
+    arguments, temporaries = analysis.argument_size_in_bytes, analysis.temp_size_in_bytes
+    return {
+        "arguments_mb": arguments / 1e6,
+        "temporaries_mb": temporaries / 1e6,
+        "total_mb": (arguments + temporaries + results) / 1e6,
+    }
+
+
+def _abstract_step(config: ConfigDict) -> tuple[Any, Any, Any]:
+    """Shapes of the state and of the batch on one device, and the step."""
+    model = parts.build_model(config)
+    variables = abstract_variables(model)
+    training = parts.build_training(config, model, variables["params"], adapt=True)
+    state = jax.eval_shape(lambda v: TrainState.create(v, training.optimizer), variables)
+
+    def images(size: tuple[int, int], *channels: int) -> jax.ShapeDtypeStruct:
+        count = config.accumulate * config.batch_size
+        return jax.ShapeDtypeStruct((1, count, *size, *channels), jnp.uint8)
+
+    batch = {
+        "source": {
+            "image": images(config.source_size, 3),
+            "label": images(config.source_size),
+        },
+        "target": {"image": images(config.target_size, 3)},
+    }
+    return state, batch, parallel_train_step(*training, accumulate=config.accumulate)
+
+
+def markdown(options: Mapping[str, Mapping[str, float]]) -> str:
+    """A table with a row for each option.
+
+    >>> print(markdown({"a": {"arguments_mb": 1.2, "temporaries_mb": 30.0, "total_mb": 31.2}}))
+    | | arguments | temporaries | total |
+    |---|---|---|---|
+    | a | 1 | 30 | 31 |
+    """
+    columns = ("arguments_mb", "temporaries_mb", "total_mb")
+    head = ["", *(name.removesuffix("_mb") for name in columns)]
+    rows = [
+        [name, *(f"{found[column]:.0f}" for column in columns)] for name, found in options.items()
+    ]
+    lines = [f"| {' | '.join(row)} |" for row in (head, *rows)]
+    return "\n".join([lines[0].replace("|  |", "| |"), "|" + "---|" * len(head), *lines[1:]])
+
+
+def main() -> None:
+    """Runs the command."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--source_size", type=height_width, default=(720, 1280), metavar="H,W")
+    parser.add_argument("--target_size", type=height_width, default=(512, 1024), metavar="H,W")
+    parser.add_argument("--depth", type=int, default=101, help="layers of the network")
+    parser.add_argument("--width", type=int, default=64, help="channels of its stem")
+    parser.add_argument("--markdown", action="store_true", help="print a table")
+    arguments = parser.parse_args()
+    keys = {
+        "source_size": arguments.source_size,
+        "target_size": arguments.target_size,
+        "model.depth": arguments.depth,
+        "model.width": arguments.width,
+    }
+    options = {name: measure({**keys, **changed}) for name, changed in OPTIONS.items()}
+    if arguments.markdown:
+        print(markdown(options))
+        return
+    found = {
+        "benchmark": "memory",
+        "options": options,
+        "platform": jax.default_backend(),
+        "sizes": keys,
+        **surroundings(("jax", "jaxlib")),
+    }
+    print(json.dumps(found, indent=2))
+
+
+if __name__ == "__main__":
+    main()

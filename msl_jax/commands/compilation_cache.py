@@ -1,0 +1,80 @@
+"""Compiled programs kept between runs, in the user's cache folder."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import sys
+import warnings
+from pathlib import Path
+from typing import Any
+
+import jax
+
+# The compiled programs of dozens of configurations; also what the disk must have left.
+LIMIT = 1 << 30  # bytes
+
+
+def keep_compiled_programs() -> None:
+    """Turns JAX's persistent compilation cache on, so that the next run starts sooner.
+
+    It lies in ``msl_jax/compilation`` below ``$XDG_CACHE_HOME`` or ``~/.cache``. A cache that the
+    user has chosen (``JAX_COMPILATION_CACHE_DIR``) or turned off
+    (``JAX_ENABLE_COMPILATION_CACHE=false``) stays as it is. A folder that cannot be used costs time
+    and nothing else: a note says so where it cannot be written.
+    """
+    settings: Any = jax.config  # makes its attributes as it runs, unseen by type checkers
+    if settings.jax_compilation_cache_dir is not None or not settings.jax_enable_compilation_cache:
+        return
+    try:
+        folder = _folder()
+        # JAX runs what it finds there: nobody else may write it.
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _prune(folder, LIMIT)
+        usable = os.access(folder, os.R_OK | os.W_OK | os.X_OK)
+        full = shutil.disk_usage(folder).free < LIMIT
+    except (OSError, RuntimeError) as error:  # RuntimeError: a user without a home
+        print(f"note: compiled programs are not kept: {error}", file=sys.stderr)
+        return
+    if not usable or full:
+        reason = "the disk is nearly full" if usable else "cannot be written"
+        print(f"note: compiled programs are not kept: {folder}: {reason}", file=sys.stderr)
+        return
+    jax.config.update("jax_compilation_cache_dir", str(folder))
+    if "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS" not in os.environ:
+        # Small programs count: a run has dozens of them.
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+    # A program that cannot be read or written is compiled, with a warning for each of them.
+    warnings.filterwarnings("ignore", "Error (reading|writing) persistent compilation cache entry")
+
+
+def _folder() -> Path:
+    """The user's cache folder; as the XDG specification says, a relative path does not count.
+
+    Raises:
+        RuntimeError: the user has no home.
+    """
+    root = os.environ.get("XDG_CACHE_HOME", "")
+    base = Path(root) if os.path.isabs(root) else Path.home() / ".cache"
+    return base / "msl_jax" / "compilation"
+
+
+def _prune(folder: Path, limit: int) -> None:
+    """Removes the files that were used longest ago, until the others fit in `limit` bytes.
+
+    JAX can bound its cache itself, but takes a lock for every program then and needs a package
+    that it does not bring. Another process may remove or write files meanwhile: one that vanishes
+    while it is read counts as not there.
+    """
+    found = []
+    for path in folder.rglob("*"):
+        with contextlib.suppress(FileNotFoundError):
+            if path.is_file():
+                status = path.stat()
+                found.append((max(status.st_atime, status.st_mtime), status.st_size, path))
+    total = 0
+    for _, size, path in sorted(found, reverse=True):
+        total += size
+        if total > limit:
+            path.unlink(missing_ok=True)

@@ -1,0 +1,231 @@
+"""Convolution, written for each platform as that platform computes it fastest.
+
+GPUs and TPUs get real convolutions. On the CPU matrix products run about as fast as a core can, so
+everything that is one, or a few of them, becomes that; measured figures are in docs/performance.md.
+The choice is made when a program is lowered for its platform, not where it is traced.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any, Literal, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import Array, lax
+
+from msl_jax.ordering import after, where_known
+
+Lowering = Literal["native", "products"]
+
+
+class Window(NamedTuple):
+    """How a kernel moves over the features; the same in both directions.
+
+    Attributes:
+        stride: step of the window.
+        dilation: distance between the taps of the window.
+        padding: zeros added on every side.
+    """
+
+    stride: int = 1
+    dilation: int = 1
+    padding: int = 0
+
+
+def conv2d(
+    x: Array,
+    kernel: Array,
+    *,
+    stride: int = 1,
+    dilation: int = 1,
+    padding: int = 0,
+    lowering: Lowering | None = None,
+) -> Array:
+    """Two-dimensional cross-correlation with symmetric zero padding, as PyTorch's ``conv2d``.
+
+    Differentiable once, in reverse mode: its gradients are written for the platform too.
+
+    Args:
+        x: features `[B, H, W, C]`.
+        kernel: `[kh, kw, C, K]`, of the same dtype as `x`.
+        stride: step of the window in both directions.
+        dilation: distance between the taps of the window.
+        padding: zeros added on every side (a 1x1 kernel takes none).
+        lowering: ``"native"`` for XLA's convolution, ``"products"`` for matrix products where they
+            win on the CPU; default: what is faster on the platform that the program is for.
+
+    Returns:
+        `[B, H', W', K]` with ``H' = (H + 2 padding - dilation (kh - 1) - 1) // stride + 1``.
+    """
+    return _conv2d(x, kernel, Window(stride, dilation, padding), lowering)
+
+
+# Compiled as a function of its own, so that blocks of the same shapes are traced once.
+@functools.partial(jax.jit, static_argnums=(2, 3))
+def _conv2d(x: Array, kernel: Array, window: Window, lowering: Lowering | None) -> Array:
+    return _differentiable(x, kernel, window, lowering)
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3))
+def _differentiable(x: Array, kernel: Array, window: Window, lowering: Lowering | None) -> Array:
+    return _by_platform("forward", lowering, window, x, kernel)
+
+
+def _forward(x: Array, kernel: Array, window: Window, lowering: Lowering | None):
+    return _differentiable(x, kernel, window, lowering), (x, kernel)
+
+
+def _backward(window: Window, lowering: Lowering | None, kept: tuple[Array, Array], g: Array):
+    return _by_platform("gradients", lowering, window, *kept, g)
+
+
+_differentiable.defvjp(_forward, _backward)
+
+
+def _by_platform(part: str, lowering: Lowering | None, window: Window, *arrays: Array):
+    """`forward` or `gradients` in the wanted lowering, or in the platform's own."""
+    native = functools.partial(_PARTS["native", part], window)
+    products = functools.partial(_PARTS["products", part], window)
+    if lowering is not None:
+        return (native if lowering == "native" else products)(*arrays)
+    return lax.platform_dependent(*arrays, cpu=products, default=native)
+
+
+def _native(window: Window, x: Array, kernel: Array) -> Array:
+    return lax.conv_general_dilated(
+        x,
+        kernel,
+        (window.stride,) * 2,
+        [(window.padding,) * 2] * 2,
+        rhs_dilation=(window.dilation,) * 2,
+        dimension_numbers=("NHWC", "HWIO", "NHWC"),
+    )
+
+
+def _native_gradients(window: Window, x: Array, kernel: Array, g: Array) -> tuple[Array, Array]:
+    gradients: tuple[Array, Array] = jax.vjp(functools.partial(_native, window), x, kernel)[1](g)
+    return gradients
+
+
+def _products(window: Window, x: Array, kernel: Array) -> Array:
+    taps, features = kernel.shape[0] * kernel.shape[1], kernel.shape[3]
+    if taps == 1:
+        return _product(x[:, :: window.stride, :: window.stride], kernel[0, 0])
+    if _is_classifier(window, kernel):
+        # One product for all taps, then a sum of shifted results: the large array is read once,
+        # and only the small one is shifted.
+        results = _product(x, _taps_last(kernel))
+        results = _padded(results, window.padding)
+        height, width = _size(window, x, kernel)
+        shifted = (
+            results[:, top : top + height, left : left + width, i * features : (i + 1) * features]
+            for i, (top, left) in enumerate(_offsets(window, kernel))
+        )
+        return functools.reduce(jnp.add, shifted)
+    return _native(window, x, kernel)
+
+
+def _product_gradients(window: Window, x: Array, kernel: Array, g: Array) -> tuple[Array, Array]:
+    if kernel.shape[0] * kernel.shape[1] > 1 and window.stride > 1:
+        return _native_gradients(window, x, kernel, g)
+    dx = _product_input_gradient(window, x, kernel, g)
+    # One after the other: two products at a time share the cores' caches and both lose.
+    dkernel = after(dx, functools.partial(_product_kernel_gradient, window), x, kernel, g)
+    return where_known(dkernel, dx), dkernel
+
+
+def _product_input_gradient(window: Window, x: Array, kernel: Array, g: Array) -> Array:
+    if kernel.shape[0] * kernel.shape[1] == 1:
+        dx = _product(g, kernel[0, 0].T)
+        if window.stride == 1:
+            return dx
+        rows, columns = (
+            (0, size - (window.stride * (reduced - 1) + 1), window.stride - 1)
+            for size, reduced in zip(x.shape[1:3], g.shape[1:3], strict=True)
+        )
+        return lax.pad(dx, jnp.zeros((), g.dtype), ((0, 0, 0), rows, columns, (0, 0, 0)))
+    if _is_classifier(window, kernel):
+        shifted = jnp.concatenate(_shifted_gradients(window, x, kernel, g), axis=-1)
+        return _product(shifted, _taps_last(kernel).T)
+    (dx,) = jax.vjp(lambda x: _native(window, x, kernel), x)[1](g)
+    return dx
+
+
+def _product_kernel_gradient(window: Window, x: Array, kernel: Array, g: Array) -> Array:
+    """The gradient of one tap is x^T g, with g shifted against x by the tap's offset."""
+    kh, kw, channels, features = kernel.shape
+    if kh * kw == 1:
+        return (_columns(x[:, :: window.stride, :: window.stride]) @ _rows(g))[None, None]
+    turned, shifted = _columns(x), _shifted_gradients(window, x, kernel, g)
+    if _is_classifier(window, kernel):
+        taps = turned @ _rows(jnp.concatenate(shifted, axis=-1))
+        return taps.reshape(channels, kh, kw, features).transpose(1, 2, 0, 3)
+    return jnp.stack([turned @ _rows(tap) for tap in shifted]).reshape(kernel.shape)
+
+
+def _shifted_gradients(window: Window, x: Array, kernel: Array, g: Array) -> list[Array]:
+    """`g` as each tap's product with `x` needs it: `[B, H, W, K]`, zero where the tap saw none."""
+    far = [window.dilation * (taps - 1) for taps in kernel.shape[:2]]
+    height, width = x.shape[1:3]
+    margins = ((reach - window.padding, reach + window.padding) for reach in far)
+    padded = jnp.pad(g, ((0, 0), *margins, (0, 0)))
+    return [
+        padded[:, far[0] - top : far[0] - top + height, far[1] - left : far[1] - left + width]
+        for top, left in _offsets(window, kernel)
+    ]
+
+
+_PARTS: dict[tuple[Lowering, str], Callable[..., Any]] = {
+    ("native", "forward"): _native,
+    ("native", "gradients"): _native_gradients,
+    ("products", "forward"): _products,
+    ("products", "gradients"): _product_gradients,
+}
+
+
+def _is_classifier(window: Window, kernel: Array) -> bool:
+    """Whether there are few results against the channels that they are made of."""
+    return window.stride == 1 and kernel.shape[2] >= 8 * kernel.shape[3]
+
+
+def _size(window: Window, x: Array, kernel: Array) -> tuple[int, int]:
+    height, width = (
+        (side + 2 * window.padding - window.dilation * (taps - 1) - 1) // window.stride + 1
+        for side, taps in zip(x.shape[1:3], kernel.shape[:2], strict=True)
+    )
+    return height, width
+
+
+def _offsets(window: Window, kernel: Array) -> list[tuple[int, int]]:
+    """(top, left) of each tap in the padded features, row by row."""
+    kh, kw = kernel.shape[:2]
+    return [(i * window.dilation, j * window.dilation) for i in range(kh) for j in range(kw)]
+
+
+def _taps_last(kernel: Array) -> Array:
+    """`[kh, kw, C, K]` -> `[C, kh kw K]`."""
+    return kernel.transpose(2, 0, 1, 3).reshape(kernel.shape[2], -1)
+
+
+def _padded(x: Array, padding: int) -> Array:
+    return jnp.pad(x, ((0, 0), (padding, padding), (padding, padding), (0, 0)))
+
+
+def _rows(x: Array) -> Array:
+    """`[B, H, W, C]` -> `[B H W, C]`: XLA's products of more dimensions are slow."""
+    return x.reshape(-1, x.shape[-1])
+
+
+def _columns(x: Array) -> Array:
+    """`[B, H, W, C]` -> `[C, B H W]`, laid out so.
+
+    XLA would take the turned array as it lies, and its product of columns is up to twice as slow.
+    """
+    return lax.optimization_barrier(_rows(x).T)
+
+
+def _product(x: Array, matrix: Array) -> Array:
+    """`[B, H, W, C]` times `[C, K]`."""
+    return (_rows(x) @ matrix).reshape(*x.shape[:-1], matrix.shape[-1])

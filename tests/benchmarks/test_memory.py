@@ -1,0 +1,62 @@
+"""The table of memory per option, for a network that compiles in seconds."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+
+import jax
+import pytest
+
+from benchmarks import memory
+from msl_jax.models import DeepLabV2
+from msl_jax.models.initial import abstract_variables
+
+TINY = ["--source_size=32,48", "--target_size=24,32", "--depth=14", "--width=4"]
+
+
+@pytest.fixture(autouse=True)
+def quick_compilation() -> Iterator[None]:
+    jax.config.update("jax_disable_most_optimizations", True)
+    yield
+    jax.config.update("jax_disable_most_optimizations", False)
+
+
+@pytest.fixture
+def printed(monkeypatch: pytest.MonkeyPatch, capsys):
+    """Function that runs the command for some options and gives what it prints."""
+
+    def run(options: dict, *arguments: str) -> str:
+        monkeypatch.setattr(memory, "OPTIONS", options)
+        monkeypatch.setattr(sys, "argv", ["memory", *TINY, *arguments])
+        memory.main()
+        return capsys.readouterr().out
+
+    return run
+
+
+def test_json(printed) -> None:
+    found = json.loads(printed({"small": {"batch_size": 2}}))
+    assert (found["benchmark"], found["platform"]) == ("memory", "cpu")
+    assert found["sizes"]["source_size"] == [32, 48]
+    (option,) = found["options"].values()
+    examples = 2 * (32 * 48 * 4 + 24 * 32 * 3)  # images and labels, one byte a value
+    parameters = jax.tree.leaves(abstract_variables(DeepLabV2(19, depth=14, width=4))["params"])
+    assert option["arguments_mb"] > (examples + 4 * sum(p.size for p in parameters)) / 1e6
+    assert option["temporaries_mb"] > 0.1
+    both = option["arguments_mb"] + option["temporaries_mb"]
+    assert option["total_mb"] == pytest.approx(both, rel=1e-2)
+
+
+def test_table(printed) -> None:
+    lines = printed({"small": {"batch_size": 2}}, "--markdown").splitlines()
+    assert lines[0] == "| | arguments | temporaries | total |"
+    assert lines[2].startswith("| small | ")
+
+
+def test_options_are_keys_of_the_configuration() -> None:
+    config = memory.base_config("memory")
+    for keys in memory.OPTIONS.values():
+        config.update_from_flattened_dict(keys)
+    assert memory.OPTIONS["default"] == {}
