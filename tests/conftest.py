@@ -1,9 +1,10 @@
 """What all tests share: strict arithmetic, two devices, a kept compilation cache."""
 
+import gc
 import os
 import runpy
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +58,18 @@ jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_compilation_cache_dir", str(CACHE))
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _free_programs() -> Iterator[None]:
+    """Frees what a file of tests has compiled.
+
+    Programs lie in memory maps of their own, and Linux allows a process 65,530 (vm.max_map_count):
+    with all tests' programs it comes near, and XLA crashes where a map is refused.
+    """
+    yield
+    jax.clear_caches()
+    gc.collect()
 
 
 @pytest.fixture(scope="session")
