@@ -46,7 +46,7 @@ ROOT = Path(__file__).parents[1]
 
 # Threads of both libraries look for more work for some milliseconds after a round.
 _PAUSE = 0.1
-_WARM_UP = 2
+_WARM_UP = 1
 _MB = 10**6
 
 

@@ -163,3 +163,16 @@ def random_variables() -> Callable[..., Any]:
         )
 
     return draw
+
+
+@pytest.fixture
+def x64() -> Iterator[None]:
+    """Computes in double precision."""
+    with jax.enable_x64(True):
+        yield
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    """The same random numbers for every test."""
+    return np.random.default_rng(0)

@@ -13,12 +13,6 @@ from jax.test_util import check_grads
 from msl_jax import losses
 
 
-@pytest.fixture
-def x64():
-    with jax.enable_x64(True):
-        yield
-
-
 def random_logits(*shape: int) -> np.ndarray:
     return 3 * np.random.default_rng(0).standard_normal(shape)
 

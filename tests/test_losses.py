@@ -53,12 +53,6 @@ def goldens() -> dict[str, np.ndarray]:
     return arrays
 
 
-@pytest.fixture
-def x64():
-    with jax.enable_x64(True):
-        yield
-
-
 def random_logits(*shape: int) -> np.ndarray:
     return 3 * np.random.default_rng(0).standard_normal(shape)
 

@@ -31,12 +31,6 @@ TERMS = {
 
 
 @pytest.fixture
-def x64():
-    with jax.enable_x64(True):
-        yield
-
-
-@pytest.fixture
 def small_tiles(monkeypatch):
     """Many tiles, some of which overlap, where images would fit into one."""
     monkeypatch.setattr(upsampled_tiles, "_WIDTH_UNIT", 16)

@@ -32,13 +32,21 @@ def _alive(pid: int) -> bool:
     return state != "Z"
 
 
+@pytest.fixture
+def fakes(monkeypatch: pytest.MonkeyPatch) -> str:
+    """The name of the module of fake contestants, where their processes find it."""
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))
+    return "fake_contestants"
+
+
 def test_rounds_in_turns_after_a_warm_up(fakes, tmp_path, capfd):
     log = tmp_path / "log"
     contestants = {
         name: Contestant(f"{fakes}:writes", {"log": str(log), "name": name}) for name in "ab"
     }
     measured = compare(contestants, rounds=3)
-    assert log.read_text() == "a" + "b" + 2 * "ab" + 3 * "ab"
+    # One first round, one turn that does not count, then turns of two rounds.
+    assert log.read_text() == "ab" + "aabb" + 3 * "aabb"
     for name, figures in measured.items():
         assert len(figures.seconds) == 3
         assert all(0 < seconds < 1 for seconds in (*figures.seconds, figures.first_seconds))

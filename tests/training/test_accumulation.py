@@ -39,12 +39,6 @@ ONE_HEAD = Objective("max_square", lambda_target=0.5, iw_alpha=0.2)
 BOTH_HEADS = Objective("max_square", multi=True, lambda_target=0.5, guidance_threshold=0.95)
 
 
-@pytest.fixture
-def x64():
-    with jax.enable_x64(True):
-        yield
-
-
 @functools.cache
 def _variables():
     shapes = jax.eval_shape(MODEL.init, jax.random.key(0), jnp.zeros((1, *SIZE, 3)))

@@ -21,12 +21,6 @@ GROUPS = {
 }
 
 
-@pytest.fixture
-def x64():
-    with jax.enable_x64(True):
-        yield
-
-
 def _random_tree(seed: int):
     rng = np.random.default_rng(seed)
     is_shape = {"is_leaf": lambda leaf: isinstance(leaf, tuple)}
