@@ -23,7 +23,7 @@ from typing import Any
 
 from benchmarks.measuring import Contestant, compare
 from benchmarks.reporting import at_least_one, need_torch, report
-from benchmarks.work import MEMORY_FORMAT, add_network_options, add_size_option
+from benchmarks.work import MEMORY_FORMAT, add_network_options, add_size_option, network_options
 
 
 def measure(
@@ -64,14 +64,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     add_network_options(parser)
     options = parser.parse_args(arguments)
     need_torch(parser)
-    result = measure(
-        options.size,
-        options.rounds,
-        depth=options.depth,
-        width=options.width,
-        memory_format=options.memory_format,
-    )
-    print(json.dumps(result))
+    print(json.dumps(measure(options.size, options.rounds, **network_options(options))))
     return 0
 
 

@@ -25,15 +25,8 @@ from typing import Any
 import numpy as np
 
 from benchmarks.measuring import Contestant, compare, progress
-from benchmarks.reporting import (
-    at_least_one,
-    entry,
-    height_width,
-    need_torch,
-    ratio,
-    surroundings,
-)
-from benchmarks.work import NUM_CLASSES, random_labels
+from benchmarks.reporting import at_least_one, entry, need_torch, ratio, surroundings
+from benchmarks.work import NUM_CLASSES, add_size_option, random_labels
 
 LOSSES = ("ce", "max_square", "max_square_iw", "entropy", "entropy_iw", "guidance")
 
@@ -101,13 +94,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         prog="python -m benchmarks.losses",
         description="Time and memory of each loss of up-sampled logits, ours and PyTorch's.",
     )
-    parser.add_argument(
-        "--size",
-        type=height_width,
-        default=(720, 1280),
-        metavar="HEIGHT,WIDTH",
-        help="of the image, default: 720,1280",
-    )
+    add_size_option(parser, "--size", "720,1280")
     parser.add_argument("--rounds", type=at_least_one, default=9, help="default: %(default)s")
     options = parser.parse_args(arguments)
     need_torch(parser)

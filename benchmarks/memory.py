@@ -17,7 +17,8 @@ import jax
 import jax.numpy as jnp
 from ml_collections.config_dict import ConfigDict
 
-from benchmarks.reporting import height_width, surroundings
+from benchmarks.reporting import surroundings
+from benchmarks.work import add_size_option
 from msl_jax import parts, presets
 from msl_jax.config import base_config, check_config
 from msl_jax.models.initial import abstract_variables
@@ -101,8 +102,8 @@ def markdown(options: Mapping[str, Mapping[str, float]]) -> str:
 def main() -> None:
     """Runs the command."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--source_size", type=height_width, default=(720, 1280), metavar="H,W")
-    parser.add_argument("--target_size", type=height_width, default=(512, 1024), metavar="H,W")
+    add_size_option(parser, "--source_size", "720,1280", "the source image")
+    add_size_option(parser, "--target_size", "512,1024", "the target image")
     parser.add_argument("--depth", type=int, default=101, help="layers of the network")
     parser.add_argument("--width", type=int, default=64, help="channels of its stem")
     parser.add_argument("--markdown", action="store_true", help="print a table")

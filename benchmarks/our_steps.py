@@ -8,34 +8,35 @@ from typing import Any, cast
 
 import jax
 import numpy as np
+from ml_collections.config_dict import ConfigDict
 
 from benchmarks import work as settings
 from benchmarks.measuring import Prepared
 from benchmarks.work import TrainingWork
-from msl_jax import parts
+from msl_jax import parts, presets
+from msl_jax.config import base_config
 from msl_jax.data.labels import LABEL_SETS
 from msl_jax.data.records import Records
 from msl_jax.evaluation.segmentation import Evaluator, Predictor
-from msl_jax.models import DeepLabV2
-from msl_jax.tasks.segmentation import Objective, optimizer_groups, parameter_rules, passes
-from msl_jax.training.optimizer import parameter_groups, poly_schedule, sgd
+from msl_jax.models import DeepLabV2, initial_variables
 from msl_jax.training.state import TrainState
 from msl_jax.training.step import parallel_train_step, replicate
 
 
-def objective(work: TrainingWork) -> Objective:
-    """IW maximum squares and guidance, or source labels on the final head alone."""
-    if work.part == "source":
-        return Objective("none")
-    return Objective(
-        "max_square",
-        multi=True,
-        lambda_target=settings.LAMBDA_TARGET,
-        lambda_source_low=settings.LAMBDA_LOW,
-        lambda_low=settings.LAMBDA_LOW,
-        iw_alpha=settings.IW_ALPHA,
-        guidance_threshold=settings.GUIDANCE_THRESHOLD,
+def configuration(work: TrainingWork) -> ConfigDict:
+    """A complete configuration: IW maximum squares and guidance, or the source-only row."""
+    config = base_config("benchmark", "source" if work.part == "source" else "max_square_iw_multi")
+    config.update_from_flattened_dict(
+        {
+            "model.depth": work.depth,
+            "model.width": work.width,
+            "num_classes": settings.NUM_CLASSES,
+            "lambda_target": settings.LAMBDA_TARGET,
+            "repeated_visits": False,
+            "input_convention": "caffe",
+        }
     )
+    return presets.complete(config)
 
 
 def training(**fields: Any) -> Prepared:
@@ -50,22 +51,14 @@ def training(**fields: Any) -> Prepared:
     """
     work = TrainingWork.from_json(fields)
     clock = _Clock()
-    model = DeepLabV2(settings.NUM_CLASSES, work.depth, work.width)
-    variables = parts.initial_variables(model, seed=0)
-    goal = objective(work)
-    optimizer = sgd(
-        parameter_groups(variables["params"], parameter_rules(model, multi=goal.multi)),
-        optimizer_groups(settings.HEAD_RATE, repeated_visits=False),
-        poly_schedule(settings.LEARNING_RATE, settings.POLY_STEPS),
-        momentum=settings.MOMENTUM,
-        weight_decay=settings.WEIGHT_DECAY,
-    )
-    state = jax.block_until_ready(replicate(TrainState.create(variables, optimizer)))
+    config = configuration(work)
+    model = parts.build_model(config)
+    variables = initial_variables(model, seed=0)
+    part = parts.build_training(config, model, variables["params"], adapt=work.part == "adapt")
+    state = jax.block_until_ready(replicate(TrainState.create(variables, part.optimizer)))
     del variables  # as in training: the step is given the only copy
     clock.lap("build_seconds")
-    step: Any = parallel_train_step(
-        passes(model, goal, "caffe", adapt=work.part == "adapt"), optimizer
-    )
+    step: Any = parallel_train_step(*part)
     batch = _on_devices(settings.training_batch(work, jax.local_device_count()))
     lowered = step.lower(state, batch)
     clock.lap("trace_and_lower_seconds")
@@ -94,7 +87,8 @@ def evaluation(*, size: Sequence[int], depth: int, width: int) -> Prepared:
     """
     label_size = (size[0], size[1])
     model = DeepLabV2(settings.NUM_CLASSES, depth, width)
-    variables = replicate(parts.initial_variables(model, seed=0))
+    initial: Any = initial_variables(model, seed=0)
+    variables = replicate(initial)
     evaluator = Evaluator(Predictor(model, "caffe"), LABEL_SETS["cityscapes19"].names, batch_size=1)
     records = cast(Records, OneRecord(label_size))
     clock = _Clock()

@@ -31,7 +31,7 @@ from benchmarks.reporting import (
     surroundings,
 )
 from benchmarks.train_step import NO_CACHE, contestants
-from benchmarks.work import MEMORY_FORMAT, TrainingWork, add_network_options
+from benchmarks.work import MEMORY_FORMAT, TrainingWork, add_network_options, network_options
 
 Size = tuple[int, int]
 Part = Literal["pixels", "batch", "devices"]
@@ -127,15 +127,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     if options.part == "pixels":
         need_torch(parser)
-    result = measure(
-        options.part,
-        options.sizes or SIZES[options.part],
-        options.rounds,
-        depth=options.depth,
-        width=options.width,
-        memory_format=options.memory_format,
-    )
-    print(json.dumps(result))
+    sizes = options.sizes or SIZES[options.part]
+    print(json.dumps(measure(options.part, sizes, options.rounds, **network_options(options))))
     return 0
 
 

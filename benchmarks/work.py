@@ -110,6 +110,11 @@ def add_network_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def network_options(options: argparse.Namespace) -> dict[str, Any]:
+    """What `add_network_options` has read, by name."""
+    return {name: getattr(options, name) for name in ("depth", "width", "memory_format")}
+
+
 def add_size_option(
     parser: argparse.ArgumentParser, name: str, default: str, image: str = "the image"
 ) -> None:

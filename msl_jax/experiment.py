@@ -15,6 +15,7 @@ from msl_jax import parts, runs
 from msl_jax.checkpoints import Checkpoints
 from msl_jax.data.pipeline import Prefetch, training_batches
 from msl_jax.logs import StageLog
+from msl_jax.models import initial_variables
 from msl_jax.samples import Samples
 from msl_jax.training.loop import fit
 from msl_jax.training.state import TrainState
@@ -91,7 +92,7 @@ class Experiment:
         )
         variables, baseline = self.initial, None
         if variables is None:
-            variables = parts.initial_variables(self.model, config.seed)
+            variables = initial_variables(self.model, config.seed)
         if not self.variant.adapt:
             final, best = self._train(source, variables)
         else:

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import optax
 from ml_collections.config_dict import ConfigDict
 
-from msl_jax import models, presets
+from msl_jax import presets
 from msl_jax.config import check_config, objective
 from msl_jax.data import open_label_set, open_split
 from msl_jax.data.augment import Augmentation
@@ -31,11 +31,6 @@ def build_model(config: ConfigDict) -> DeepLabV2:
     return network_of(config).model(
         dtype=jnp.dtype(config.compute_dtype), rematerialize=config.rematerialize
     )
-
-
-def initial_variables(model: DeepLabV2, seed: int) -> Any:
-    """Random variables; the same seed gives the same."""
-    return models.initial_variables(model, seed)
 
 
 class Training(NamedTuple):

@@ -16,12 +16,11 @@ from msl_jax import runs
 from msl_jax.checkpoints import read_tree, write_tree
 from msl_jax.convert import Network, detect, from_torch, safetensors_files, torch_files
 from msl_jax.convert.names import TORCH_HEADS
-from msl_jax.convert.state_dict import abstract_variables
 from msl_jax.errors import UserError
 from msl_jax.files import written_whole
 from msl_jax.mismatch import expect_same_shapes
 from msl_jax.models import DeepLabV2
-from msl_jax.models.initial import initial_heads
+from msl_jax.models.initial import abstract_variables, initial_heads
 
 # A converted checkpoint: the description of its network, and its variables by orbax.
 DESCRIPTION, VARIABLES = "weights.json", "variables"

@@ -21,7 +21,7 @@ import pytest
 from ml_collections import config_dict
 from PIL import Image
 
-from msl_jax.convert.state_dict import abstract_variables
+from msl_jax.models.initial import abstract_variables
 from msl_jax.presets import complete
 
 ROOT = Path(__file__).parent.parent

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
@@ -23,7 +22,7 @@ from msl_jax.convert.names import (
 from msl_jax.errors import UserError
 from msl_jax.mismatch import expect_same_shapes
 from msl_jax.models import DeepLabV2
-from msl_jax.models.initial import initial_heads
+from msl_jax.models.initial import abstract_variables, initial_heads
 
 StateDict = Mapping[str, np.ndarray]
 
@@ -51,8 +50,10 @@ def from_torch(
         UserError: not such a checkpoint; or arrays are missing, left over, of another shape (one
             message lists all), or hold anything but finite floating-point numbers.
 
+    >>> import jax
+    >>> from msl_jax.models import initial_variables
     >>> model = DeepLabV2(num_classes=3, depth=14, width=4)
-    >>> variables = jax.jit(model.init)(jax.random.key(0), jnp.zeros((1, 32, 32, 3)))
+    >>> variables = initial_variables(model, seed=0)
     >>> again = from_torch(to_torch(variables), model)
     >>> bool(jax.tree.all(jax.tree.map(np.array_equal, variables, again)))
     True
@@ -111,11 +112,6 @@ def to_torch(variables: Any) -> dict[str, np.ndarray]:
         if name.endswith("running_var"):
             state_dict[name.replace("running_var", COUNTER)] = np.zeros((), np.int64)
     return state_dict
-
-
-def abstract_variables(model: DeepLabV2) -> Any:
-    """Shapes and dtypes; those of parameters do not depend on the images' size."""
-    return jax.eval_shape(model.init, jax.random.key(0), jnp.zeros((1, 32, 32, 3)))
 
 
 def _is_taken(name: str, layout: Layout, reinit_heads: bool, state_dict: StateDict) -> bool:

@@ -62,15 +62,9 @@ def conv2d(
     return _conv2d(x, kernel, Window(stride, dilation, padding), lowering)
 
 
-# Compiled as a function of its own, so that blocks of the same shapes are traced once.
-@functools.partial(jax.jit, static_argnums=(2, 3))
-def _conv2d(x: Array, kernel: Array, window: Window, lowering: Lowering | None) -> Array:
-    return _differentiable(x, kernel, window, lowering)
-
-
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3))
 def _differentiable(x: Array, kernel: Array, window: Window, lowering: Lowering | None) -> Array:
-    return _by_platform("forward", lowering, window, x, kernel)
+    return _choose(lowering, _native, _products, window, x, kernel)
 
 
 def _forward(x: Array, kernel: Array, window: Window, lowering: Lowering | None):
@@ -78,16 +72,24 @@ def _forward(x: Array, kernel: Array, window: Window, lowering: Lowering | None)
 
 
 def _backward(window: Window, lowering: Lowering | None, kept: tuple[Array, Array], g: Array):
-    return _by_platform("gradients", lowering, window, *kept, g)
+    return _choose(lowering, _native_gradients, _product_gradients, window, *kept, g)
 
 
 _differentiable.defvjp(_forward, _backward)
 
+# Compiled as a function of its own, so that blocks of the same shapes are traced once.
+_conv2d = jax.jit(_differentiable, static_argnums=(2, 3))
 
-def _by_platform(part: str, lowering: Lowering | None, window: Window, *arrays: Array):
-    """`forward` or `gradients` in the wanted lowering, or in the platform's own."""
-    native = functools.partial(_PARTS["native", part], window)
-    products = functools.partial(_PARTS["products", part], window)
+
+def _choose(
+    lowering: Lowering | None,
+    native: Callable[..., Any],
+    products: Callable[..., Any],
+    window: Window,
+    *arrays: Array,
+) -> Any:
+    """Computes in the wanted lowering, or in that of the platform which the program is for."""
+    native, products = (functools.partial(function, window) for function in (native, products))
     if lowering is not None:
         return (native if lowering == "native" else products)(*arrays)
     return lax.platform_dependent(*arrays, cpu=products, default=native)
@@ -175,14 +177,6 @@ def _shifted_gradients(window: Window, x: Array, kernel: Array, g: Array) -> lis
         padded[:, far[0] - top : far[0] - top + height, far[1] - left : far[1] - left + width]
         for top, left in _offsets(window, kernel)
     ]
-
-
-_PARTS: dict[tuple[Lowering, str], Callable[..., Any]] = {
-    ("native", "forward"): _native,
-    ("native", "gradients"): _native_gradients,
-    ("products", "forward"): _products,
-    ("products", "gradients"): _product_gradients,
-}
 
 
 def _is_classifier(window: Window, kernel: Array) -> bool:

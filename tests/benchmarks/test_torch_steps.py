@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from benchmarks import our_steps, work
+from msl_jax.config import objective
 from msl_jax.convert import from_torch
 from msl_jax.evaluation import confusion_matrix
 from msl_jax.models import DeepLabV2
@@ -33,9 +34,9 @@ def _random_network() -> DeepLab:
 
 def _our_losses(part: work.Part, variables, threshold_passed: bool) -> dict[str, float]:
     model = DeepLabV2(work.NUM_CLASSES, DEPTH, WIDTH)
-    terms = passes(
-        model, our_steps.objective(_work(part)), "caffe", adapt=part == "adapt", axis_name=None
-    )
+    adapt = part == "adapt"
+    goal = objective(our_steps.configuration(_work(part)), adapt=adapt)
+    terms = passes(model, goal, "caffe", adapt=adapt, axis_name=None)
     batch = jax.tree.map(lambda leaf: leaf[0], work.training_batch(_work(part)))
 
     def losses(variables):

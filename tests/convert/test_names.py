@@ -13,8 +13,8 @@ from msl_jax.convert.names import (
     torch_name,
     torch_shape,
 )
-from msl_jax.convert.state_dict import abstract_variables
 from msl_jax.models import DeepLabV2
+from msl_jax.models.initial import abstract_variables
 
 from .public_files import Shapes, official, resnet, without_counters
 

@@ -7,6 +7,7 @@ import jax.export
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from against_torch import AgainstPyTorch
 
 from msl_jax.models.convolution import conv2d
 
@@ -118,20 +119,8 @@ class TestConv2d:
             assert error < 0.05 * np.abs(exact).max()
 
 
-class TestAgainstPyTorch:
+class TestAgainstPyTorch(AgainstPyTorch):
     """The same on PyTorch's own functions, in float64."""
-
-    @pytest.fixture(autouse=True)
-    def _precision(self, x64):
-        self.torch = pytest.importorskip("torch")
-
-    def _tensor(self, x: np.ndarray, *, gradient: bool = False):
-        """`[B, H, W, C]` -> `[B, C, H, W]`, and `[kh, kw, C, K]` -> `[K, C, kh, kw]` alike."""
-        return self.torch.tensor(x.transpose(0, 3, 1, 2), requires_grad=gradient)
-
-    @staticmethod
-    def _array(tensor) -> np.ndarray:
-        return tensor.detach().numpy().transpose(0, 2, 3, 1)
 
     @each_lowering
     @each_convolution

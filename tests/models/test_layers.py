@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from against_torch import AgainstPyTorch
 
 from msl_jax.models.layers import Conv, max_pool_ceil, resize_align_corners
 
@@ -133,20 +134,8 @@ class TestResizeAlignCorners:
         np.testing.assert_array_equal(np.asarray(found, np.float32), 1)
 
 
-class TestAgainstPyTorch:
+class TestAgainstPyTorch(AgainstPyTorch):
     """The same on PyTorch's own functions, in float64."""
-
-    @pytest.fixture(autouse=True)
-    def _precision(self, x64):
-        self.torch = pytest.importorskip("torch")
-
-    def _tensor(self, x: np.ndarray, *, gradient: bool = False):
-        """`[B, H, W, C]` -> `[B, C, H, W]`, and `[kh, kw, C, K]` -> `[K, C, kh, kw]` alike."""
-        return self.torch.tensor(x.transpose(0, 3, 1, 2), requires_grad=gradient)
-
-    @staticmethod
-    def _array(tensor) -> np.ndarray:
-        return tensor.detach().numpy().transpose(0, 2, 3, 1)
 
     @pytest.mark.parametrize("size", POOLED_SIZES)
     def test_max_pool(self, rng, size):

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from against_torch import AgainstPyTorch
 
 from msl_jax.models.layers import BatchNorm
 from msl_jax.models.normalization import add_relu
@@ -91,20 +92,8 @@ class TestAddRelu:
         assert np.isnan(add_relu(x, x)).all()
 
 
-class TestAgainstPyTorch:
+class TestAgainstPyTorch(AgainstPyTorch):
     """The same on PyTorch's own functions, in float64."""
-
-    @pytest.fixture(autouse=True)
-    def _precision(self, x64):
-        self.torch = pytest.importorskip("torch")
-
-    def _tensor(self, x: np.ndarray, *, gradient: bool = False):
-        """`[B, H, W, C]` -> `[B, C, H, W]`, and `[kh, kw, C, K]` -> `[K, C, kh, kw]` alike."""
-        return self.torch.tensor(x.transpose(0, 3, 1, 2), requires_grad=gradient)
-
-    @staticmethod
-    def _array(tensor) -> np.ndarray:
-        return tensor.detach().numpy().transpose(0, 2, 3, 1)
 
     @pytest.mark.parametrize("relu", [False, True])
     @pytest.mark.parametrize("training", [True, False])
