@@ -3,7 +3,8 @@
     python -m benchmarks.memory [--markdown]
 
 Nothing is run and no array is made: XLA plans the memory of a program when it compiles it. Prints
-one JSON object in MB (10^6 bytes), or a table. The programs are those for the platform at hand.
+one JSON object in MB (10^6 bytes), or a table. The programs are those for the platform at hand;
+what is kept for the gradient is JAX's own choice and the same on all.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from msl_jax import parts, presets
 from msl_jax.config import base_config, check_config
 from msl_jax.models.initial import abstract_variables
 from msl_jax.training.state import TrainState
-from msl_jax.training.step import parallel_train_step
+from msl_jax.training.step import AXIS, Pass, parallel_train_step
 
 # Name in the table -> keys that differ from the default: float32, one image of each domain a step.
 OPTIONS: dict[str, dict[str, Any]] = {
@@ -44,13 +45,15 @@ def measure(keys: Mapping[str, Any]) -> dict[str, float]:
 
     Returns:
         MB of the arguments (state and batch; the new state takes the old one's memory), of the
-        temporaries (activations and gradients), and of both.
+        temporaries (activations and gradients), of both, and of what the larger of the two passes
+        keeps from its forward to its backward part, the parameters among it.
     """
     config = base_config("memory", "max_square_iw_multi")
     config.update_from_flattened_dict(keys)
     config = presets.complete(config)
     check_config(config)
-    state, batch, step = _abstract_step(config)
+    state, batch, training = abstract_step(config)
+    step = parallel_train_step(*training, accumulate=config.accumulate)
     analysis = step.lower(state, batch).compile().memory_analysis()
     results = analysis.output_size_in_bytes - analysis.alias_size_in_bytes  # the metrics alone
     arguments, temporaries = analysis.argument_size_in_bytes, analysis.temp_size_in_bytes
@@ -58,11 +61,39 @@ def measure(keys: Mapping[str, Any]) -> dict[str, float]:
         "arguments_mb": arguments / 1e6,
         "temporaries_mb": temporaries / 1e6,
         "total_mb": (arguments + temporaries + results) / 1e6,
+        "kept_mb": max(
+            kept_bytes(single, state, batch, config.accumulate) for single in training.passes
+        )
+        / 1e6,
     }
 
 
-def _abstract_step(config: ConfigDict) -> tuple[Any, Any, Any]:
-    """Shapes of the state and of the batch on one device, and the step."""
+def kept_bytes(single: Pass, state: TrainState, batch: Any, accumulate: int = 1) -> int:
+    """Bytes that a pass keeps for its gradient: activations, and the parameters that it reads.
+
+    Args:
+        single: one of the passes of a step.
+        state: shapes of the state.
+        batch: shapes of the batch, `[1, K B, ...]` each.
+        accumulate: number K of micro-batches; one of them is counted.
+    """
+
+    def backward(params: Any, stats: Any, batch: Any) -> Any:
+        return jax.vjp(lambda p: single(p, stats, batch), params, has_aux=True)[1]
+
+    micro = jax.tree.map(
+        lambda leaf: jax.ShapeDtypeStruct(
+            (1, leaf.shape[1] // accumulate, *leaf.shape[2:]), leaf.dtype
+        ),
+        batch,
+    )
+    on_one = jax.vmap(backward, in_axes=(None, None, 0), axis_name=AXIS)
+    kept = jax.eval_shape(on_one, state.params, state.batch_stats, micro)
+    return sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(kept))
+
+
+def abstract_step(config: ConfigDict) -> tuple[TrainState, Any, parts.Training]:
+    """Shapes of the state and of the batch on one device, and what the step optimises."""
     model = parts.build_model(config)
     variables = abstract_variables(model)
     training = parts.build_training(config, model, variables["params"], adapt=True)
@@ -79,18 +110,19 @@ def _abstract_step(config: ConfigDict) -> tuple[Any, Any, Any]:
         },
         "target": {"image": images(config.target_size, 3)},
     }
-    return state, batch, parallel_train_step(*training, accumulate=config.accumulate)
+    return state, batch, training
 
 
 def markdown(options: Mapping[str, Mapping[str, float]]) -> str:
     """A table with a row for each option.
 
-    >>> print(markdown({"a": {"arguments_mb": 1.2, "temporaries_mb": 30.0, "total_mb": 31.2}}))
-    | | arguments | temporaries | total |
-    |---|---|---|---|
-    | a | 1 | 30 | 31 |
+    >>> a = {"arguments_mb": 1.2, "temporaries_mb": 30.0, "total_mb": 31.2, "kept_mb": 20.0}
+    >>> print(markdown({"a": a}))
+    | | arguments | temporaries | total | kept |
+    |---|---|---|---|---|
+    | a | 1 | 30 | 31 | 20 |
     """
-    columns = ("arguments_mb", "temporaries_mb", "total_mb")
+    columns = ("arguments_mb", "temporaries_mb", "total_mb", "kept_mb")
     head = ["", *(name.removesuffix("_mb") for name in columns)]
     rows = [
         [name, *(f"{found[column]:.0f}" for column in columns)] for name, found in options.items()

@@ -51,8 +51,36 @@ def test_json(printed) -> None:
 
 def test_table(printed) -> None:
     lines = printed({"small": {"batch_size": 2}}, "--markdown").splitlines()
-    assert lines[0] == "| | arguments | temporaries | total |"
+    assert lines[0] == "| | arguments | temporaries | total | kept |"
     assert lines[2].startswith("| small | ")
+
+
+def test_what_the_options_keep_for_the_gradient() -> None:
+    size = {"source_size": (64, 96), "target_size": (64, 96)}
+    keys = {**size, "model.depth": 26, "model.width": 8}
+
+    def kept(changed: dict) -> int:
+        config = memory.base_config("memory", "max_square_iw_multi")
+        config.update_from_flattened_dict({**keys, **changed})
+        state, batch, training = memory.abstract_step(memory.presets.complete(config))
+        parameters = sum(leaf.size * 4 for leaf in jax.tree.leaves(state.params))
+        found = memory.kept_bytes(training.passes[0], state, batch, config.accumulate)
+        return found - parameters
+
+    plain = kept({})
+    assert kept({"compute_dtype": "bfloat16"}) < 0.6 * plain
+    assert kept({"rematerialize": True}) < 0.5 * plain
+    assert kept({"batch_size": 2, "accumulate": 2}) == kept({"batch_size": 2}) > 1.9 * plain
+
+
+def test_accumulation_needs_the_memory_of_one_micro_batch() -> None:
+    size = {"source_size": (64, 96), "target_size": (64, 96)}
+    keys = {**size, "model.depth": 14, "model.width": 4}
+    accumulated, batch = (
+        memory.measure({**keys, **changed})["temporaries_mb"]
+        for changed in ({"accumulate": 4}, {"batch_size": 4})
+    )
+    assert accumulated < 0.5 * batch
 
 
 def test_options_are_keys_of_the_configuration() -> None:
