@@ -1,0 +1,7 @@
+"""What the paper says about gradients and classes, measured: for the notebooks and the figures.
+
+gradients    Fig. 1 and its multi-class view: how large a gradient a confidence gives
+pixels       one sweep over labelled images: sums by confidence and by class, from which follow
+shares       who gets the gradient, Fig. 2 and Fig. 4
+difficulty   Fig. 5: the most and the least confident samples
+"""

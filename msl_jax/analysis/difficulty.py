@@ -1,0 +1,60 @@
+"""Fig. 5 of the paper: accuracy of the samples of which a first model is most and least sure."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+
+class DifficultySets(NamedTuple):
+    """Which samples are easy and which are difficult, `[N]` booleans.
+
+    Attributes:
+        top: the most confident samples.
+        bottom: the least confident samples.
+    """
+
+    top: np.ndarray
+    bottom: np.ndarray
+
+
+def difficulty_sets(confidence: ArrayLike, share: float = 0.3) -> DifficultySets:
+    """Marks samples by the confidence of the model before its adaptation (Section 4.4).
+
+    Args:
+        confidence: `[N]`, largest probability of each sample (or pixel).
+        share: of the samples that belongs to each set, in (0, 0.5]; the paper's is 0.3. Among equal
+            confidences the first samples count as less confident.
+
+    Raises:
+        ValueError: `share` out of range.
+
+    Example:
+        >>> difficulty_sets([0.9, 0.2, 0.5, 0.8], 0.25).bottom.tolist()
+        [False, True, False, False]
+    """
+    if not 0 < share <= 0.5:
+        raise ValueError(f"share must lie in (0, 0.5]; found {share}.")
+    order = np.argsort(np.asarray(confidence), kind="stable")
+    count = round(share * len(order))
+    top, bottom = np.zeros((2, len(order)), bool)
+    bottom[order[:count]] = True
+    top[order[len(order) - count :]] = True
+    return DifficultySets(top, bottom)
+
+
+def accuracies(correct: ArrayLike, sets: DifficultySets) -> dict[str, float]:
+    """Accuracy over all samples, the top and the bottom set, in [0, 1]; NaN for an empty set.
+
+    Args:
+        correct: `[N]` booleans.
+        sets: of the same samples.
+    """
+    right = np.asarray(correct, float)
+    members = {"all": np.ones(len(right), bool), "top": sets.top, "bottom": sets.bottom}
+    return {
+        name: float(right[chosen].mean()) if chosen.any() else float("nan")
+        for name, chosen in members.items()
+    }

@@ -1,0 +1,118 @@
+"""Sums over pixels against loops in NumPy, and what follows from them."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from msl_jax import losses
+from msl_jax.analysis import difficulty, shares
+from msl_jax.analysis.pixels import add_up, pixel_sums
+
+CLASSES, BINS = 4, 5
+
+
+@pytest.fixture
+def logits(rng: np.random.Generator) -> np.ndarray:
+    return rng.normal(0, 2, (2, 6, 8, CLASSES)).astype(np.float32)
+
+
+@pytest.fixture
+def labels(rng: np.random.Generator) -> np.ndarray:
+    labels = rng.integers(0, CLASSES, (2, 6, 8)).astype(np.uint8)
+    labels[:, :2] = losses.IGNORE
+    return labels
+
+
+@pytest.fixture
+def sums(logits, labels):
+    return add_up([pixel_sums(logits, labels, bins=BINS)])
+
+
+def test_counts(sums, logits, labels) -> None:
+    p = np.asarray(jax.nn.softmax(logits))
+    confidence, prediction = p.max(-1), p.argmax(-1)
+    for k in range(BINS):
+        inside = (confidence >= k / BINS) & (confidence < (k + 1) / BINS)
+        assert sums.pixels_by_bin[k] == inside.sum()
+        assert sums.labelled_by_bin[k] == (inside & (labels != 255)).sum()
+        assert sums.correct_by_bin[k] == (inside & (labels == prediction)).sum()
+    for c in range(CLASSES):
+        assert sums.pixels_by_class[c] == (prediction == c).sum()
+        expected = confidence[prediction == c].sum()
+        assert sums.confidence_by_class[c] == pytest.approx(expected, rel=1e-5)
+    assert sums.confusion.sum() == (labels != 255).sum()
+    assert np.trace(sums.confusion) == sums.correct_by_bin.sum()
+
+
+@pytest.mark.parametrize("name", ["entropy", "max_square"])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_gradients_are_those_of_the_losses(sums, logits, name, weighted) -> None:
+    """Their sum is the size of what the loss of the paper sends into the network."""
+    loss = getattr(losses, name)
+    alpha = 0.2 if weighted else None
+    gradient = jax.grad(lambda z: loss(z, iw_alpha=alpha, normalization="paper"))(
+        jnp.asarray(logits)
+    )
+    sizes = np.linalg.norm(gradient, axis=-1) * logits[..., 0].size
+    prediction = logits.argmax(-1)
+    key = f"{name}_iw" if weighted else name
+    for c in range(CLASSES):
+        expected = sizes[prediction == c].sum()
+        assert sums.gradient_by_class[key][c] == pytest.approx(expected, rel=1e-4)
+    assert sums.gradient_by_bin[key].sum() == pytest.approx(sizes.sum(), rel=1e-4)
+
+
+def test_batches_add_up(sums, logits, labels) -> None:
+    parts = add_up(
+        pixel_sums(logits[i : i + 1], labels[i : i + 1], bins=BINS) for i in range(len(logits))
+    )
+    for found, expected in zip(jax.tree.leaves(parts), jax.tree.leaves(sums), strict=True):
+        assert found.dtype in (np.int64, np.float64)
+        np.testing.assert_allclose(found, expected, rtol=1e-5)
+    with pytest.raises(ValueError, match="nothing"):
+        add_up([])
+
+
+def test_certain_pixels_are_in_the_last_bin() -> None:
+    logits = np.zeros((1, 1, 1, CLASSES), np.float32)
+    logits[..., 2] = 1000
+    sums = pixel_sums(logits, np.full((1, 1, 1), 2, np.uint8), bins=BINS)
+    assert sums.pixels_by_bin.tolist() == [0, 0, 0, 0, 1]
+
+
+def test_class_table(sums) -> None:
+    table = shares.class_table(sums)
+    np.testing.assert_allclose(table.frequency.sum(), 1)
+    assert ((table.confidence > 0.25) & (table.confidence < 1)).all()
+    accuracy = shares.accuracy_by_bin(sums)
+    assert np.isnan(accuracy[0])  # no confidence of four classes is below 1/4
+    assert accuracy[-1] == sums.correct_by_bin[-1] / sums.labelled_by_bin[-1]
+
+
+def test_correlation_needs_three_classes() -> None:
+    values = np.array([1.0, 2.0, np.nan])
+    assert np.isnan(shares.correlation(values, values))
+    assert shares.correlation(np.arange(4.0), -np.arange(4.0)) == -1
+    assert shares.shares(np.zeros(3)).tolist() == [0, 0, 0]
+
+
+def test_difficulty() -> None:
+    confidence = np.array([0.5, 0.9, 0.1, 0.7, 0.3, 0.8, 0.2, 0.6, 0.4, 1.0])
+    sets = difficulty.difficulty_sets(confidence)
+    assert confidence[sets.top].min() == 0.8
+    assert confidence[sets.bottom].max() == 0.3
+    assert sets.top.sum() == sets.bottom.sum() == 3
+    correct = confidence > 0.25
+    found = difficulty.accuracies(correct, sets)
+    assert found == {"all": 0.8, "top": 1.0, "bottom": pytest.approx(1 / 3)}
+    with pytest.raises(ValueError, match=r"0\.6"):
+        difficulty.difficulty_sets(confidence, 0.6)
+
+
+def test_equal_confidences_are_still_split() -> None:
+    sets = difficulty.difficulty_sets(np.ones(10))
+    assert sets.top.sum() == sets.bottom.sum() == 3
+    assert not (sets.top & sets.bottom).any()
