@@ -58,3 +58,25 @@ def accuracies(correct: ArrayLike, sets: DifficultySets) -> dict[str, float]:
         name: float(right[chosen].mean()) if chosen.any() else float("nan")
         for name, chosen in members.items()
     }
+
+
+def thresholds(pixels_by_bin: np.ndarray, share: float = 0.3) -> tuple[float, float]:
+    """Confidences that bound the bottom and the top set of pixels too many to be sorted.
+
+    Args:
+        pixels_by_bin: `[K]` pixels in bins of equal width from 0 to 1; their width is how exact the
+            answer is.
+        share: of the pixels that belongs to each set.
+
+    Returns:
+        (low, high): the bottom set is below `low`, the top set at or above `high`.
+
+    Example:
+        >>> thresholds(np.array([0, 3, 4, 3]), 0.3)
+        (0.5, 0.75)
+    """
+    below = np.concatenate([[0], np.cumsum(pixels_by_bin)]) / np.sum(pixels_by_bin)
+    bins = len(pixels_by_bin)
+    low = int(np.argmin(np.abs(below - share)))
+    high = int(np.argmin(np.abs(below - (1 - share))))
+    return low / bins, high / bins

@@ -6,13 +6,10 @@ Confidence is the largest probability of a pixel. All sums add up over batches.
 from __future__ import annotations
 
 import functools
-import operator
-from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax import Array
 from jax.typing import ArrayLike
 
@@ -90,23 +87,3 @@ def pixel_sums(
         gradient_by_bin={name: by_bin(size) for name, size in sizes.items()},
         gradient_by_class={name: by_class(size) for name, size in sizes.items()},
     )
-
-
-def add_up(batches: Iterable[PixelSums]) -> PixelSums:
-    """The sums of all batches, in float64 and int64 on the host.
-
-    Raises:
-        ValueError: there is no batch.
-    """
-    total = None
-    for batch in batches:
-        wide = jax.tree.map(_wide, batch)
-        total = wide if total is None else jax.tree.map(operator.add, total, wide)
-    if total is None:
-        raise ValueError("there is nothing to add up")
-    return total
-
-
-def _wide(values: Array) -> np.ndarray:
-    exact = np.asarray(values)
-    return exact.astype(np.int64 if np.issubdtype(exact.dtype, np.integer) else np.float64)

@@ -9,7 +9,8 @@ import pytest
 
 from msl_jax import losses
 from msl_jax.analysis import difficulty, shares
-from msl_jax.analysis.pixels import add_up, pixel_sums
+from msl_jax.analysis.pixels import pixel_sums
+from msl_jax.analysis.sums import add_up
 
 CLASSES, BINS = 4, 5
 

@@ -1,0 +1,77 @@
+"""The paper's figures for a run of one's own: PNG and SVG.
+
+    python -m msl_jax.analysis.figures --workdir RUN --output DIR
+
+RUN is the workdir of a finished run of an adapting variant with a labelled target; its source-only
+stage is the state before. Written are
+
+    gradients            Fig. 1: the size of the gradients against p, and for many classes
+    gradient_shares      which pixels and classes get the gradient, before and after
+    class_balance        Fig. 2 and Fig. 4: confidence and log frequency against IoU
+    difficulty           Fig. 5: accuracy of the most and least confident pixels, before and after
+    figures.json         the numbers in them
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from msl_jax.commands.command_line import guard
+from msl_jax.errors import UserError
+
+
+def write_figures(workdir: str, output: str | Path) -> dict[str, Any]:
+    """Studies a run and writes the figures.
+
+    Args:
+        workdir: see `msl_jax.analysis.study.study`.
+        output: a folder, made where it is missing; figures of before are replaced.
+
+    Returns:
+        The numbers, as in ``figures.json``.
+
+    Raises:
+        UserError: no such run, no labels, or the folder cannot be written.
+    """
+    from msl_jax import runs
+    from msl_jax.analysis import pages
+    from msl_jax.analysis.study import study
+
+    folder = Path(output)
+    runs.make_folder(folder, "--output")
+    found = study(workdir)
+    for name, figure in pages.figures(found).items():
+        for suffix in ("png", "svg"):
+            figure.savefig(folder / f"{name}.{suffix}", dpi=150)
+    numbers = pages.numbers(found)
+    runs.write_json(folder / "figures.json", numbers)
+    return numbers
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Runs the command."""
+    parser = argparse.ArgumentParser(
+        prog="python -m msl_jax.analysis.figures",
+        description="Writes the paper's figures for a finished run.",
+    )
+    parser.add_argument("--workdir", required=True, help="a finished run of an adapting variant")
+    parser.add_argument("--output", required=True, help="folder for the figures")
+    options = parser.parse_args(arguments)
+    try:
+        import matplotlib
+    except ImportError as error:
+        raise UserError(
+            'figures need matplotlib: pip install "msl_jax[notebooks]" (or pip install matplotlib)'
+        ) from error
+    matplotlib.use("agg")
+    write_figures(options.workdir, options.output)
+    print(f"Figures: {options.output}")
+
+
+if __name__ == "__main__":
+    guard(main, "nothing has been changed but the figures written so far")
+    sys.exit()

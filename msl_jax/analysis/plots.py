@@ -1,0 +1,160 @@
+"""The figures, each drawn into axes that are given; what they show is computed elsewhere."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+
+from msl_jax.analysis import gradients, shares
+from msl_jax.analysis.pixels import PixelSums
+
+# One colour for each loss in all figures; the weighted forms are dashed.
+COLOURS = {"entropy": "tab:orange", "max_square": "tab:blue"}
+LABELS = {
+    "entropy": "entropy",
+    "entropy_iw": "entropy, image-wise",
+    "max_square": "maximum squares",
+    "max_square_iw": "maximum squares, image-wise",
+}
+GAMMAS = (0.01, 0.05, 0.1)
+
+
+def gradient_curves(axes: Axes, gammas: Sequence[float] = GAMMAS) -> None:
+    """Fig. 1: |dH/dp|, |dMS/dp| and the scaled entropy, two classes, by automatic differentiation.
+
+    Args:
+        axes: to draw into.
+        gammas: scale ratios of the scaled entropy.
+    """
+    p = np.linspace(0.001, 0.999, 999)
+    curves = {
+        "H": (gradients.binary_entropy, {"color": COLOURS["entropy"]}),
+        "MS": (gradients.binary_max_square, {"color": COLOURS["max_square"]}),
+    }
+    for gamma, shade in zip(gammas, np.linspace(0.45, 0.75, len(gammas)), strict=True):
+        curve = functools.partial(gradients.binary_scaled_entropy, gamma=gamma)
+        style = {"color": str(shade), "linestyle": "--"}
+        curves[rf"scaled H, $\gamma$ = {gamma:g}"] = (curve, style)
+    for label, (curve, style) in curves.items():
+        axes.plot(p, gradients.gradient_size(curve, p), label=label, **style)
+    axes.set(xlabel="probability p", ylabel="size of the gradient", ylim=(0, 6.5), xlim=(0, 1))
+    axes.legend()
+
+
+def logit_gradient_curves(axes: Axes, num_classes: int = 19) -> None:
+    """The same for many classes, with respect to the logits, against the confidence.
+
+    Args:
+        axes: to draw into.
+        num_classes: C; the classes beside the most probable one are equally probable.
+    """
+    confidence = np.linspace(1 / num_classes, 0.9995, 1000)[:-1]
+    logits = gradients.one_sure_class(confidence, num_classes)
+    for name, colour in COLOURS.items():
+        sizes = np.linalg.norm(gradients.logit_gradients(name, logits), axis=-1)
+        peak = confidence[sizes.argmax()]
+        label = f"{LABELS[name]} (largest at {peak:.2f})"
+        axes.plot(confidence, sizes / sizes.max(), color=colour, label=label)
+    axes.set(xlabel="confidence", ylabel="gradient, relative to its largest", xlim=(0, 1))
+    axes.legend()
+
+
+def gradient_by_confidence(axes: Axes, sums: PixelSums, bins: int = 20) -> None:
+    """Which share of the gradient pixels of each confidence send, and how many they are.
+
+    Args:
+        axes: to draw into.
+        sums: of a sweep.
+        bins: bars; must divide the bins of `sums`.
+    """
+    edges = np.linspace(0, 1, bins + 1)
+    pixels = shares.shares(coarser(sums.pixels_by_bin, bins))
+    axes.stairs(pixels, edges, fill=True, color="0.85", label="pixels")
+    for name, sizes in sums.gradient_by_bin.items():
+        axes.stairs(shares.shares(coarser(sizes, bins)), edges, **_line(name))
+    axes.set(xlabel="confidence", ylabel="share", xlim=(0, 1))
+    axes.legend()
+
+
+def gradient_by_class(axes: Axes, sums: PixelSums, names: Sequence[str]) -> None:
+    """Which share of the gradient each predicted class gets, ordered by its share of the pixels.
+
+    Args:
+        axes: to draw into.
+        sums: of a sweep.
+        names: of the classes.
+    """
+    pixels = shares.shares(sums.pixels_by_class)
+    order = np.argsort(-pixels)
+    places = np.arange(len(names))
+    axes.bar(places, pixels[order], color="0.85", label="pixels")
+    markers = {"entropy": "o", "entropy_iw": "^", "max_square": "s", "max_square_iw": "v"}
+    for name, sizes in sums.gradient_by_class.items():
+        style = {"color": COLOURS[name.removesuffix("_iw")], "label": LABELS[name]}
+        filled = "none" if name.endswith("_iw") else "full"
+        axes.plot(places, shares.shares(sizes)[order], markers[name], fillstyle=filled, **style)
+    axes.set_xticks(places, [names[i] for i in order], rotation=60, ha="right")
+    axes.set(ylabel="share", yscale="log")
+    axes.legend(loc="upper right", fontsize=8)
+
+
+def class_scatter(
+    axes: Axes, values: np.ndarray, iou: np.ndarray, names: Sequence[str], label: str
+) -> None:
+    """Fig. 2 or Fig. 4: a figure of each class against its IoU, with their correlation.
+
+    Args:
+        axes: to draw into.
+        values: `[C]`, NaN where a class has none.
+        iou: `[C]`, in [0, 1], NaN likewise.
+        names: of the classes.
+        label: what the values are.
+    """
+    axes.scatter(values, 100 * iou, color=COLOURS["max_square"])
+    for x, y, name in zip(values, 100 * iou, names, strict=True):
+        if np.isfinite(x) and np.isfinite(y):
+            axes.annotate(name, (x, y), xytext=(4, 3), textcoords="offset points", fontsize=8)
+    found = shares.correlation(values, iou)
+    axes.margins(x=0.15)  # room for the names
+    axes.set(xlabel=label, ylabel="IoU, %", title=f"correlation {found:.2f}")
+
+
+def accuracy_curves(
+    axes: Axes, steps: Sequence[float], accuracy: Mapping[str, Sequence[Mapping[str, float]]]
+) -> None:
+    """Fig. 5: accuracy of the top set, of all and of the bottom set over training.
+
+    Args:
+        axes: to draw into.
+        steps: of the points.
+        accuracy: for each loss (a key of `LABELS`, or any title), at each step, `accuracies`.
+    """
+    styles = {"top": ":", "all": "-", "bottom": "--"}
+    for index, (name, points) in enumerate(accuracy.items()):
+        colour = COLOURS.get(name, f"C{index + 4}")
+        for part, style in styles.items():
+            label = f"{LABELS.get(name, name)}, {part}"
+            values = [100 * point[part] for point in points]
+            axes.plot(steps, values, style, marker=".", color=colour, label=label)
+    axes.set(xlabel="step", ylabel="accuracy, %")
+    axes.legend()
+
+
+def coarser(sums: np.ndarray, bins: int) -> np.ndarray:
+    """Sums of neighbouring bins.
+
+    >>> coarser(np.array([1, 2, 3, 4]), 2).tolist()
+    [3, 7]
+    """
+    return sums.reshape(bins, -1).sum(axis=1)
+
+
+def _line(name: str) -> dict[str, str]:
+    return {
+        "color": COLOURS[name.removesuffix("_iw")],
+        "linestyle": "--" if name.endswith("_iw") else "-",
+        "label": LABELS[name],
+    }

@@ -1,0 +1,60 @@
+"""Logits of trained networks on labelled images, image by image."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+import jax
+from jax import Array
+
+from msl_jax.data.pipeline import evaluation_batches
+from msl_jax.data.records import Records
+from msl_jax.models import DeepLabV2, resize_align_corners
+from msl_jax.tasks.segmentation import InputConvention, network_input
+
+
+class Heads(NamedTuple):
+    """Logits of both heads at the labels' size, `[1, H, W, C]`."""
+
+    final: Array
+    low: Array
+
+
+def predictions(
+    model: DeepLabV2,
+    convention: InputConvention,
+    networks: Sequence[Any],
+    records: Records,
+    size: tuple[int, int] | None = None,
+) -> Iterator[tuple[list[Heads], Array]]:
+    """What several networks say to each image in turn.
+
+    Args:
+        model: the network.
+        convention: how images enter it.
+        networks: variables of the same network in several states, such as before and after its
+            adaptation.
+        records: labelled.
+        size: (height, width) of labels and logits; None for each label's own.
+
+    Yields:
+        The heads' logits of each network, and the labels `[1, H, W]`.
+    """
+    for batch in evaluation_batches(records, 1, size):
+        shape = batch["label"].shape[1:]
+        heads = [_heads(model, convention, v, batch["image"], shape) for v in networks]
+        yield heads, batch["label"]
+
+
+@functools.partial(jax.jit, static_argnums=(0, 1, 4))
+def _heads(
+    model: DeepLabV2,
+    convention: InputConvention,
+    variables: Any,
+    images: Array,
+    size: tuple[int, int],
+) -> Heads:
+    final, low = model.apply(variables, network_input(images, convention), train=False)
+    return Heads(resize_align_corners(final, size), resize_align_corners(low, size))
