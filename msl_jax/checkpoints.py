@@ -1,85 +1,109 @@
-"""Checkpoints of a training stage: orbax behind one small interface."""
+"""Checkpoints of a training stage: whole ones only, with something to fall back to."""
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import json
+import re
+import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
-import orbax.checkpoint as ocp
-import tensorstore
-from flax.traverse_util import unflatten_dict
-from orbax.checkpoint.checkpoint_managers import preservation_policy as preservation
 
-from msl_jax.errors import UserError
+from msl_jax import checksums
+from msl_jax.errors import DamagedError, UserError
+from msl_jax.files import remove_partial, remove_whole, written_whole
+from msl_jax.stored_arrays import read_like, write_tree
 from msl_jax.training.state import TrainState
+
+VARIABLES, OPTIMIZER = "variables", "optimizer"
+INPUT, METRICS, BEST = "input/metadata", "metrics/metrics", "metrics/best"
+KEPT = 2  # one to fall back to where the latest is damaged
+# In the folders of orbax's CheckpointManager, which wrote them before they had checksums.
+_WITHOUT_CHECKSUMS = "_CHECKPOINT_METADATA"
 
 
 class Checkpoints:
-    """The latest and the best checkpoint of one stage, in folders named by the step.
+    """The latest two and the best checkpoint of one stage, in folders named by the step.
 
-    Each holds the network's variables, the optimizer's state, the place of the input iterator and
-    the metrics of the evaluation made at that step. A folder gets its name when it is complete.
+    Each holds the network's variables, the optimizer's state, the place of the input iterator, the
+    metrics of the evaluation made at that step and those of the best one so far, and checksums of
+    all its files. A folder gets its name when it is complete and on the disk. Three of them, and a
+    fourth while it is written, are all the room that a stage takes.
     """
 
     def __init__(self, folder: str | Path) -> None:
-        """Opens the checkpoints in `folder`, which need not exist yet."""
+        """Looks at the checkpoints in `folder`, which need not exist yet."""
         self.folder = Path(folder).absolute()
-        self._manager: ocp.CheckpointManager | None = None
-        if self.folder.is_dir():
-            self._open()
 
-    def _open(self) -> ocp.CheckpointManager:
-        if self._manager is None:
-            policy = preservation.AnyPreservationPolicy(
-                [
-                    preservation.LatestN(1),
-                    preservation.BestN(get_metric_fn=_target_miou, n=1),
-                ]
-            )
-            options = ocp.CheckpointManagerOptions(
-                preservation_policy=policy,
-                best_fn=_target_miou,
-                # Synchronous: the next step reuses the state's memory.
-                enable_async_checkpointing=False,
-            )
-            self.folder.mkdir(parents=True, exist_ok=True)
-            handlers = {
-                "variables": ocp.StandardCheckpointHandler(),
-                "optimizer": ocp.StandardCheckpointHandler(),
-                "input": ocp.JsonCheckpointHandler(),
-            }
-            self._manager = ocp.CheckpointManager(
-                self.folder, options=options, item_handlers=handlers
-            )
-        return self._manager
+    def __enter__(self) -> Checkpoints:
+        """Gives the checkpoints themselves."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """See `close`."""
+        self.close()
 
     def close(self) -> None:
-        """Frees what orbax holds."""
-        if self._manager is not None:
-            self._manager.close()
-            self._manager = None
+        """Ends their use. Each call above has left everything closed and on the disk."""
 
     @property
     def steps(self) -> list[int]:
-        """Steps that have a checkpoint, ascending."""
-        return [] if self._manager is None else sorted(self._manager.all_steps())
+        """Steps that have a checkpoint, whole or damaged, ascending."""
+        if not self.folder.is_dir():
+            return []
+        names = (path.name for path in self.folder.iterdir())
+        return sorted(int(name) for name in names if re.fullmatch(r"0|[1-9][0-9]*", name))
 
     @property
     def latest(self) -> int | None:
         """Newest step, None where there is no checkpoint."""
         return max(self.steps, default=None)
 
+    def whole(self) -> list[int]:
+        """Steps whose checkpoints pass `check`, ascending."""
+        found = []
+        for step in self.steps:
+            with contextlib.suppress(DamagedError):
+                self.check(step)
+                found.append(step)
+        return found
+
+    def check(self, step: int) -> None:
+        """Compares the files of a checkpoint with its checksums.
+
+        Of a checkpoint from before there were checksums only reading the arrays will tell.
+
+        Raises:
+            DamagedError: files are missing or have changed.
+        """
+        folder = self._at(step)
+        if (folder / checksums.NAME).exists() or not (folder / _WITHOUT_CHECKSUMS).exists():
+            checksums.check(folder)
+        else:
+            for name in (INPUT, METRICS):
+                self._read(step, name)
+
     def best(self) -> tuple[int, dict[str, Any]] | None:
-        """Step and metrics of the checkpoint with the highest mIoU on a target with labels."""
-        if self._manager is None or not self.steps:
+        """Step and metrics of the evaluation with the highest mIoU on a target with labels.
+
+        The latest checkpoint knows it, so that damage to an older one does not change the answer.
+        """
+        latest = self.latest
+        if latest is None:
             return None
-        step = self._manager.best_step()
-        metrics = None if step is None else self._manager.metrics(step)
-        return (step, metrics) if metrics and metrics["target"] else None
+        if (self._at(latest) / BEST).exists():
+            found = self._read(latest, BEST)
+            return found and (found["step"], found["metrics"])
+        best = None  # from before it was kept: of those that are left
+        for step in self.steps:
+            with contextlib.suppress(DamagedError):
+                best = _better(best, (step, self.metrics(step)))
+        return best
 
     def save(self, state: TrainState, input_state: Any, metrics: dict[str, Any]) -> None:
         """Keeps `state` at its step; older ones that are neither latest nor best go.
@@ -88,121 +112,149 @@ class Checkpoints:
             state: replicated state.
             input_state: place of the input iterator, JSON-able.
             metrics: ``{"target": M, ...}``, JSON-able; the mIoU in `M` decides which is best.
+
+        Raises:
+            UserError: an array is not finite, or the files cannot be written. Nothing is kept of
+                this step then, and the older checkpoints stay.
         """
-        manager = self._open()
-        manager.save(
-            int(state.step),
-            args=ocp.args.Composite(
-                variables=ocp.args.StandardSave(state.variables),
-                optimizer=ocp.args.StandardSave({"step": state.step, "state": state.opt_state}),
-                input=ocp.args.JsonSave(input_state),
-            ),
-            metrics=metrics,
+        step = int(state.step)
+        trees = jax.device_get(
+            {
+                VARIABLES: state.variables,
+                OPTIMIZER: {"step": state.step, "state": state.opt_state},
+            }
         )
-        manager.wait_until_finished()
+        _expect_finite(step, trees)
+        best = _better(self.best(), (step, metrics))
+        known = best and {"step": best[0], "metrics": best[1]}
+        try:
+            self.folder.mkdir(exist_ok=True)  # not its parents: a lost workdir is not made anew
+            self._remove_leftovers()
+            with written_whole(self._at(step)) as partial:
+                partial.mkdir()
+                for name, tree in trees.items():
+                    write_tree(partial / name, tree)
+                for name, value in ((INPUT, input_state), (METRICS, metrics), (BEST, known)):
+                    (partial / name).parent.mkdir(exist_ok=True)
+                    (partial / name).write_text(json.dumps(value))
+                checksums.write(partial)
+        except OSError as error:
+            raise self._cannot_write(step, error) from error
+        for old in set(self.steps[:-KEPT]) - {best and best[0]}:
+            with contextlib.suppress(OSError):  # the next save tries again
+                remove_whole(self._at(old))
 
     def metrics(self, step: int) -> dict[str, Any]:
         """Metrics that were saved with `step`."""
-        return self._open().metrics(step)
+        return self._read(step, METRICS)
 
     def restore(self, step: int, like: TrainState) -> tuple[TrainState, Any]:
         """State and place of the input iterator at `step`; `like` gives the structure.
 
         Raises:
-            UserError: the checkpoint is damaged.
+            DamagedError: the checkpoint is damaged.
+            UserError: it belongs to another network.
         """
-        folder = self.folder / str(step)
-        like_optimizer = {"step": like.step, "state": like.opt_state}
-        variables = _arrays_like(like.variables, folder / "variables")
-        optimizer = _arrays_like(like_optimizer, folder / "optimizer")
+        self.check(step)
+        folder = self._at(step)
+        variables = read_like(folder / VARIABLES, like.variables)
+        optimizer = read_like(folder / OPTIMIZER, {"step": like.step, "state": like.opt_state})
         state = TrainState(
             step=optimizer["step"],
             params=variables["params"],
             batch_stats=variables["batch_stats"],
             opt_state=optimizer["state"],
         )
-        args = ocp.args.Composite(input=ocp.args.JsonRestore())
-        return state, self._open().restore(step, args=args).input
+        return state, self._read(step, INPUT)
+
+    def restore_newest(self, like: TrainState) -> tuple[TrainState, Any] | None:
+        """What `restore` gives of the newest whole checkpoint, None where there is none at all.
+
+        Newer ones, which are damaged, are renamed to make room for those that training will write
+        again. A line on stderr says so.
+
+        Raises:
+            UserError: all are damaged, or they belong to another network. Nothing is changed.
+        """
+        damaged: dict[int, DamagedError] = {}
+        for step in reversed(self.steps):
+            try:
+                restored = self.restore(step, like)
+            except DamagedError as error:
+                damaged[step] = error
+                continue
+            for newer, reason in damaged.items():
+                aside = self._set_aside(newer)
+                print(f"{reason}; kept as {aside.name}, going on from step {step}", file=sys.stderr)
+            return restored
+        if damaged:
+            reasons = "\n".join(f"  {error}" for error in damaged.values())
+            raise UserError(
+                f"no whole checkpoint is left in {self.folder}:\n{reasons}\nNothing has been"
+                " changed. Copy one of them there again, or move the folder away to train this"
+                " stage from its beginning; then give the same command."
+            )
+        return None
+
+    def _at(self, step: int) -> Path:
+        return self.folder / str(step)
+
+    def _read(self, step: int, name: str) -> Any:
+        try:
+            return json.loads((self._at(step) / name).read_text())
+        except (FileNotFoundError, NotADirectoryError, ValueError) as error:
+            raise DamagedError(f"checkpoint {self._at(step)} is damaged ({name})") from error
+
+    def _cannot_write(self, step: int, error: OSError) -> UserError:
+        workdir = self.folder.parent
+        if not workdir.is_dir():
+            return UserError(f"{workdir} is gone, so nothing can be kept of step {step}")
+        return UserError(
+            f"checkpoint {self._at(step)} cannot be written ({error.strerror or error}); the older"
+            " ones are kept, and the same command continues from them once that is mended"
+        )
+
+    def _set_aside(self, step: int) -> Path:
+        """Renames a checkpoint to ``STEP.damaged``, with a number where that exists."""
+        aside = self._at(step).with_suffix(".damaged")
+        for count in itertools.count(2):
+            if not aside.exists():
+                break
+            aside = self._at(step).with_suffix(f".damaged-{count}")
+        return self._at(step).rename(aside)
+
+    def _remove_leftovers(self) -> None:
+        """Removes what savings that were killed have left."""
+        remove_partial(self.folder)
+        for path in self.folder.glob("*.orbax-checkpoint-tmp*"):  # of orbax's CheckpointManager
+            shutil.rmtree(path, ignore_errors=True)
 
 
-def write_tree(folder: Path, tree: Any) -> None:
-    """Writes a tree of arrays into a folder of its own, which does not exist yet.
+def _expect_finite(step: int, trees: Any) -> None:
+    """Looks at the very arrays that are to be written.
 
     Raises:
-        OSError: the disk is full or the like.
+        UserError: one of them holds values that are not finite.
     """
-    try:
-        with ocp.StandardCheckpointer() as checkpointer:
-            checkpointer.save(folder.absolute(), tree)
-    except Exception as error:  # orbax and tensorstore have their own for each of the system's
-        raise OSError(f"{folder}: cannot be written ({error})") from error
+    for path, leaf in jax.tree_util.tree_leaves_with_path(trees):
+        if not np.isfinite(leaf).all():
+            name = jax.tree_util.keystr(path, simple=True, separator="/")
+            raise UserError(
+                f"{name} is not finite at step {step}. The last checkpoint is kept. Start again in"
+                " another --workdir with a lower config.learning_rate or"
+                " config.source_learning_rate; --config.debug=true names the operation."
+            )
 
 
-def read_tree(folder: Path) -> Any:
-    """Reads nested dicts of arrays with the shapes and dtypes they were saved with.
-
-    Args:
-        folder: written by `write_tree`, or ``STAGE/STEP/variables`` of a `Checkpoints`.
-
-    Raises:
-        UserError: damaged or incomplete.
-    """
-    return unflatten_dict(_read_arrays(folder))
-
-
-def _arrays_like(like: Any, folder: Path) -> Any:
-    """Arrays that orbax wrote, in the structure of `like`.
-
-    Raises:
-        UserError: damaged, or of another structure.
-    """
-    found = _read_arrays(folder)
-    try:
-        # Copies: the next step reuses the state's memory, which must not be NumPy's.
-        return jax.tree.map(jnp.array, ocp.tree.from_flat_dict(found, target=like))
-    except (KeyError, ValueError) as error:
-        raise UserError(f"checkpoint {folder} belongs to another network ({error})") from error
-
-
-def _read_arrays(folder: Path) -> dict[tuple[str, ...], np.ndarray]:
-    """Arrays that orbax wrote, by their paths.
-
-    Not by orbax's own reading: where one array is damaged, it closes the event loop that the
-    arrays still on their way report to, and each of them prints an error, whenever it comes.
-
-    Raises:
-        UserError: damaged or incomplete.
-    """
-    try:
-        metadata = json.loads((folder / "_METADATA").read_text())
-        kind = "zarr3" if metadata["use_zarr3"] else "zarr"
-        opening = {}
-        for entry in metadata["tree_metadata"].values():
-            path = tuple(key["key"] for key in entry["key_metadata"])
-            if not entry["value_metadata"]["skip_deserialize"]:  # an empty branch
-                spec = _storage(folder, kind, ".".join(path))
-                opening[path] = tensorstore.open(spec, open=True, read=True)
-        # All at once: each future starts when it is made.
-        reading = {path: store.result().read() for path, store in opening.items()}
-        return {path: array.result() for path, array in reading.items()}
-    except Exception as error:  # tensorstore raises nearly anything on damaged files
-        raise UserError(
-            f"checkpoint {folder} is damaged or incomplete ({type(error).__name__}); copy it again"
-            " or take another"
-        ) from error
-
-
-def _storage(folder: Path, kind: str, name: str) -> dict[str, Any]:
-    """Where tensorstore finds an array that orbax wrote."""
-    base = {"driver": "file", "path": f"{folder.absolute()}/"}
-    return {
-        "driver": kind,
-        "kvstore": {"driver": "ocdbt", "base": base, "path": f"{name}/"},
-        "fill_missing_data_reads": False,  # an array that lacks a part is damaged, not zero there
-    }
+def _better(
+    old: tuple[int, dict[str, Any]] | None, new: tuple[int, dict[str, Any]]
+) -> tuple[int, dict[str, Any]] | None:
+    """The one of two evaluations, step and metrics, that is better on a target with labels."""
+    if not new[1]["target"]:
+        return old
+    return new if old is None or _target_miou(new[1]) >= _target_miou(old[1]) else old
 
 
 def _target_miou(metrics: dict[str, Any]) -> float:
     """What decides which is best; in 16-class runs the 13-class mIoU, as in the official code."""
-    target = metrics["target"]
-    return target.get("miou_13", target["miou"]) if target else 0.0
+    return metrics["target"].get("miou_13", metrics["target"]["miou"])

@@ -1,4 +1,4 @@
-"""The one exception for mistakes that a user can put right."""
+"""The exceptions for what a user can put right."""
 
 from __future__ import annotations
 
@@ -9,3 +9,7 @@ class UserError(Exception):
     The message names the file or key, what was expected, what was found and what to do. The
     command lines print it without a traceback and leave with a non-zero exit code.
     """
+
+
+class DamagedError(UserError):
+    """Files of this program that are not as they were written; others may stand in for them."""

@@ -127,8 +127,8 @@ class Experiment:
         step, optimizer = self._step(stage, variables)
         state, batches = TrainState.create(variables, optimizer), self._batches(stage)
         checkpoints = Checkpoints(self.workdir / stage.name)
-        if checkpoints.latest is not None:
-            state, input_state = checkpoints.restore(checkpoints.latest, state)
+        if (saved := checkpoints.restore_newest(state)) is not None:
+            state, input_state = saved
             batches.set_state(input_state)
         start = int(state.step)
         with StageLog(stage.title, self.workdir / "logs" / stage.name, start, stage.steps) as log:

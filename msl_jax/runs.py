@@ -11,7 +11,7 @@ from ml_collections import config_dict
 
 from msl_jax import config as configuration
 from msl_jax.checkpoints import Checkpoints
-from msl_jax.errors import UserError
+from msl_jax.errors import DamagedError, UserError
 from msl_jax.files import written_whole
 
 CONFIG, RESULTS, BASELINE = "config.json", "results.json", "source_only.json"
@@ -169,23 +169,47 @@ def find_checkpoint(path: str | Path) -> CheckpointPath:
     if which == SOURCE_STAGE:
         stages, which = (SOURCE_STAGE,), ""
     for name in stages:
-        stage = workdir / name
-        checkpoints = Checkpoints(stage)
-        steps, best = checkpoints.steps, checkpoints.best()
-        checkpoints.close()
-        if steps:
+        checkpoints = Checkpoints(workdir / name)
+        if checkpoints.steps:
             break
     else:
         raise UserError(f"{text}: no checkpoint yet in {' or '.join(stages)} of {workdir}")
-    if which == "":
-        step = steps[-1]
-    elif which == "best" and best is not None:
-        step = best[0]
-    elif which.isdigit() and int(which) in steps:
-        step = int(which)
-    else:
+    try:
+        step = _step(checkpoints, which)
+        if step is not None:
+            checkpoints.check(step)
+    except DamagedError as error:
+        raise UserError(f"{error}; {_whole_ones(workdir)}") from error
+    if step is None:
         raise UserError(
-            f"{text}: no checkpoint {which!r} in {stage}; choose a step of {steps}, 'best' or"
-            " 'source', or give the workdir alone for the latest"
+            f"{text}: no checkpoint {which!r} in {checkpoints.folder}; choose a step of"
+            f" {checkpoints.steps}, 'best' or 'source', or give the workdir alone for the latest"
         )
-    return CheckpointPath(stage, step, read_json(workdir / CONFIG), asked)
+    return CheckpointPath(workdir / name, step, read_json(workdir / CONFIG), asked)
+
+
+def _step(checkpoints: Checkpoints, which: str) -> int | None:
+    """The step that `which` means in a stage that has checkpoints, None where it has no such."""
+    steps = checkpoints.steps
+    if which == "":
+        return steps[-1]
+    if which == "best":
+        checkpoints.check(steps[-1])  # it knows which one is best
+        best = checkpoints.best()
+        return best and best[0]
+    return int(which) if which.isdecimal() and int(which) in steps else None
+
+
+def _whole_ones(workdir: Path) -> str:
+    """Names the checkpoints that can be taken instead of a damaged one."""
+    adapted = Checkpoints(workdir / ADAPT_STAGE)
+    source = Checkpoints(workdir / SOURCE_STAGE)
+    if adapted.steps:
+        names = [str(step) for step in adapted.whole()]
+        if source.latest in source.whole():
+            names.append(SOURCE_STAGE)
+    else:
+        names = [str(step) for step in source.whole()]
+    if not names:
+        return "no other of this run is whole; copy it again"
+    return f"take {' or '.join(f'{workdir}:{name}' for name in names)}, or copy it again"

@@ -12,8 +12,7 @@ import jax
 import jax.numpy as jnp
 from flax.traverse_util import flatten_dict
 
-from msl_jax import runs
-from msl_jax.checkpoints import read_tree, write_tree
+from msl_jax import checksums, runs
 from msl_jax.convert import Network, detect, from_torch, safetensors_files, torch_files
 from msl_jax.convert.names import TORCH_HEADS
 from msl_jax.errors import UserError
@@ -21,6 +20,7 @@ from msl_jax.files import written_whole
 from msl_jax.mismatch import expect_same_shapes
 from msl_jax.models import DeepLabV2
 from msl_jax.models.initial import abstract_variables, initial_heads
+from msl_jax.stored_arrays import read_tree, write_tree
 
 # A converted checkpoint: the description of its network, and its variables by orbax.
 DESCRIPTION, VARIABLES = "weights.json", "variables"
@@ -108,6 +108,8 @@ def _in_file(path: Path) -> Weights:
 
 
 def _in_folder(path: Path) -> Weights:
+    if (path / checksums.NAME).exists():  # older ones have none
+        checksums.check(path)
     place = path / DESCRIPTION
     description = runs.read_json(place)
     try:
@@ -136,6 +138,7 @@ def save(path: Path, weights: Weights, variables: Any) -> None:
         partial.mkdir()
         write_tree(partial / VARIABLES, variables)
         (partial / DESCRIPTION).write_text(json.dumps(description, indent=2) + "\n")
+        checksums.write(partial)
 
 
 def _described(path: Path, description: Any) -> Network:

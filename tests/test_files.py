@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+import errno
+import os
+import shutil
 from pathlib import Path
 
 import pytest
 
 from msl_jax.errors import UserError
-from msl_jax.files import expect_readable, written_whole
+from msl_jax.files import expect_readable, remove_partial, remove_whole, written_whole
 
 
 def _fill(partial: Path, kind: str) -> None:
@@ -36,6 +39,67 @@ def test_error_leaves_nothing(tmp_path: Path, kind: str, error: type[BaseExcepti
     with pytest.raises(error):
         _fail(tmp_path / "result", kind, error())
     assert list(tmp_path.iterdir()) == []
+
+
+def test_all_is_on_the_disk_before_it_gets_its_name(tmp_path: Path, monkeypatch) -> None:
+    """A power cut at any time leaves either nothing or the whole under that name."""
+    done: list[object] = []
+
+    def flush(descriptor: int) -> None:
+        place = Path(os.readlink(f"/proc/self/fd/{descriptor}")).relative_to(tmp_path)
+        done.append(Path(*(part for part in place.parts if not part.endswith(".partial"))))
+
+    def rename(self: Path, target: Path) -> Path:
+        done.append("rename")
+        os.rename(self, target)
+        return target
+
+    monkeypatch.setattr(os, "fsync", flush)
+    monkeypatch.setattr(Path, "replace", rename)
+    with written_whole(tmp_path / "new" / "stage" / "result") as partial:
+        (partial / "inside").mkdir(parents=True)
+        (partial / "inside" / "file").write_text("content")
+    stage = Path("new/stage")
+    before, after = done[: done.index("rename")], done[done.index("rename") + 1 :]
+    assert before == [stage / "inside/file", stage / "inside", stage]  # the last one is the partial
+    assert after == [stage, Path("new"), Path()]
+
+
+def test_file_system_that_cannot_flush_folders(tmp_path: Path, monkeypatch) -> None:
+    def refuse(descriptor: int) -> None:
+        raise OSError(errno.EINVAL, "Invalid argument")
+
+    monkeypatch.setattr(os, "fsync", refuse)
+    with written_whole(tmp_path / "result") as partial:
+        partial.write_text("content")
+    assert (tmp_path / "result").read_text() == "content"
+
+
+def test_failed_flush_is_an_error(tmp_path: Path, monkeypatch) -> None:
+    def fail(descriptor: int) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(os, "fsync", fail)
+    with pytest.raises(OSError, match="Input/output error"):
+        _fill_whole(tmp_path / "result")
+    assert list(tmp_path.iterdir()) == []
+
+
+def _fill_whole(path: Path) -> None:
+    with written_whole(path) as partial:
+        partial.write_text("content")
+
+
+def test_folder_is_removed_by_its_name_first(tmp_path: Path, monkeypatch) -> None:
+    folder = tmp_path / "result"
+    folder.mkdir()
+    monkeypatch.setattr(shutil, "rmtree", lambda *_, **__: None)  # killed before
+    remove_whole(folder)
+    assert not folder.exists()
+    monkeypatch.undo()
+    (tmp_path / "mine.partial").write_text("")
+    remove_partial(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.partial"]
 
 
 def test_error_names_the_file(tmp_path: Path) -> None:

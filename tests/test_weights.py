@@ -206,6 +206,9 @@ class TestNothingThere:
     ) -> None:
         folder = shutil.copytree(place("folder"), tmp_path / "folder")
         (folder / "variables" / "manifest.ocdbt").unlink()
+        with pytest.raises(UserError, match=r"folder is damaged \(variables/manifest\.ocdbt: No"):
+            find(folder)
+        (folder / "SHA256SUMS").unlink()  # as in folders from before there were checksums
         with pytest.raises(UserError, match=r"folder/variables is damaged or incomplete"):
             find(folder).load(model)
 

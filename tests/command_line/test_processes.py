@@ -193,4 +193,5 @@ def test_damaged_checkpoint(refused, trained, tmp_path: Path) -> None:
     shutil.copytree(workdir, copy)
     shutil.rmtree(copy / "source" / "4" / "variables")
     message = refused("eval.py", f"--checkpoint={copy}", "--output=out")
-    assert f"checkpoint {copy}/source/4/variables is damaged or incomplete" in message
+    assert f"checkpoint {copy}/source/4 is damaged (variables/" in message
+    assert f"take {copy}:2, or copy it again" in message

@@ -1,0 +1,157 @@
+"""Trees of arrays in folders: written by orbax, read by tensorstore, which orbax stands on."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import orbax.checkpoint as ocp
+import tensorstore
+from absl import logging as absl_logging
+from flax.traverse_util import unflatten_dict
+
+from msl_jax.errors import DamagedError, UserError
+
+
+def write_tree(folder: Path, tree: Any) -> None:
+    """Writes a tree of arrays into a folder of its own, which does not exist yet.
+
+    The calling process writes all by itself; no other needs to take part.
+
+    Raises:
+        OSError: the disk is full, the folder above does not exist, or the like.
+    """
+    folder.parent.stat()  # orbax would make it anew where it has been lost
+    handler = _ArrayHandler()
+    registry = ocp.type_handlers.create_type_handler_registry((np.ndarray, handler))
+    this = jax.process_index()
+    alone = ocp.options.MultiprocessingOptions(primary_host=this, active_processes={this})
+    try:
+        with (
+            _quiet_orbax(),
+            ocp.Checkpointer(
+                ocp.PyTreeCheckpointHandler(
+                    type_handler_registry=registry, multiprocessing_options=alone
+                ),
+                multiprocessing_options=alone,
+            ) as checkpointer,
+        ):
+            checkpointer.save(folder.absolute(), jax.device_get(tree))
+        if handler.errors:
+            raise handler.errors[0]
+    except Exception as error:  # orbax and tensorstore have their own for each of the system's
+        first = handler.errors[0] if handler.errors else error
+        raise _as_os_error(folder, first) from first
+
+
+class _ArrayHandler(ocp.type_handlers.NumpyHandler):
+    """Keeps the errors of single arrays until all have been tried.
+
+    After the first error orbax closes the event loop that the arrays still on their way report to,
+    and each of them prints a traceback, whenever it comes.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(deepcopy_host_arrays=False)  # nobody changes them meanwhile
+        self.errors: list[Exception] = []
+
+    async def _open_and_write(self, *args: Any, **kwargs: Any) -> None:
+        try:
+            await super()._open_and_write(*args, **kwargs)
+        except Exception as error:
+            self.errors.append(error)
+
+
+@contextlib.contextmanager
+def _quiet_orbax() -> Iterator[None]:
+    """Keeps what orbax logs of a failure off the console: it is raised as well."""
+    before = absl_logging.get_verbosity()
+    absl_logging.set_verbosity(absl_logging.FATAL)
+    try:
+        yield
+    finally:
+        absl_logging.set_verbosity(before)
+
+
+def _as_os_error(folder: Path, error: Exception) -> OSError:
+    """The system's error that lies behind one of tensorstore's, which names its code."""
+    if isinstance(error, OSError):
+        return error
+    code = re.search(r"os_error_code='(\d+)'", str(error))
+    if code is None:
+        return OSError(f"{folder}: cannot be written ({error})")
+    return OSError(int(code[1]), os.strerror(int(code[1])), str(folder))
+
+
+def read_tree(folder: Path) -> Any:
+    """Reads nested dicts of arrays with the shapes and dtypes they were saved with.
+
+    Args:
+        folder: written by `write_tree`, or ``STAGE/STEP/variables`` of a `Checkpoints`.
+
+    Raises:
+        DamagedError: damaged or incomplete.
+    """
+    return unflatten_dict(_read_arrays(folder))
+
+
+def read_like(folder: Path, like: Any) -> Any:
+    """Reads what `write_tree` wrote, in the structure of `like`.
+
+    Raises:
+        DamagedError: damaged or incomplete.
+        UserError: of another structure.
+    """
+    found = _read_arrays(folder)
+    try:
+        # Copies: the next step reuses the state's memory, which must not be NumPy's.
+        return jax.tree.map(jnp.array, ocp.tree.from_flat_dict(found, target=like))
+    except (KeyError, ValueError) as error:
+        raise UserError(f"checkpoint {folder} belongs to another network ({error})") from error
+
+
+def _read_arrays(folder: Path) -> dict[tuple[str, ...], np.ndarray]:
+    """Arrays that orbax wrote, by their paths.
+
+    Not by orbax's own reading, which takes half as long again and is no shorter here. Also, where
+    an array of a checkpoint from before the checksums is damaged, each array still on its way
+    prints an error (see `_ArrayHandler`).
+
+    Raises:
+        DamagedError: damaged or incomplete.
+    """
+    try:
+        metadata = json.loads((folder / "_METADATA").read_text())
+        kind = "zarr3" if metadata["use_zarr3"] else "zarr"
+        opening = {}
+        for entry in metadata["tree_metadata"].values():
+            path = tuple(key["key"] for key in entry["key_metadata"])
+            if not entry["value_metadata"]["skip_deserialize"]:  # an empty branch
+                spec = _storage(folder, kind, ".".join(path))
+                opening[path] = tensorstore.open(spec, open=True, read=True)
+        # All at once: each future starts when it is made.
+        reading = {path: store.result().read() for path, store in opening.items()}
+        return {path: array.result() for path, array in reading.items()}
+    except Exception as error:  # tensorstore raises nearly anything on damaged files
+        raise DamagedError(
+            f"checkpoint {folder} is damaged or incomplete ({type(error).__name__}); copy it again"
+            " or take another"
+        ) from error
+
+
+def _storage(folder: Path, kind: str, name: str) -> dict[str, Any]:
+    """Where tensorstore finds an array that orbax wrote."""
+    base = {"driver": "file", "path": f"{folder.absolute()}/"}
+    return {
+        "driver": kind,
+        "kvstore": {"driver": "ocdbt", "base": base, "path": f"{name}/"},
+        "fill_missing_data_reads": False,  # an array that lacks a part is damaged, not zero there
+    }

@@ -1,0 +1,145 @@
+"""Disks on which a checkpoint cannot be written: one message, and the older ones stay whole."""
+
+from __future__ import annotations
+
+import contextlib
+import resource
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from saved_states import INPUT, assert_identical, make_metrics, make_wide_state
+
+from msl_jax.checkpoints import Checkpoints
+from msl_jax.errors import UserError
+from msl_jax.stored_arrays import write_tree
+
+
+def _save(checkpoints: Checkpoints, step: int) -> None:
+    checkpoints.save(make_wide_state(step), INPUT, make_metrics(0.5))
+
+
+def _assert_only(checkpoints: Checkpoints, step: int) -> None:
+    """Just this checkpoint is there, whole, and nothing else beside it."""
+    assert [path.name for path in checkpoints.folder.iterdir()] == [str(step)]
+    assert checkpoints.whole() == [step]
+    assert_identical(checkpoints.restore(step, make_wide_state(0))[0], make_wide_state(step))
+
+
+@pytest.fixture
+def mounted(tmp_path: Path) -> Iterator[Callable[[str], Path]]:
+    """Function that mounts a small file system in memory with options, or changes its options."""
+    place = tmp_path / "disk"
+    place.mkdir()
+
+    def mount(options: str) -> Path:
+        command = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(place)]
+        try:
+            subprocess.run(command, check=True, capture_output=True)
+        except (OSError, subprocess.CalledProcessError) as error:
+            pytest.skip(f"no file system can be mounted here ({error})")
+        return place
+
+    yield mount
+    if place.is_mount():
+        subprocess.run(["umount", str(place)], check=True)
+
+
+# So the room ends in the variables, in the optimizer's state, in orbax's description of them, or in
+# the small files.
+@pytest.mark.parametrize("room", [0, 0.02, 0.1, 0.3, 0.5, 0.7, 0.9, 0.95, 0.98])
+def test_full_disk(mounted, capfd, room: float) -> None:
+    """The disk has room for a part of the second checkpoint."""
+    place = mounted("size=2m")
+    checkpoints = Checkpoints(place / "adapt")
+    _save(checkpoints, 10)
+    usage = shutil.disk_usage(place)
+    filler = place / "filler"
+    filler.write_bytes(bytes(usage.free - int(room * usage.used)))
+    message = r"adapt/20 cannot be written \(No space left on device\); the older ones are kept"
+    with pytest.raises(UserError, match=message):
+        _save(checkpoints, 20)
+    assert capfd.readouterr() == ("", "")
+    _assert_only(checkpoints, 10)
+    filler.unlink()
+    _save(checkpoints, 20)
+    assert checkpoints.whole() == [10, 20]
+
+
+def test_disk_that_has_become_read_only(mounted, capfd) -> None:
+    place = mounted("size=2m")
+    checkpoints = Checkpoints(place / "adapt")
+    _save(checkpoints, 10)
+    mounted("remount,ro")
+    with pytest.raises(UserError, match=r"adapt/20 cannot be written \(Read-only file system\)"):
+        _save(checkpoints, 20)
+    assert capfd.readouterr() == ("", "")
+    _assert_only(checkpoints, 10)
+
+
+@contextlib.contextmanager
+def _largest_file(size: int) -> Iterator[None]:
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_files_that_may_not_become_as_large(tmp_path: Path, capfd) -> None:
+    checkpoints = Checkpoints(tmp_path / "adapt")
+    _save(checkpoints, 10)
+    with (
+        _largest_file(50_000),
+        pytest.raises(UserError, match=r"adapt/20 cannot be written \(File too large\)"),
+    ):
+        _save(checkpoints, 20)
+    assert capfd.readouterr() == ("", "")
+    _assert_only(checkpoints, 10)
+
+
+def test_workdir_that_has_vanished_is_not_made_anew(tmp_path: Path, capfd) -> None:
+    workdir = tmp_path / "run"
+    workdir.mkdir()
+    checkpoints = Checkpoints(workdir / "adapt")
+    _save(checkpoints, 10)
+    workdir.rename(tmp_path / "moved")
+    with pytest.raises(UserError, match=rf"^{workdir} is gone, so nothing can be kept of step 20"):
+        _save(checkpoints, 20)
+    assert [path.name for path in tmp_path.iterdir()] == ["moved"]
+    assert capfd.readouterr() == ("", "")
+
+
+def test_folder_that_vanishes_while_it_is_written(tmp_path: Path, capfd, monkeypatch) -> None:
+    workdir, written = tmp_path / "run", []
+
+    def write_and_remove(folder: Path, tree: object) -> None:
+        write_tree(folder, tree)
+        if not written:
+            shutil.rmtree(workdir)
+        written.append(folder)
+
+    workdir.mkdir()
+    monkeypatch.setattr("msl_jax.checkpoints.write_tree", write_and_remove)
+    with pytest.raises(UserError, match=rf"^{workdir} is gone, so nothing can be kept of step 10"):
+        _save(Checkpoints(workdir / "adapt"), 10)
+    assert len(written) == 1
+    assert list(tmp_path.iterdir()) == []
+    assert capfd.readouterr() == ("", "")
+
+
+def test_old_checkpoint_that_cannot_be_removed_goes_later(tmp_path: Path, monkeypatch) -> None:
+    def refuse(folder: Path) -> None:
+        raise OSError(16, "Device or resource busy")
+
+    checkpoints = Checkpoints(tmp_path / "adapt")
+    with monkeypatch.context() as patch:
+        patch.setattr("msl_jax.checkpoints.remove_whole", refuse)
+        for step in (10, 20, 30):
+            _save(checkpoints, step)
+    assert checkpoints.whole() == [10, 20, 30]
+    _save(checkpoints, 40)
+    assert checkpoints.steps == [30, 40]

@@ -1,0 +1,46 @@
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import jax.numpy as jnp
+import pytest
+from saved_states import assert_identical, cut_short, make_state, make_wide_state
+
+from msl_jax.errors import DamagedError, UserError
+from msl_jax.stored_arrays import read_like, read_tree, write_tree
+
+
+def test_tree_is_read_as_it_was_written(tmp_path: Path) -> None:
+    tree = make_state(seed=3).variables
+    write_tree(tmp_path / "tree", tree)
+    assert_identical(read_tree(tmp_path / "tree"), tree)
+
+
+def test_tree_of_another_structure(tmp_path: Path) -> None:
+    write_tree(tmp_path / "tree", {"a": jnp.ones(2)})
+    with pytest.raises(UserError, match="tree belongs to another network") as caught:
+        read_like(tmp_path / "tree", {"b": jnp.ones(2)})
+    assert not isinstance(caught.value, DamagedError)
+
+
+DAMAGES: dict[str, Callable[[Path], None]] = {
+    "missing": shutil.rmtree,
+    "without metadata": lambda folder: (folder / "_METADATA").unlink(),
+    "without manifest": lambda folder: (folder / "manifest.ocdbt").unlink(),
+    "without arrays": lambda folder: shutil.rmtree(folder / "d"),
+    "cut short": cut_short,
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_damaged_tree(tmp_path: Path, damage: str) -> None:
+    """One error, and none later from the reads of other arrays, which pytest would report."""
+    folder = tmp_path / "tree"
+    write_tree(folder, make_wide_state(0).variables)
+    DAMAGES[damage](folder)
+    with pytest.raises(DamagedError, match=rf"{folder} is damaged or incomplete"):
+        read_tree(folder)
+    time.sleep(0.02)  # for those reads to end
