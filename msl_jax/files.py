@@ -23,6 +23,11 @@ def expect_readable(path: Path) -> None:
         raise UserError(f"{path}: cannot be read ({error.strerror})") from error
 
 
+def partial_name(name: str, process: int | str) -> str:
+    """What a file is called while a process writes it."""
+    return f".{name}.{process}.partial"
+
+
 @contextlib.contextmanager
 def written_whole(path: Path) -> Iterator[Path]:
     """Yields another path to write to, a file or a folder, that becomes `path` at the end.
@@ -30,7 +35,7 @@ def written_whole(path: Path) -> Iterator[Path]:
     After an error nothing is left behind. An existing file is replaced; an existing folder is not.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    partial = path.with_name(partial_name(path.name, os.getpid()))
     try:
         yield partial
         partial.replace(path)
