@@ -70,7 +70,6 @@ def handled() -> Iterator[None]:
     Raises:
         Stopped: a signal asks for it outside of `delayed`.
     """
-    _process.received, _process.delayed = None, False
     before = {number: signal.signal(number, _interrupt) for number in SIGNALS}
     # Python's handlers wait while XLA compiles; a thread that reads the numbers does not.
     reading, writing = os.pipe()
@@ -87,6 +86,7 @@ def handled() -> Iterator[None]:
         os.close(writing)  # ends the thread
         watching.join()
         os.close(reading)
+        _process.received = None
 
 
 def exit_code() -> int:
