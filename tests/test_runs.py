@@ -125,6 +125,22 @@ def test_json_is_written_whole_or_not_at_all(tmp_path: Path, monkeypatch) -> Non
     assert json.loads(path.read_text()) == RESULTS
 
 
+def test_run_that_was_killed_at_once_can_be_started_again(tmp_path: Path) -> None:
+    """It has left its lock and a part of its configuration, and nothing else."""
+    config, workdir = base_config("demo"), tmp_path / "run"
+    workdir.mkdir()
+    for name in ("training.lock", ".config.json.17.partial"):
+        (workdir / name).write_text("{")
+    assert runs.finished_results(workdir, config) is None
+    runs.claim_workdir(workdir, config)
+    assert sorted(path.name for path in workdir.iterdir()) == ["config.json", "training.lock"]
+    (workdir / ".results.json.17.partial").write_text("{")
+    (workdir / "mine").write_text("words")
+    runs.claim_workdir(workdir, config)
+    names = ["config.json", "mine", "training.lock"]
+    assert sorted(path.name for path in workdir.iterdir()) == names
+
+
 # The newest run.
 
 

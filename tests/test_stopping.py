@@ -20,11 +20,15 @@ def _send(number: int) -> None:
     os.kill(os.getpid(), number)
 
 
+def _interrupted(number: int) -> None:
+    _send(number)
+    pytest.fail("went on")
+
+
 @pytest.mark.parametrize("number", stopping.SIGNALS)
 def test_interrupts_what_has_nothing_to_lose(number: int) -> None:
     with pytest.raises(stopping.Stopped), stopping.handled():
-        _send(number)
-        pytest.fail("went on")
+        _interrupted(number)
 
 
 @pytest.mark.parametrize("number", stopping.SIGNALS)
@@ -40,8 +44,7 @@ def test_work_that_asks_is_not_interrupted(number: int) -> None:
 def test_part_of_such_work_can_be_interrupted() -> None:
     with stopping.handled(), stopping.delayed():
         with pytest.raises(stopping.Stopped), stopping.at_once():
-            _send(signal.SIGTERM)
-            pytest.fail("went on")
+            _interrupted(signal.SIGTERM)
         _send(signal.SIGTERM)  # again: what is being kept now is not disturbed
 
 
