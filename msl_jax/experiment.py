@@ -192,13 +192,13 @@ class Experiment:
             for name, r in records.items()
             if r is not None
         )
-        found = ""
+        found, advice = "", "; the same command with --config.debug=true names the operation"
         if self.config.debug:
             found = f"\nIt begins with: {error.operation or 'no single operation'}"
+            advice = ""
         return UserError(
             f"{stage.title}: {error}\nExamples of that step:{examples}{found}\nThe last checkpoint"
             " is kept. Start again in another --workdir with a lower config.learning_rate (with"
             " --config.init_from=WORKDIR:source where the source-only stage is finished) or"
-            " config.source_learning_rate; the same command with --config.debug=true names the"
-            " operation where it begins."
+            f" config.source_learning_rate{advice}."
         )

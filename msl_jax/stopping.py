@@ -107,12 +107,12 @@ def _interrupt(number: int, _frame: object) -> None:
 
 
 def _watch(reading: int) -> None:
-    """Tells that the signal has arrived, and leaves when SIGINT comes again."""
+    """Tells that the work goes on for a moment, and leaves when SIGINT comes again."""
     interrupts, told = 0, False
     while numbers := os.read(reading, 16):
         interrupts += numbers.count(signal.SIGINT)
         if interrupts > 1:
             os._exit(128 + signal.SIGINT)
-        if not told and set(numbers) & set(SIGNALS):
+        if _process.delayed and not told and set(numbers) & set(SIGNALS):
             told = True
             print("stopping; Ctrl-C once more leaves at once", file=sys.stderr, flush=True)

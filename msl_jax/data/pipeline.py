@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections import deque
 from collections.abc import Iterator, Sequence
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 import grain
 import jax
@@ -93,7 +93,7 @@ def training_batches(
 
 def batch_keys(
     records: Records,
-    domain: Literal["source", "target"],
+    domain: str,
     number: int,
     *,
     batch_size: int,
@@ -104,7 +104,7 @@ def batch_keys(
 
     Args:
         records: of the domain.
-        domain: which.
+        domain: "source" or "target".
         number: of the batch, from 0.
         batch_size: as of `training_batches`.
         seed: likewise.

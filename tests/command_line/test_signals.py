@@ -53,7 +53,8 @@ def test_training_that_is_stopped_before_its_first_step(
             assert process.wait(0.01) is None, process.printed
         process.send(signal.SIGTERM)
         assert process.wait(60) == 143
-    assert process.printed.splitlines()[-1].startswith("stopped by SIGTERM; the same command ")
+    last = process.printed.splitlines()[-1]
+    assert last.startswith("stopped by SIGTERM; the same command "), process.printed
     assert "Traceback" not in process.printed
     assert not list(tmp_path.glob("run/*/*/[0-9]*"))
 
