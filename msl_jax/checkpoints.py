@@ -40,17 +40,6 @@ class Checkpoints:
         """Looks at the checkpoints in `folder`, which need not exist yet."""
         self.folder = Path(folder).absolute()
 
-    def __enter__(self) -> Checkpoints:
-        """Gives the checkpoints themselves."""
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """See `close`."""
-        self.close()
-
-    def close(self) -> None:
-        """Ends their use. Each call above has left everything closed and on the disk."""
-
     @property
     def steps(self) -> list[int]:
         """Steps that have a checkpoint, whole or damaged, ascending."""
@@ -184,7 +173,7 @@ class Checkpoints:
                 damaged[step] = error
                 continue
             for newer, reason in damaged.items():
-                aside = self._set_aside(newer)
+                aside = self.set_aside(newer)
                 print(f"{reason}; kept as {aside.name}, going on from step {step}", file=sys.stderr)
             return restored
         if damaged:
@@ -214,8 +203,8 @@ class Checkpoints:
             " ones are kept, and the same command continues from them once that is mended"
         )
 
-    def _set_aside(self, step: int) -> Path:
-        """Renames a checkpoint to ``STEP.damaged``, with a number where that exists."""
+    def set_aside(self, step: int) -> Path:
+        """Renames a checkpoint to ``STEP.damaged``, with a number where that exists; returns it."""
         aside = self._at(step).with_suffix(".damaged")
         for count in itertools.count(2):
             if not aside.exists():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import dataclasses
+import contextlib
 from pathlib import Path
 from typing import Any
 
@@ -11,33 +11,19 @@ import optax
 from ml_collections.config_dict import ConfigDict
 
 from msl_jax import config as configuration
-from msl_jax import parts, runs
-from msl_jax.checkpoints import Checkpoints
-from msl_jax.data.pipeline import Prefetch, training_batches
+from msl_jax import parts, runs, stopping
+from msl_jax.data.pipeline import Prefetch, batch_keys, training_batches
+from msl_jax.errors import UserError
+from msl_jax.kept import Kept
 from msl_jax.logs import StageLog
 from msl_jax.models import initial_variables
 from msl_jax.samples import Samples
-from msl_jax.training.loop import fit
+from msl_jax.stage import Stage, StageRun
+from msl_jax.training.loop import evaluation_due, fit
+from msl_jax.training.nonfinite import NotFinite, searching
 from msl_jax.training.state import TrainState
 from msl_jax.training.step import TrainStep, parallel_train_step, replicate
 from msl_jax.weights import Weights, find
-
-
-@dataclasses.dataclass
-class Stage:
-    """One of the two stages of a run.
-
-    Attributes:
-        name: folder of its checkpoints.
-        title: for the console.
-        steps: its length.
-        adapt: whether target images take part.
-    """
-
-    name: str
-    title: str
-    steps: int
-    adapt: bool
 
 
 class Experiment:
@@ -49,7 +35,8 @@ class Experiment:
         Args:
             config: complete and checked.
             workdir: the run's folder.
-            start: weights of `config.init_from`.
+            start: weights of `config.init_from`; None where it is empty, and where the workdir
+                holds checkpoints of what began with them.
 
         Raises:
             UserError: a split or its files are not as they should be, or the weights do not fit.
@@ -76,7 +63,12 @@ class Experiment:
         )
 
     def run(self) -> dict[str, Any]:
-        """Trains what is left to train and returns the results, as in `results.json`."""
+        """Trains what is left to train and returns the results, as in `results.json`.
+
+        Raises:
+            UserError: a loss that is not finite, or a damaged checkpoint.
+            Stopped: a signal asked for it; the same run continues where this one ended.
+        """
         config = self.config
         source = Stage(
             runs.SOURCE_STAGE,
@@ -96,7 +88,7 @@ class Experiment:
         if not self.variant.adapt:
             final, best = self._train(source, variables)
         else:
-            if not self.pretrained:
+            if not (self.pretrained or runs.adaptation_began(self.workdir)):
                 self._train(source, variables)
                 variables = find(f"{self.workdir}:{runs.SOURCE_STAGE}").load(self.model)
             baseline = self._baseline(variables)
@@ -125,45 +117,42 @@ class Experiment:
         There is no best one where the target has no labels.
         """
         step, optimizer = self._step(stage, variables)
-        state, batches = TrainState.create(variables, optimizer), self._batches(stage)
-        checkpoints = Checkpoints(self.workdir / stage.name)
-        if (saved := checkpoints.restore_newest(state)) is not None:
-            state, input_state = saved
-            batches.set_state(input_state)
-        start = int(state.step)
-        with StageLog(stage.title, self.workdir / "logs" / stage.name, start, stage.steps) as log:
-            if 0 < start < stage.steps:
+        with contextlib.ExitStack() as stack:
+            batches = stack.enter_context(contextlib.closing(self._batches(stage)))
+            kept = Kept(self.workdir, stage.name)
+            place = kept.restore(TrainState.create(variables, optimizer))
+            if place.batches is not None:
+                batches.set_state(place.batches)
+            start, steps, config = int(place.state.step), stage.steps, self.config
+            logs = self.workdir / "logs" / stage.name
+            log = stack.enter_context(StageLog(stage.title, logs, start, steps))
+            if 0 < start < steps:
                 log.say(f"{stage.title}: continuing after step {start}")
-
-            def evaluate(state: TrainState) -> None:
-                made, metrics = int(state.step), self.evaluate(state.variables)
-                checkpoints.save(state, batches.get_state(), metrics)
-                measured = {domain: m["miou"] for domain, m in metrics.items() if m}
-                log.scalars(made, {f"miou/{domain}": miou for domain, miou in measured.items()})
-                for name, picture in self.samples(state.variables).items():
-                    log.picture(made, name, picture)
-                figures = "  ".join(f"{d} mIoU {100 * miou:.1f}" for d, miou in measured.items())
-                log.say(f"{stage.title} {made}/{stage.steps}  {figures}")
-                log.resume_clock(made)
-
-            state = fit(
-                replicate(state),
-                step,
-                batches,
-                steps=stage.steps,
-                log_every=self.config.log_every,
-                eval_every=self.config.eval_every,
-                on_step=log.advance,
-                on_log=log.log,
-                on_evaluate=evaluate,
-            )
-        batches.close()
-        self.samples.save(state.variables, self.workdir / "pictures", stage.name)
-        last, best = checkpoints.latest, checkpoints.best()
-        assert last is not None
-        final = {**checkpoints.metrics(last), "step": last}
-        checkpoints.close()
-        return final, best and {"target": best[1]["target"], "step": best[0]}
+            run = StageRun(stage, kept, batches, log, self.evaluate, self.samples)
+            state = replicate(place.state)
+            try:
+                with stopping.delayed():
+                    if not place.evaluated and evaluation_due(start, steps, config.eval_every):
+                        run.evaluate(state)
+                    state, window = fit(
+                        state,
+                        step,
+                        batches,
+                        steps=steps,
+                        log_every=config.log_every,
+                        eval_every=config.eval_every,
+                        on_step=log.advance,
+                        on_log=log.log,
+                        on_evaluate=run.evaluate,
+                        stop_requested=lambda made: stopping.requested(),
+                        window=place.window,
+                    )
+                    if int(state.step) < steps:
+                        run.stop(state, window)
+            except NotFinite as error:
+                raise self._not_finite(stage, error) from error
+            self.samples.save(state.variables, self.workdir / "pictures", stage.name)
+            return kept.results()
 
     def _step(self, stage: Stage, variables: Any) -> tuple[TrainStep, optax.GradientTransformation]:
         """The compiled step of a stage and its optimizer."""
@@ -171,6 +160,8 @@ class Experiment:
             self.config, self.model, variables["params"], adapt=stage.adapt
         )
         step = parallel_train_step(*training, accumulate=self.config.accumulate)
+        if self.config.debug:
+            step = searching(step, *training, accumulate=self.config.accumulate)
         return step, training.optimizer
 
     def _batches(self, stage: Stage) -> Prefetch:
@@ -178,10 +169,36 @@ class Experiment:
         batches = training_batches(
             self.source,
             self.target if stage.adapt else None,
-            batch_size=config.accumulate * config.batch_size * jax.local_device_count(),
-            seed=config.seed,
             source_augmentation=parts.build_augmentation(config.source_augmentation),
             target_augmentation=parts.build_augmentation(config.target_augmentation),
-            process=(jax.process_index(), jax.process_count()),
+            **self._order(),
         )
         return Prefetch(batches)
+
+    def _order(self) -> dict[str, Any]:
+        """What decides which examples make up a batch."""
+        config = self.config
+        return {
+            "batch_size": config.accumulate * config.batch_size * jax.local_device_count(),
+            "seed": config.seed,
+            "process": (jax.process_index(), jax.process_count()),
+        }
+
+    def _not_finite(self, stage: Stage, error: NotFinite) -> UserError:
+        """What a user needs to know about a loss that is not finite."""
+        records = {"source": self.source, "target": self.target if stage.adapt else None}
+        examples = "".join(
+            f"\n  {name}: {', '.join(batch_keys(r, name, error.step - 1, **self._order()))}"
+            for name, r in records.items()
+            if r is not None
+        )
+        found, advice = "", "; the same command with --config.debug=true names the operation"
+        if self.config.debug:
+            found = f"\nIt begins with: {error.operation or 'no single operation'}"
+            advice = ""
+        return UserError(
+            f"{stage.title}: {error}\nExamples of that step:{examples}{found}\nThe last checkpoint"
+            " is kept. Start again in another --workdir with a lower config.learning_rate (with"
+            " --config.init_from=WORKDIR:source where the source-only stage is finished) or"
+            f" config.source_learning_rate{advice}."
+        )

@@ -24,6 +24,11 @@ def expect_readable(path: Path) -> None:
         raise UserError(f"{path}: cannot be read ({error.strerror})") from error
 
 
+def partial_name(name: str, process: int | str) -> str:
+    """What a file is called while a process writes it."""
+    return f".{name}.{process}.partial"
+
+
 @contextlib.contextmanager
 def written_whole(path: Path) -> Iterator[Path]:
     """Yields another path to write to, a file or a folder, that becomes `path` at the end.
@@ -70,7 +75,7 @@ def remove_partial(folder: Path) -> None:
 
 
 def _partial(path: Path) -> Path:
-    return path.with_name(f".{path.name}.{os.getpid()}.partial")
+    return path.with_name(partial_name(path.name, os.getpid()))
 
 
 def _flush(path: Path) -> None:

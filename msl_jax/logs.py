@@ -18,6 +18,9 @@ from rich.progress import (
 )
 from tensorboardX import SummaryWriter
 
+# A kill loses what TensorBoard would have shown of so many seconds.
+_FLUSH_SECONDS = 1
+
 
 class StageLog:
     """Log of one training stage; use as a context manager.
@@ -38,7 +41,8 @@ class StageLog:
         self.console = Console(stderr=True)
         self._title = title
         self._steps = steps
-        self._writer = SummaryWriter(str(folder), purge_step=start + 1 if start else None)
+        # What an earlier process has logged of later steps is not shown: they are made again.
+        self._writer = SummaryWriter(str(folder), purge_step=start + 1, flush_secs=_FLUSH_SECONDS)
         self._clock, self._clock_step = time.monotonic(), start
         self._progress = Progress(
             TextColumn("{task.description}"),
@@ -91,6 +95,10 @@ class StageLog:
     def picture(self, step: int, name: str, picture: np.ndarray) -> None:
         """Keeps a picture uint8 `[H, W, 3]`."""
         self._writer.add_image(name, picture, step, dataformats="HWC")
+
+    def flush(self) -> None:
+        """Writes what TensorBoard shows to the disk, except for what came in the last moment."""
+        self._writer.flush()
 
     def resume_clock(self, step: int) -> None:
         """Leaves the time since the last call, e.g. of an evaluation, out of the speed."""

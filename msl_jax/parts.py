@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -102,7 +103,8 @@ def complete(config: ConfigDict, start: Weights | None) -> ConfigDict:
 def classes_file(config: ConfigDict) -> str | None:
     """The file that names the classes of `folders`, where the configuration tells."""
     root = config.source_root or config.data_root
-    return config.classes_file or (str(Path(root) / CLASSES_FILE) if root else None)
+    path = config.classes_file or (str(Path(root) / CLASSES_FILE) if root else "")
+    return os.path.expanduser(path) or None
 
 
 class Split(NamedTuple):
@@ -120,7 +122,7 @@ def load_split(config: ConfigDict, role: str, *, evaluation: bool) -> Split:
         UserError: the split or its files are not as they should be.
     """
     domain = "source" if role.startswith("source") else "target"
-    root = config[f"{domain}_root"] or config.data_root
+    root = os.path.expanduser(config[f"{domain}_root"] or config.data_root)
     dataset, split = open_split(
         config[role], root or None, config.num_classes, classes_file(config)
     )

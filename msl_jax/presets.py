@@ -11,7 +11,7 @@ from typing import Any
 
 from ml_collections.config_dict import ConfigDict
 
-from msl_jax.config import VARIANTS
+from msl_jax.config import VARIANTS, base_config
 from msl_jax.convert import Network
 from msl_jax.errors import UserError
 
@@ -94,6 +94,56 @@ def complete(config: ConfigDict, network: Network | None = None, origin: str = "
     completed = config.copy_and_resolve_references()
     completed.update_from_flattened_dict(decided)
     return completed.lock()
+
+
+def restored(values: dict[str, Any], origin: str) -> ConfigDict:
+    """A run's configuration from its JSON; keys that came after the run get their defaults.
+
+    Args:
+        values: what `msl_jax.config.as_json` wrote, perhaps in an earlier version.
+        origin: where, for messages.
+
+    Raises:
+        UserError: keys that this version does not have, or none at all.
+    """
+    try:
+        config = base_config(values["name"], values["variant"])
+    except (KeyError, TypeError) as error:
+        raise UserError(f"{origin}: no configuration of a run ({error} is missing)") from error
+    saved, known = _flat(ConfigDict(values)), _flat(config)
+    unknown = sorted(saved.keys() - known.keys())
+    if unknown:
+        raise UserError(
+            f"{origin} has keys that this version does not know: {', '.join(unknown)}. Use the"
+            " version of msl_jax that wrote it."
+        )
+    config.update_from_flattened_dict({key: _tuples(value) for key, value in saved.items()})
+    defaults = _flat(complete(config))
+    added = {key: defaults[key] for key in known.keys() - saved.keys()}
+    config.update_from_flattened_dict(added)
+    return config.lock()
+
+
+def as_decided(config: ConfigDict, saved: ConfigDict) -> ConfigDict:
+    """A configuration with its open keys as the weights of `init_from` have decided them before.
+
+    Args:
+        config: as the user gives it again.
+        saved: complete, of the run that began with those weights.
+    """
+    decided, before = _flat(config), _flat(saved)
+    decided.update({key: before[key] for key in NETWORK_KEYS if decided[key] is None})
+    if config.shrink:
+        decided.update(_shrunk(decided, None))
+        decided.update({key: before[key] for key in _SHRUNK_NETWORK})
+    again = config.copy_and_resolve_references()
+    again.update_from_flattened_dict(decided)
+    return again.lock()
+
+
+def _tuples(value: Any) -> Any:
+    """JSON knows lists alone; configurations hold tuples."""
+    return tuple(value) if isinstance(value, list) else value
 
 
 def _shrunk(decided: dict[str, Any], network: Network | None) -> dict[str, Any]:

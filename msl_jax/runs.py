@@ -10,12 +10,15 @@ from typing import Any, NamedTuple
 from ml_collections import config_dict
 
 from msl_jax import config as configuration
+from msl_jax import presets
 from msl_jax.checkpoints import Checkpoints
 from msl_jax.errors import DamagedError, UserError
-from msl_jax.files import written_whole
+from msl_jax.files import partial_name, written_whole
+from msl_jax.occupied import LOCK
 
 CONFIG, RESULTS, BASELINE = "config.json", "results.json", "source_only.json"
 SOURCE_STAGE, ADAPT_STAGE = "source", "adapt"
+STOPPED = "stopped"  # with the same stages in it, see msl_jax.kept
 
 
 class CheckpointPath(NamedTuple):
@@ -76,6 +79,39 @@ def read_json(path: Path) -> Any:
         raise UserError(f"cannot read {path}: {error}") from error
 
 
+def saved_config(workdir: Path) -> config_dict.ConfigDict | None:
+    """The complete configuration of the run in `workdir`, None where there is no run.
+
+    Raises:
+        UserError: the file is damaged, or of another version that has other keys.
+    """
+    path = workdir / CONFIG
+    return presets.restored(read_json(path), str(path)) if path.exists() else None
+
+
+def has_checkpoint(workdir: Path, stage: str) -> bool:
+    """Whether a stage has one, be it that it was stopped there."""
+    folders = (workdir / stage, workdir / STOPPED / stage)
+    return any(path.name.isdigit() for folder in folders for path in folder.glob("*"))
+
+
+def adaptation_began(workdir: Path) -> bool:
+    """Whether all that comes before the adaptation is finished and kept."""
+    return (workdir / BASELINE).exists() and has_checkpoint(workdir, ADAPT_STAGE)
+
+
+def left_its_start(workdir: Path) -> bool:
+    """Whether a run is finished or has checkpoints of its own, so that it needs no other weights.
+
+    An adaptation that began with trained weights needs them again until its first checkpoint.
+    """
+    return (
+        (workdir / RESULTS).exists()
+        or has_checkpoint(workdir, SOURCE_STAGE)
+        or adaptation_began(workdir)
+    )
+
+
 def finished_results(workdir: Path, config: config_dict.ConfigDict) -> dict[str, Any] | None:
     """Looks whether `workdir` can take this run; writes nothing.
 
@@ -86,10 +122,10 @@ def finished_results(workdir: Path, config: config_dict.ConfigDict) -> dict[str,
         UserError: the folder holds a run of another configuration (the keys that differ are
             listed), or files that are no run's.
     """
-    path = workdir / CONFIG
-    if path.exists():
-        old = read_json(path)
-        lines = configuration.differences(old, json.loads(configuration.as_json(config)))
+    saved = saved_config(workdir)
+    if saved is not None:
+        old, new = (json.loads(configuration.as_json(values)) for values in (saved, config))
+        lines = configuration.differences(old, new)
         if lines:
             raise UserError(
                 f"{workdir} holds a run of another configuration; it differs in\n"
@@ -98,7 +134,7 @@ def finished_results(workdir: Path, config: config_dict.ConfigDict) -> dict[str,
             )
         results = workdir / RESULTS
         return read_json(results) if results.exists() else None
-    if workdir.exists() and (not workdir.is_dir() or any(workdir.iterdir())):
+    if workdir.exists() and not (workdir.is_dir() and _only_begun(workdir)):
         raise UserError(
             f"{workdir} exists and is no run of this program ({CONFIG} is missing in it). Give"
             " another --workdir; nothing there has been changed."
@@ -106,18 +142,37 @@ def finished_results(workdir: Path, config: config_dict.ConfigDict) -> dict[str,
     return None
 
 
+def _only_begun(workdir: Path) -> bool:
+    """Whether a run was killed there before it had written its configuration."""
+    ours = {LOCK, *_unfinished(workdir)}
+    return all(path.name in ours for path in workdir.iterdir())
+
+
+def _unfinished(workdir: Path) -> list[str]:
+    """Names of the files that a killed run was writing."""
+    return [
+        path.name
+        for name in (CONFIG, BASELINE, RESULTS)
+        for path in workdir.glob(partial_name(name, "*"))
+    ]
+
+
 def claim_workdir(workdir: Path, config: config_dict.ConfigDict) -> None:
     """Makes the folder and writes the configuration into it, unless it is there already.
+
+    What a killed run was writing there goes: the caller keeps other runs out.
 
     Raises:
         UserError: the folder cannot be written.
     """
     path = workdir / CONFIG
-    if not path.exists():
-        try:
+    try:
+        for name in _unfinished(workdir):
+            (workdir / name).unlink()
+        if not path.exists():
             write_text(path, configuration.as_json(config))
-        except OSError as error:
-            raise UserError(f"cannot write to --workdir {workdir}: {error}") from error
+    except OSError as error:
+        raise UserError(f"cannot write to --workdir {workdir}: {error}") from error
 
 
 def newest_run(config: config_dict.ConfigDict, root: Path | None = None) -> Path:

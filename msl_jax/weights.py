@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -73,17 +74,18 @@ def find(path: str | Path) -> Weights:
     Args:
         path: a run's workdir (with ``:best``, ``:STEP`` or ``:source`` behind it, see
             `runs.find_checkpoint`), a folder written by ``python -m msl_jax.convert``, or a file:
-            ``.safetensors`` or one of PyTorch.
+            ``.safetensors`` or one of PyTorch. ``~`` is the user's home.
 
     Raises:
         UserError: nothing of that kind is there.
     """
+    path = os.path.expanduser(path)
     place = Path(path)
     if place.is_file() or place.suffix.lower() in FILE_SUFFIXES:
         return _in_file(place)
     if (place / DESCRIPTION).is_file():
         return _in_folder(place)
-    return _in_run(str(path))
+    return _in_run(path)
 
 
 def _in_file(path: Path) -> Weights:

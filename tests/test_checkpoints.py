@@ -24,8 +24,8 @@ from msl_jax.training.step import replicate
 @pytest.mark.parametrize("spread", [False, True], ids=["one device", "all devices"])
 def test_restore_gives_what_was_saved(tmp_path: Path, spread: bool) -> None:
     state = make_state(7)
-    with Checkpoints(tmp_path / "stage") as first:
-        first.save(replicate(state) if spread else state, INPUT, make_metrics(0.1 + 0.2))
+    first = Checkpoints(tmp_path / "stage")
+    first.save(replicate(state) if spread else state, INPUT, make_metrics(0.1 + 0.2))
 
     second = Checkpoints(tmp_path / "stage")
     for restored in (second.restore(7, make_state(seed=1)), second.restore_newest(make_state())):

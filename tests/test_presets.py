@@ -17,7 +17,7 @@ from ml_collections.config_dict import ConfigDict
 from msl_jax.config import VARIANTS, as_json, base_config, check_config
 from msl_jax.convert import Network
 from msl_jax.errors import UserError
-from msl_jax.presets import complete
+from msl_jax.presets import as_decided, complete, restored
 
 CONFIGS = Path(__file__).parent.parent / "configs"
 
@@ -234,3 +234,44 @@ def test_experiments_of_the_paper_leave_the_recipe_to_the_preset(name: str) -> N
     config = runpy.run_path(str(CONFIGS / f"{name}.py"))["get_config"]("max_square")
     open_keys = ["steps", "lambda_target", "normalization", "input_convention", "repeated_visits"]
     assert [config[key] for key in open_keys] == [None] * len(open_keys)
+
+
+def test_restored_configuration_has_new_keys_at_their_defaults() -> None:
+    config = complete(_config("paper", **{"model.width": 8, "scales": (0.5, 1.0)}))
+    saved = json.loads(as_json(config))
+    assert restored(saved, "x").to_dict() == config.to_dict()
+    for key in ("accumulate", "lambda_source_low"):  # of the base, of the preset
+        del saved[key]
+    del saved["model"]["active_rates"], saved["target_augmentation"]["jitter"]
+    assert restored(saved, "x").to_dict() == config.to_dict()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"model": {"height": 3}}, "run/config.json has keys .* not know: model.height"),
+        ({"variant": "no"}, "unknown variant 'no'"),
+    ],
+)
+def test_configuration_that_cannot_be_restored(change: dict[str, Any], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        restored({**json.loads(as_json(_config())), **change}, "run/config.json")
+
+
+@pytest.mark.parametrize("values", [{}, [], None, {"name": "x"}])
+def test_file_that_holds_no_configuration(values: Any) -> None:
+    with pytest.raises(UserError, match=r"run/config\.json: no configuration of a run"):
+        restored(values, "run/config.json")
+
+
+@pytest.mark.parametrize("shrink", [False, True])
+@pytest.mark.parametrize("network", [OFFICIAL, IMAGENET])
+def test_decided_again_without_the_weights(network: Network, shrink: bool) -> None:
+    """What a user gives the second time ends as what it was the first time."""
+    given = _config(shrink=shrink)
+    given.num_classes = None if network is OFFICIAL else 19
+    given.model.depth, given.model.width = network.depth, network.width
+    saved = complete(given, network)
+    assert complete(as_decided(given, saved)).to_dict() == saved.to_dict()
+    given.momentum = 0.5  # what was decided is taken over, no more
+    assert complete(as_decided(given, saved)).momentum == 0.5

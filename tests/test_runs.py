@@ -24,7 +24,6 @@ def _run(folder: Path, config=None, **stages: dict[int, float]) -> Path:
         for step, miou in mious.items():
             state = TrainState(jnp.int32(step), {"a": jnp.ones(1)}, {"b": jnp.ones(1)}, ())
             checkpoints.save(state, {}, {"target": {"miou": miou}})
-        checkpoints.close()
     return folder
 
 
@@ -123,6 +122,22 @@ def test_json_is_written_whole_or_not_at_all(tmp_path: Path, monkeypatch) -> Non
     with pytest.raises(OSError, match="disk full"):
         runs.write_json(path, {})
     assert json.loads(path.read_text()) == RESULTS
+
+
+def test_run_that_was_killed_at_once_can_be_started_again(tmp_path: Path) -> None:
+    """It has left its lock and a part of its configuration, and nothing else."""
+    config, workdir = base_config("demo"), tmp_path / "run"
+    workdir.mkdir()
+    for name in ("training.lock", ".config.json.17.partial"):
+        (workdir / name).write_text("{")
+    assert runs.finished_results(workdir, config) is None
+    runs.claim_workdir(workdir, config)
+    assert sorted(path.name for path in workdir.iterdir()) == ["config.json", "training.lock"]
+    (workdir / ".results.json.17.partial").write_text("{")
+    (workdir / "mine").write_text("words")
+    runs.claim_workdir(workdir, config)
+    names = ["config.json", "mine", "training.lock"]
+    assert sorted(path.name for path in workdir.iterdir()) == names
 
 
 # The newest run.

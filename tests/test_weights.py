@@ -59,7 +59,6 @@ def run(tmp_path_factory: pytest.TempPathFactory, config: ConfigDict, variables:
     checkpoints = Checkpoints(folder / "source")
     state = TrainState.create(variables, optax.trace(0.9)).replace(step=np.array(4, np.int32))
     checkpoints.save(state, {}, {"target": {"miou": 0.5}})
-    checkpoints.close()
     return folder
 
 

@@ -13,6 +13,7 @@ from absl import flags
 from absl import logging as absl_logging
 from ml_collections import config_flags
 
+from msl_jax import stopping
 from msl_jax.errors import UserError
 
 # Keeps the messages of XLA's C++ side off the console; it reads this when JAX is imported, so this
@@ -26,7 +27,8 @@ DEFAULT_CONFIG = Path(__file__).parents[2] / "configs" / "demo.py"
 # What a checkpoint's path may be, for the flags' help.
 PATH_HELP = "WORKDIR[:best|:STEP|:source], a converted checkpoint, or a .pth or .safetensors file"
 
-EXIT_ERROR, EXIT_USAGE, EXIT_INTERRUPTED = 1, 2, 130
+# After SIGTERM a command leaves with 143, after SIGINT with 130: see docs/reliability.md.
+EXIT_ERROR, EXIT_USAGE = 1, 2
 
 
 def define_config() -> Any:
@@ -49,8 +51,8 @@ def run(command: Callable[[], object], usage: str, interrupted: str) -> None:
     """Parses the command line, runs `command` and leaves the process.
 
     A `UserError` is printed as one message and leaves with code 1, a wrong command line with
-    code 2; neither shows a traceback unless `--config.debug=true` asks for it. After Ctrl-C the
-    text `interrupted` says what to do.
+    code 2; neither shows a traceback unless `--config.debug=true` asks for it. After SIGTERM or
+    Ctrl-C the text `interrupted` says what to do.
     """
     _quiet_libraries()
     if {"-h", "-help", "--help"} & set(sys.argv[1:]):
@@ -77,19 +79,22 @@ def guard(command: Callable[[], object], interrupted: str, debug: bool = False) 
 
     Args:
         command: what to run.
-        interrupted: what to say after Ctrl-C.
+        interrupted: what to say after SIGTERM or Ctrl-C.
         debug: show the traceback.
     """
     _quiet_libraries()
-    try:
-        command()
-    except UserError as error:
-        _fail(error, EXIT_ERROR, debug)
-    except OSError as error:
-        # A full disk, a folder that vanished: no mistake in the program.
-        _fail(UserError(str(error)), EXIT_ERROR, debug)
-    except KeyboardInterrupt:
-        _fail(UserError(f"stopped; {interrupted}"), EXIT_INTERRUPTED, debug)
+    with stopping.handled():
+        try:
+            command()
+        except UserError as error:
+            _fail(error, EXIT_ERROR, debug)
+        except OSError as error:
+            # A full disk, a folder that vanished: no mistake in the program.
+            _fail(UserError(str(error)), EXIT_ERROR, debug)
+        except stopping.Stopped as stopped:
+            where = f" {stopped}" if stopped.args else ""
+            print(f"stopped by {stopping.name()}{where}; {interrupted}", file=sys.stderr)
+            sys.exit(stopping.exit_code())
 
 
 def _parse(argv: list[str]) -> None:

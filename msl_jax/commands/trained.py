@@ -8,7 +8,7 @@ from typing import Any
 from ml_collections.config_dict import ConfigDict
 
 from msl_jax import presets, runs
-from msl_jax.config import VARIANTS, base_config, check_config
+from msl_jax.config import VARIANTS, check_config
 from msl_jax.errors import UserError
 from msl_jax.weights import Weights, find
 
@@ -46,31 +46,13 @@ def open_trained(
         config.update_from_flattened_dict(known)
         print(f"{path}: {weights.title}", file=sys.stderr)
     else:
-        config = _saved(weights.run.config)
+        origin = str(weights.run.folder.parent / runs.CONFIG)
+        config = presets.restored(weights.run.config, origin)
         _say_which(weights.run)
     config.update_from_flattened_dict(overrides)
     config = presets.complete(config, weights.network, f"{path} ({weights.title})")
     check_config(config)
     return weights, config
-
-
-def _saved(values: dict[str, Any]) -> ConfigDict:
-    """The configuration of a run.
-
-    Raises:
-        UserError: it lacks keys.
-    """
-    missing = sorted(base_config("").keys() - values.keys())
-    if missing:
-        raise UserError(f"the checkpoint's {runs.CONFIG} lacks the keys {', '.join(missing)}")
-    return ConfigDict(_tuples(values), convert_dict=True)
-
-
-def _tuples(value: Any) -> Any:
-    """JSON knows lists alone; configurations hold tuples."""
-    if isinstance(value, dict):
-        return {key: _tuples(item) for key, item in value.items()}
-    return tuple(value) if isinstance(value, list) else value
 
 
 def _say_which(found: runs.CheckpointPath) -> None:

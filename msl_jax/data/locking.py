@@ -19,7 +19,7 @@ def locked(path: Path, on_wait: Callable[[], object]) -> Iterator[None]:
 
     Args:
         path: file of the lock, made with its folder where it is missing. The holder may delete it.
-        on_wait: called before waiting for another process.
+        on_wait: called before waiting for another process; what it raises ends the attempt.
 
     Raises:
         OSError: the file cannot be made.
@@ -35,10 +35,13 @@ def _acquire(path: Path, on_wait: Callable[[], object]) -> BinaryIO:
             file = path.open("ab")
         except FileNotFoundError:  # the holder has deleted the folder in the meantime
             continue
-        _lock(file, on_wait)
-        if _is_at(file, path):
-            return file
-        file.close()  # the file was deleted by the one that was waited for
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(file)
+            _lock(file, on_wait)
+            if _is_at(file, path):
+                stack.pop_all()
+                return file
+            # else the file was deleted by the one that was waited for
 
 
 def _lock(file: BinaryIO, on_wait: Callable[[], object]) -> None:

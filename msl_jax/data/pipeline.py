@@ -91,6 +91,39 @@ def training_batches(
     return iter(batches.to_iter_dataset(_read_options(threads)))
 
 
+def batch_keys(
+    records: Records,
+    domain: str,
+    number: int,
+    *,
+    batch_size: int,
+    seed: int,
+    process: tuple[int, int] = (0, 1),
+) -> list[str]:
+    """Keys of the examples of one domain in a batch of `training_batches`.
+
+    Args:
+        records: of the domain.
+        domain: "source" or "target".
+        number: of the batch, from 0.
+        batch_size: as of `training_batches`.
+        seed: likewise.
+        process: likewise.
+    """
+    shuffle_seed, _ = _seeds(seed, _SOURCE if domain == "source" else _TARGET)
+    places = grain.MapDataset.range(len(records)).shuffle(seed=shuffle_seed).repeat()
+    index, count = process
+    first = index + number * batch_size * count
+    return [records[places[first + i * count]]["key"] for i in range(batch_size)]
+
+
+def _seeds(seed: int, domain: int) -> tuple[int, int]:
+    """Seeds of a domain's order and of its augmentation."""
+    # grain shuffles epoch e with seed + e: neighbouring seeds for the domains would tie them.
+    order, augmentation = np.random.SeedSequence([seed, domain]).generate_state(2)
+    return int(order), int(augmentation)
+
+
 def _domain(
     records: Records,
     domain: int,
@@ -101,16 +134,15 @@ def _domain(
 ) -> grain.MapDataset[Batch]:
     """Shuffled, repeated, augmented and batched examples of one domain."""
     options = augmentation or Augmentation()
-    # grain shuffles epoch e with seed + e: neighbouring seeds for the domains would tie them.
-    shuffle_seed, random_seed = np.random.SeedSequence([seed, domain]).generate_state(2)
+    shuffle_seed, random_seed = _seeds(seed, domain)
 
     def change(record: Batch, rng: np.random.Generator) -> Batch:
         label = record["label"] if domain == _SOURCE else None
         image, label = augment(rng, record["image"], label, options)
         return {"image": image} if label is None else {"image": image, "label": label}
 
-    examples = grain.MapDataset.source(records).shuffle(seed=int(shuffle_seed)).repeat()
-    examples = examples.random_map(change, seed=int(random_seed))
+    examples = grain.MapDataset.source(records).shuffle(seed=shuffle_seed).repeat()
+    examples = examples.random_map(change, seed=random_seed)
     index, count = process
     return examples[index : _ENDLESS * count : count].batch(batch_size)
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import jax
 import numpy as np
 
-from msl_jax.errors import UserError
+from msl_jax.training.nonfinite import expect_finite
 from msl_jax.training.state import TrainState
 from msl_jax.training.step import TrainStep
 
@@ -24,8 +24,10 @@ def fit(
     on_step: Callable[[int], None],
     on_log: Callable[[int, dict[str, float]], None],
     on_evaluate: Callable[[TrainState], None],
-) -> TrainState:
-    """Trains from `state.step` to `steps`.
+    stop_requested: Callable[[int], bool] = lambda made: False,
+    window: Sequence[dict[str, float]] = (),
+) -> tuple[TrainState, list[dict[str, float]]]:
+    """Trains from `state.step` to `steps`, or until it is asked to stop.
 
     Args:
         state: where to start; its memory is given away.
@@ -38,41 +40,48 @@ def fit(
         on_log: called with the number of steps and the mean metrics since the last call.
         on_evaluate: called with the state, once all its metrics are known to be finite; keeps
             checkpoints.
+        stop_requested: called with the number of steps made before each further step; where many
+            hosts train together, all of them must get the same answer.
+        window: what an earlier call that was asked to stop has returned.
 
     Returns:
-        The state after the last step.
+        The state after the last step or, if it was asked to stop, after the step in progress; and
+        the metrics of the steps since the last call of `on_log`, all of them finite.
 
     Raises:
-        UserError: a metric is not finite; nothing of that step has been kept.
+        NotFinite: a metric is not finite; nothing of that step has been kept.
     """
     made = int(state.step)
-    window: list[dict[str, Any]] = []
-    while made < steps:
+    metrics_since: list[dict[str, Any]] = list(window)
+    while made < steps and not stop_requested(made):
         state, metrics = step(state, next(batches))
         made += 1
-        window.append(metrics)
-        if len(window) > 1:
+        metrics_since.append(metrics)
+        if len(metrics_since) > 1:
             # One step behind: to wait for the newest figures would leave the device idle.
-            _check_finite(window[-2], made - 1)
+            expect_finite(metrics_since[-2], made - 1)
         on_step(made)
-        evaluate = made % eval_every == 0 or made == steps
+        evaluate = evaluation_due(made, steps, eval_every)
         if made % log_every == 0 or evaluate:
-            window = [jax.device_get(parts) for parts in window]
-            _check_finite(window[-1], made)
-            on_log(made, {key: float(np.mean([p[key] for p in window])) for key in metrics})
-            window = []
+            on_log(made, _means(_finite(metrics_since, made)))
+            metrics_since = []
         if evaluate:
             on_evaluate(state)
-    return state
+    return state, _finite(metrics_since, made)
 
 
-def _check_finite(metrics: dict[str, Any], step: int) -> None:
-    values = {name: float(value) for name, value in metrics.items()}
-    if not all(np.isfinite(value) for value in values.values()):
-        parts = ", ".join(f"{name} = {value:g}" for name, value in values.items())
-        raise UserError(
-            f"the loss is not finite at step {step}: {parts}. The last checkpoint is kept."
-            " Start again in another --workdir with a lower config.learning_rate (with"
-            " --config.init_from=WORKDIR:source where the source-only stage is finished) or"
-            " config.source_learning_rate; --config.debug=true names the operation."
-        )
+def evaluation_due(made: int, steps: int, eval_every: int) -> bool:
+    """Whether an evaluation follows step `made` of `steps`."""
+    return made > 0 and (made % eval_every == 0 or made == steps)
+
+
+def _finite(window: Sequence[dict[str, Any]], made: int) -> list[dict[str, float]]:
+    """The metrics of the steps up to `made` as numbers; the newest ones are checked here."""
+    numbers = [{key: float(v) for key, v in metrics.items()} for metrics in jax.device_get(window)]
+    if numbers:
+        expect_finite(numbers[-1], made)
+    return numbers
+
+
+def _means(window: Sequence[dict[str, float]]) -> dict[str, float]:
+    return {key: float(np.mean([metrics[key] for metrics in window])) for key in window[-1]}

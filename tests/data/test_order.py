@@ -14,7 +14,7 @@ import pytest
 from batches import ALL, Indices, equal, prepared_batches, take
 
 from msl_jax.data.augment import Augmentation
-from msl_jax.data.pipeline import training_batches
+from msl_jax.data.pipeline import batch_keys, training_batches
 
 PLAIN = Augmentation(mirror=False, blur=False)
 
@@ -58,6 +58,16 @@ def test_domains_and_seeds_have_orders_of_their_own() -> None:
 def test_one_example_and_batches_larger_than_an_epoch() -> None:
     assert _order(1, steps=2, batch_size=3, seed=0)["source"] == [0] * 6
     assert Counter(_order(2, steps=1, batch_size=6, seed=0)["source"]) == {0: 3, 1: 3}
+
+
+@pytest.mark.parametrize("process", [(0, 1), (1, 3)])
+def test_keys_of_a_batch_are_those_of_its_examples(process: tuple[int, int]) -> None:
+    arguments = {"batch_size": 4, "seed": 3, "process": process}
+    order = _order(10, steps=6, **arguments)
+    for domain, images in order.items():
+        for number in range(6):
+            keys = batch_keys(Indices(10), domain, number, **arguments)
+            assert keys == [str(index) for index in images[4 * number : 4 * number + 4]]
 
 
 def test_augmentation_differs_between_epochs() -> None:

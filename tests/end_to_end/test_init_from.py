@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import runpy
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -185,6 +186,30 @@ class TestTrainedNetwork:
                 train(config, str(tmp_path / "run"))
         assert (tmp_path / "run" / "source_only.json").is_file()
         assert train(config, str(tmp_path / "run")) == whole.results
+
+    def test_weights_are_not_needed_again(
+        self, start, open_config, files: dict[str, Path], tmp_path: Path
+    ) -> None:
+        """Their file may go when the run has its first checkpoint; `~` is the user's home."""
+        (tmp_path / "w.pth").write_bytes(files["first.pth"].read_bytes())
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("HOME", str(tmp_path))
+            config = open_config(init_from="~/w.pth")
+            run = start(config, tmp_path / "run")
+            (tmp_path / "w.pth").unlink()
+            assert train(config, str(tmp_path / "run")) == run.results  # finished
+            (tmp_path / "run" / "results.json").unlink()
+            assert train(config, "~/run") == run.results  # continued
+            shutil.rmtree(tmp_path / "run" / "adapt")
+            (tmp_path / "run" / "results.json").unlink()
+            with pytest.raises(UserError, match=r"w\.pth"):
+                train(config, str(tmp_path / "run"))
+            (tmp_path / "w.pth").write_bytes(files["first.pth"].read_bytes())
+            assert train(config, str(tmp_path / "run")) == run.results
+            config.momentum = 0.5
+            (tmp_path / "w.pth").unlink()
+            with pytest.raises(UserError, match=r"differs in\n  momentum: 0\.9 -> 0\.5\n"):
+                train(config, str(tmp_path / "run"))
 
     def test_another_number_of_classes(
         self, start, open_config, files: dict[str, Path], tmp_path: Path

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 from ml_collections.config_dict import ConfigDict
 
 from msl_jax import runs
+from msl_jax.commands.evaluate import evaluate
 from msl_jax.commands.train import train
 from msl_jax.errors import UserError
 from msl_jax.logs import StageLog
@@ -129,8 +131,13 @@ def test_loss_that_is_not_finite_keeps_the_last_checkpoint(
     shutil.copytree(whole.workdir / "source", workdir / "source")
     kept = _checkpoints(workdir)
     for _ in range(2):  # continuing does not hide it
-        with pytest.raises(UserError, match=r"not finite at step [23]: .*config\.learning_rate"):
+        with pytest.raises(UserError) as caught:
             train(config, str(workdir))
+        message = str(caught.value)
+        assert "target_statistics: the loss is not finite at step 2: source/final = nan" in message
+        assert re.search(r"\n  source: 0016E5_\d+, \S+\n  target: 0001TP_\S+, \S+\n", message)
+        assert "checkpoint is kept" in message
+        assert "config.learning_rate" in message
         assert not (workdir / "results.json").exists()
         assert runs.find_checkpoint(workdir)[:2] == (workdir / "source", 4)
         found = _checkpoints(workdir)
@@ -138,3 +145,30 @@ def test_loss_that_is_not_finite_keeps_the_last_checkpoint(
         for place, value in kept.items():
             np.testing.assert_array_equal(found[place], value, err_msg=place)
     find(workdir).load(build_model(config))
+    config = tiny_config("target_statistics", learning_rate=1e30, eval_every=4, debug=True)
+    with pytest.raises(
+        UserError, match=r"begins with: .*\(nan\) encountered in \w+ at msl_jax/\w+"
+    ):
+        train(config, str(workdir))
+
+
+def test_run_of_an_earlier_version_is_continued_and_evaluated(whole, tmp_path: Path) -> None:
+    """Its configuration lacks keys that came later."""
+    shutil.copytree(whole.workdir, tmp_path / "run")
+    saved = _read(tmp_path / "run" / "config.json")
+    for key in ("accumulate", "rematerialize"):
+        del saved[key]
+    (tmp_path / "run" / "config.json").write_text(json.dumps(saved))
+    evaluated = evaluate(whole.config, str(tmp_path / "run"), str(tmp_path / "out"))
+    assert evaluated["final"] == whole.results["final"]
+    (tmp_path / "run" / "results.json").unlink()
+    shutil.rmtree(tmp_path / "run" / "adapt")
+    assert train(whole.config, str(tmp_path / "run")) == whole.results
+    saved["frobnicate"] = 1
+    (tmp_path / "run" / "config.json").write_text(json.dumps(saved))
+    for command in (
+        lambda: train(whole.config, str(tmp_path / "run")),
+        lambda: evaluate(whole.config, str(tmp_path / "run"), str(tmp_path / "out")),
+    ):
+        with pytest.raises(UserError, match=r"run/config\.json has keys .* not know: frobnicate"):
+            command()

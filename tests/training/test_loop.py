@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import itertools
+import json
 
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from msl_jax.errors import UserError
 from msl_jax.training.loop import fit
+from msl_jax.training.nonfinite import NotFinite
 from msl_jax.training.state import TrainState
 
 
@@ -40,7 +41,19 @@ class Recorder:
     def at(self, name: str) -> list[int]:
         return [call[1] for call in self.calls if call[0] == name]
 
-    def fit(self, *, steps: int, start: int = 0, log_every: int, eval_every: int) -> TrainState:
+    def fit(self, **arguments) -> TrainState:
+        return self.fit_until_stopped(**arguments)[0]
+
+    def fit_until_stopped(
+        self,
+        *,
+        steps: int,
+        start: int = 0,
+        log_every: int,
+        eval_every: int,
+        stop_at: int | None = None,
+        window=(),
+    ):
         state = TrainState(jnp.asarray(start), params={}, batch_stats={}, opt_state=())
         return fit(
             state,
@@ -52,6 +65,8 @@ class Recorder:
             on_step=self.on_step,
             on_log=self.on_log,
             on_evaluate=self.on_evaluate,
+            stop_requested=lambda made: made == stop_at,
+            window=window,
         )
 
 
@@ -96,18 +111,46 @@ def test_nothing_left_to_do(start):
     assert recorder.calls == []
 
 
+@pytest.mark.parametrize("stop", [0, 1, 3, 4, 5, 8, 9])
+def test_stopped_and_continued_logs_what_it_would_have(stop):
+    whole, parts = Recorder(), Recorder()
+    whole.fit(steps=10, log_every=3, eval_every=4)
+    arguments = {"steps": 10, "log_every": 3, "eval_every": 4}
+    state, window = parts.fit_until_stopped(**arguments, stop_at=stop)
+    assert int(state.step) == stop
+    assert parts.at("on_evaluate") == [step for step in (4, 8) if step <= stop]
+    parts.fit_until_stopped(**arguments, start=stop, window=json.loads(json.dumps(window)))
+    assert parts.logged == whole.logged
+    for name in ("step", "on_log", "on_evaluate"):
+        assert parts.at(name) == whole.at(name)
+
+
+def test_is_not_asked_to_stop_after_the_last_step():
+    recorder = Recorder()
+    state, window = recorder.fit_until_stopped(steps=3, log_every=5, eval_every=5, stop_at=3)
+    assert int(state.step) == 3
+    assert window == []
+    assert recorder.at("on_evaluate") == [3]
+
+
+def test_stops_with_figures_that_are_known_to_be_finite():
+    recorder = Recorder({2: np.nan})
+    with pytest.raises(NotFinite, match="at step 2:"):
+        recorder.fit_until_stopped(steps=9, log_every=5, eval_every=5, stop_at=2)
+
+
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 @pytest.mark.parametrize("bad", [1, 2, 3, 4, 7, 8, 10])
 def test_stops_at_a_loss_that_is_not_finite(bad, value):
     """Wherever the step lies between logs and evaluations."""
     recorder = Recorder({bad: value})
-    with pytest.raises(UserError) as caught:
+    with pytest.raises(NotFinite) as caught:
         recorder.fit(steps=10, log_every=3, eval_every=4)
     message = str(caught.value)
     assert f"at step {bad}:" in message
     assert f"source/final = {value:g}" in message
     assert f"target/final = {-value / 2:g}" in message
-    assert "learning_rate" in message
+    assert caught.value.step == bad
     assert recorder.at("on_evaluate") == [step for step in (4, 8) if step < bad]
     assert all(step < bad for step in recorder.at("on_log"))
     assert recorder.at("step")[-1] <= bad + 1  # it is seen one step later at most

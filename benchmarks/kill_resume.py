@@ -1,0 +1,246 @@
+"""Kills a training with SIGKILL again and again, and compares its end with one left alone.
+
+    python -m benchmarks.kill_resume --kills 20
+
+Trains once without interruption and once more as a control, which tells how long a run takes and
+that two of them are equal. Then starts the same command in another folder, kills it at a random
+time of its life, starts it again, and so on until it ends; then the next folder, until there have
+been so many kills. Some of them wait for a checkpoint that is being written. Without `--config` it
+is the demo with fewer steps.
+
+Prints one JSON object: where each kill fell, and for each run what is identical, bit for bit, to
+the run without interruption. The exit status is 1 if anything is not.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import sys
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from flax.traverse_util import flatten_dict
+
+from benchmarks.measuring import progress
+from benchmarks.reporting import at_least_one, surroundings
+from benchmarks.training_process import TrainingProcess
+from msl_jax.checkpoints import read_tree
+
+SHORT_DEMO = ("source_steps=40", "steps=40", "eval_every=8", "log_every=2")
+
+_STAGES = ("source", "adapt")
+_FILES = ("config.json", "source_only.json", "results.json")
+_SAVING = 0.3  # a checkpoint of the demo is written within so many seconds
+
+
+def identical(expected: Path, found: Path) -> dict[str, bool]:
+    """What is identical in two workdirs, by name."""
+    same = {name: _bytes(expected / name) == _bytes(found / name) for name in _FILES}
+    pictures = sorted(path.relative_to(expected) for path in expected.glob("pictures/*"))
+    same["pictures"] = all(_bytes(expected / name) == _bytes(found / name) for name in pictures)
+    steps = _checkpoints(expected)
+    same["checkpoints"] = steps == _checkpoints(found)
+    for item, read in {
+        "parameters": lambda folder: read_tree(folder / "variables")["params"],
+        "statistics": lambda folder: read_tree(folder / "variables")["batch_stats"],
+        "optimizer": lambda folder: read_tree(folder / "optimizer"),
+        "input": lambda folder: _contents(folder / "input"),
+        "metrics": lambda folder: _contents(folder / "metrics"),
+    }.items():
+        same[item] = same["checkpoints"] and all(
+            _identical(read(expected / step), read(found / step)) for step in steps
+        )
+    return same
+
+
+def _bytes(path: Path) -> bytes | None:
+    return path.read_bytes() if path.exists() else None
+
+
+def _checkpoints(workdir: Path) -> list[str]:
+    folders = [path for stage in _STAGES for path in (workdir / stage).glob("*")]
+    return sorted(str(path.relative_to(workdir)) for path in folders)
+
+
+def _contents(folder: Path) -> dict[str, bytes]:
+    # Not orbax's mark that the folder is complete, which names the folder.
+    files = (path for path in folder.iterdir() if path.name != "commit_success.txt")
+    return {path.name: path.read_bytes() for path in files}
+
+
+def _identical(a: Any, b: Any) -> bool:
+    a, b = flatten_dict(a), flatten_dict(b)
+    if list(a) != list(b):
+        return False
+    leaves = ([np.asarray(leaf) for leaf in tree.values()] for tree in (a, b))
+    pairs = zip(*leaves, strict=True)
+    return all(x.dtype == y.dtype and x.tobytes() == y.tobytes() for x, y in pairs)
+
+
+class Trainings:
+    """Runs of one command in several folders."""
+
+    def __init__(self, arguments: Sequence[str], folder: Path) -> None:
+        """Compiled programs are shared; nothing is started yet.
+
+        Args:
+            arguments: of `train.py`, without the workdir.
+            folder: for all that is written.
+        """
+        self._arguments, self.folder = arguments, folder
+        self._environment = {
+            "JAX_COMPILATION_CACHE_DIR": str(folder / "compilation"),
+            "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+        }
+
+    def start(self, name: str) -> TrainingProcess:
+        """Starts a run, or continues it."""
+        workdir = f"--workdir={self.folder / name}"
+        return TrainingProcess([*self._arguments, workdir], self._environment)
+
+    def finish(self, name: str) -> float:
+        """Runs to the end; returns the seconds."""
+        with self.start(name) as process:
+            self._expect_success(process, process.wait())
+            return time.monotonic() - process.started
+
+    def kill(self, name: str, seconds: float, *, saving: float | None) -> dict[str, Any] | None:
+        """Starts a run and kills it; returns where that fell, None where it ended before.
+
+        Args:
+            name: of the run.
+            seconds: when.
+            saving: wait for the next checkpoint from then on, and so many seconds more.
+        """
+        begun = time.time()
+        with self.start(name) as process:
+            status = process.wait(seconds)
+            while saving is not None and status is None and not self._unfinished(name, begun):
+                status = process.wait(0.001)
+            if saving is not None and status is None:
+                status = process.wait(saving)
+            if status is not None:
+                self._expect_success(process, status)
+                return None
+        last = process.progress[-1] if process.progress else None
+        return {
+            "run": name,
+            "after_seconds": round(time.monotonic() - process.started, 3),
+            "stage": last and last.stage,
+            "after_step": last and last.step,
+            "while_saving": self._unfinished(name, begun),
+        }
+
+    def _unfinished(self, name: str, since: float) -> bool:
+        """Whether there is a checkpoint under construction that was begun after a time."""
+        for stage in _STAGES:
+            for path in (self.folder / name / stage).glob("*"):
+                try:
+                    if not path.name.isdigit() and path.stat().st_mtime > since:
+                        return True
+                except FileNotFoundError:  # it has got its name
+                    pass
+        return False
+
+    def _expect_success(self, process: TrainingProcess, status: int | None) -> None:
+        if status != 0:
+            raise RuntimeError(f"train.py ended with status {status}:\n{process.printed}")
+
+
+def measure(
+    arguments: Sequence[str],
+    folder: Path,
+    *,
+    kills: int,
+    seed: int = 0,
+    aimed: float = 0.4,
+    control: bool = True,
+) -> dict[str, Any]:
+    """Does all of it and returns the JSON object.
+
+    Args:
+        arguments: of `train.py`, without the workdir.
+        folder: empty; the runs' workdirs are made in it.
+        kills: how many.
+        seed: of their times.
+        aimed: share of those that wait for a checkpoint that is being written.
+        control: train a second time without interruption.
+    """
+    begun, random_numbers = time.monotonic(), random.Random(seed)
+    trainings = Trainings(arguments, folder)
+    whole = trainings.finish("whole")
+    progress(f"without interruption: {whole:.1f} s")
+    runs: dict[str, Mapping[str, bool]] = {}
+    if control:
+        whole = trainings.finish("control")
+        runs["control"] = identical(folder / "whole", folder / "control")
+        progress(f"control: {whole:.1f} s")
+    fallen: list[dict[str, Any]] = []
+    while len(fallen) < kills:
+        name = f"run{len(runs)}"
+        ended = False
+        while not ended and len(fallen) < kills:
+            waits = random_numbers.random() < aimed
+            kill = trainings.kill(
+                name,
+                random_numbers.uniform(0, whole),
+                saving=random_numbers.uniform(0, _SAVING) if waits else None,
+            )
+            ended = kill is None
+            if kill is not None:
+                fallen.append(kill)
+                progress(f"kill {len(fallen)}: {kill}")
+        if not ended:
+            trainings.finish(name)
+        runs[name] = identical(folder / "whole", folder / name)
+        progress(f"{name}: {'identical' if all(runs[name].values()) else runs[name]}")
+    return {
+        "benchmark": "kill_resume",
+        "identical": all(all(same.values()) for same in runs.values()),
+        "kills": len(fallen),
+        "while_saving": sum(kill["while_saving"] for kill in fallen),
+        "runs": runs,
+        "fallen": fallen,
+        "seconds": time.monotonic() - begun,
+        "seconds_of_a_run": whole,
+        "sizes": {"arguments": list(arguments), "seed": seed},
+        **surroundings(("jax", "orbax-checkpoint", "grain", "numpy")),
+    }
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs everything; returns the exit status."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.kill_resume",
+        description="Kills a training at random times and compares its end with one left alone.",
+    )
+    parser.add_argument("--kills", type=at_least_one, default=20, help="default: %(default)s")
+    parser.add_argument("--seed", type=int, default=0, help="of the times of the kills")
+    parser.add_argument("--config", metavar="FILE[:VARIANT]", help="default: the demo, shortened")
+    parser.add_argument(
+        "--set", nargs="+", default=[], metavar="KEY=VALUE", help="keys of the configuration"
+    )
+    parser.add_argument(
+        "--folder", type=Path, help="an empty one that stays; default: a temporary one"
+    )
+    options = parser.parse_args(arguments)
+    if options.folder and options.folder.exists() and any(options.folder.iterdir()):
+        parser.error(f"--folder {options.folder} is not empty")
+    keys = options.set if options.config else [*SHORT_DEMO, *options.set]
+    training = [f"--config={options.config}"] if options.config else []
+    training += [f"--config.{key}" for key in keys]
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = options.folder or Path(temporary)
+        report = measure(training, folder, kills=options.kills, seed=options.seed)
+    print(json.dumps(report))
+    return 0 if report["identical"] else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,95 @@
+"""What a stage of a run has kept of itself, and where it continues.
+
+Evaluations leave checkpoints in ``WORKDIR/STAGE``. A stage that was asked to stop between two of
+them leaves one without metrics in ``WORKDIR/stopped/STAGE``, which goes when the next evaluation
+has left its own: whether a run was stopped can be seen in none of its final files.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from msl_jax.checkpoints import Checkpoints
+from msl_jax.errors import DamagedError
+from msl_jax.runs import STOPPED
+from msl_jax.training.state import TrainState
+
+Window = Sequence[dict[str, float]]
+
+
+class Place(NamedTuple):
+    """Where a stage continues.
+
+    Attributes:
+        state: of the training.
+        batches: place of the input iterator, None at the beginning.
+        window: metrics of the steps since the last log.
+        evaluated: whether there are metrics of an evaluation of this state.
+    """
+
+    state: TrainState
+    batches: Any
+    window: Window
+    evaluated: bool
+
+
+class Kept:
+    """The checkpoints of a stage."""
+
+    def __init__(self, workdir: Path, stage: str) -> None:
+        """Looks at those that exist; writes nothing."""
+        self.evaluated = Checkpoints(workdir / stage)
+        self._folder = workdir / STOPPED / stage
+
+    def restore(self, start: TrainState) -> Place:
+        """The place of the newest checkpoint, or the beginning where there is none.
+
+        Args:
+            start: the state before the first step.
+
+        Raises:
+            UserError: there are evaluated checkpoints, but all are damaged, or of another network.
+        """
+        stopped = Checkpoints(self._folder)
+        step = stopped.latest
+        if step is not None and step > (self.evaluated.latest or 0):
+            try:
+                saved = stopped.restore(step, start)
+                return Place(*saved, stopped.metrics(step)["window"], evaluated=False)
+            except DamagedError as error:  # the steps before it are made once more
+                print(f"{error}; kept as {stopped.set_aside(step).name}", file=sys.stderr)
+        if (newest := self.evaluated.restore_newest(start)) is not None:
+            return Place(*newest, window=(), evaluated=True)
+        return Place(start, batches=None, window=(), evaluated=False)
+
+    def save(self, state: TrainState, batches: Any, metrics: dict[str, Any]) -> None:
+        """Keeps a state that was evaluated; arguments as of `Checkpoints.save`."""
+        self.evaluated.save(state, batches, metrics)
+        shutil.rmtree(self._folder, ignore_errors=True)  # is older
+        with contextlib.suppress(OSError):  # it holds the other stage
+            self._folder.parent.rmdir()
+
+    def save_stopped(self, state: TrainState, batches: Any, window: Window) -> None:
+        """Keeps a state that was not evaluated, unless it is kept already."""
+        step = int(state.step)
+        if step == self.evaluated.latest:
+            return
+        stopped = Checkpoints(self._folder)
+        if step not in stopped.steps:
+            self._folder.parent.mkdir(exist_ok=True)
+            stopped.save(state, batches, {"target": None, "window": list(window)})
+
+    def results(self) -> tuple[dict[str, Any], dict[str, Any] | None]:
+        """Metrics of the last evaluation and of the best one, with their steps.
+
+        There is no best one where the target has no labels.
+        """
+        last, best = self.evaluated.latest, self.evaluated.best()
+        assert last is not None
+        final = {**self.evaluated.metrics(last), "step": last}
+        return final, best and {"target": best[1]["target"], "step": best[0]}

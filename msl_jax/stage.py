@@ -1,0 +1,89 @@
+"""One stage of a run while it is trained: its evaluations, and its end before time."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any, NoReturn
+
+from msl_jax import stopping
+from msl_jax.data.pipeline import Prefetch
+from msl_jax.kept import Kept, Window
+from msl_jax.logs import StageLog
+from msl_jax.samples import Samples
+from msl_jax.training.state import TrainState
+
+
+@dataclasses.dataclass(frozen=True)
+class Stage:
+    """One of the two stages of a run.
+
+    Attributes:
+        name: folder of its checkpoints.
+        title: for the console.
+        steps: its length.
+        adapt: whether target images take part.
+    """
+
+    name: str
+    title: str
+    steps: int
+    adapt: bool
+
+
+@dataclasses.dataclass(frozen=True)
+class StageRun:
+    """What a stage does beside its steps.
+
+    Attributes:
+        stage: which.
+        kept: its checkpoints.
+        batches: what it trains on.
+        log: where it reports.
+        measure: gives the metrics of variables, see `parts.DomainEvaluation`.
+        samples: makes pictures of variables.
+    """
+
+    stage: Stage
+    kept: Kept
+    batches: Prefetch
+    log: StageLog
+    measure: Callable[[Any], dict[str, Any]]
+    samples: Samples
+
+    def evaluate(self, state: TrainState) -> None:
+        """Evaluates a state, reports and keeps it.
+
+        Raises:
+            Stopped: a signal asked for it meanwhile; the state is kept, to be evaluated later.
+        """
+        made, title = int(state.step), self.stage.title
+        try:
+            with stopping.at_once():
+                metrics, pictures = self.measure(state.variables), self.samples(state.variables)
+        except stopping.Stopped:
+            self.stop(state)
+        measured = {domain: m["miou"] for domain, m in metrics.items() if m}
+        self.log.scalars(made, {f"miou/{domain}": miou for domain, miou in measured.items()})
+        for name, picture in pictures.items():
+            self.log.picture(made, name, picture)
+        self.log.flush()  # what belongs to the steps up to a checkpoint is not logged again
+        self.kept.save(state, self.batches.get_state(), metrics)
+        figures = "  ".join(f"{d} mIoU {100 * miou:.1f}" for d, miou in measured.items())
+        self.log.say(f"{title} {made}/{self.stage.steps}  {figures}")
+        self.log.resume_clock(made)
+
+    def stop(self, state: TrainState, window: Window = ()) -> NoReturn:
+        """Keeps a state that the next start continues from.
+
+        Args:
+            state: not evaluated.
+            window: metrics of the steps since the last log.
+
+        Raises:
+            Stopped: always.
+        """
+        made = int(state.step)
+        if made > 0:
+            self.kept.save_stopped(state, self.batches.get_state(), window)
+        raise stopping.Stopped(f"after step {made} of {self.stage.title}")

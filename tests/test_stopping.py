@@ -1,0 +1,107 @@
+"""What SIGTERM and SIGINT do to a command."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from msl_jax import stopping
+from msl_jax.commands.command_line import guard
+
+ROOT = Path(__file__).parents[1]
+
+
+def _send(number: int) -> None:
+    os.kill(os.getpid(), number)
+
+
+def _interrupted(number: int) -> None:
+    _send(number)
+    pytest.fail("went on")
+
+
+@pytest.mark.parametrize("number", stopping.SIGNALS)
+def test_interrupts_what_has_nothing_to_lose(number: int) -> None:
+    with pytest.raises(stopping.Stopped), stopping.handled():
+        _interrupted(number)
+
+
+@pytest.mark.parametrize("number", stopping.SIGNALS)
+def test_work_that_asks_is_not_interrupted(number: int) -> None:
+    with stopping.handled(), stopping.delayed():
+        assert not stopping.requested()
+        _send(number)
+        assert stopping.requested()
+        with pytest.raises(stopping.Stopped), stopping.at_once():
+            pytest.fail("began what would be interrupted")
+
+
+def test_part_of_such_work_can_be_interrupted() -> None:
+    with stopping.handled(), stopping.delayed():
+        with pytest.raises(stopping.Stopped), stopping.at_once():
+            _interrupted(signal.SIGTERM)
+        _send(signal.SIGTERM)  # again: what is being kept now is not disturbed
+
+
+def test_handlers_are_as_before_afterwards() -> None:
+    before = [signal.getsignal(number) for number in stopping.SIGNALS]
+    with stopping.handled():
+        assert [signal.getsignal(number) for number in stopping.SIGNALS] != before
+    assert [signal.getsignal(number) for number in stopping.SIGNALS] == before
+    assert signal.set_wakeup_fd(-1) == -1
+
+
+@pytest.mark.parametrize(
+    ("number", "code", "name"), [(signal.SIGTERM, 143, "SIGTERM"), (signal.SIGINT, 130, "SIGINT")]
+)
+@pytest.mark.parametrize("kept", ["", "after step 7 of oracle"])
+def test_command_leaves_with_message_and_code(
+    capsys: pytest.CaptureFixture[str], number: int, code: int, name: str, kept: str
+) -> None:
+    def command() -> None:
+        if not kept:
+            _send(number)
+        with stopping.delayed():
+            _send(number)
+        raise stopping.Stopped(kept)
+
+    with pytest.raises(SystemExit) as left:
+        guard(command, "start it again")
+    assert left.value.code == code
+    space = " " if kept else ""
+    assert f"stopped by {name}{space}{kept}; start it again\n" in capsys.readouterr().err
+
+
+_BUSY = """
+import hashlib
+from msl_jax import stopping
+with stopping.handled(), stopping.delayed():
+    print("ready", flush=True)
+    hashlib.pbkdf2_hmac("sha256", b"a", b"b", 10**9)  # no line of Python for minutes
+"""
+
+
+def test_second_interrupt_leaves_at_once_even_out_of_a_long_call() -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", _BUSY],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        try:
+            assert process.stdout is not None
+            assert process.stderr is not None
+            assert process.stdout.readline() == "ready\n"
+            process.send_signal(signal.SIGINT)
+            assert "Ctrl-C once more leaves at once" in process.stderr.readline()
+            assert process.poll() is None
+            process.send_signal(signal.SIGINT)
+            assert process.wait(10) == 130
+        finally:
+            process.kill()
