@@ -13,7 +13,7 @@ from ml_collections.config_dict import ConfigDict
 from msl_jax import config as configuration
 from msl_jax import parts, runs
 from msl_jax.checkpoints import Checkpoints
-from msl_jax.data.pipeline import Prefetch, training_batches
+from msl_jax.data.pipeline import Prefetch, TrainingBatches
 from msl_jax.logs import StageLog
 from msl_jax.models import initial_variables
 from msl_jax.samples import Samples
@@ -175,7 +175,7 @@ class Experiment:
 
     def _batches(self, stage: Stage) -> Prefetch:
         config = self.config
-        batches = training_batches(
+        batches = TrainingBatches(
             self.source,
             self.target if stage.adapt else None,
             batch_size=config.accumulate * config.batch_size * jax.local_device_count(),
