@@ -14,6 +14,7 @@ import tensorstore
 from flax.traverse_util import unflatten_dict
 from orbax.checkpoint.checkpoint_managers import preservation_policy as preservation
 
+from msl_jax import parallel
 from msl_jax.errors import UserError
 from msl_jax.training.state import TrainState
 
@@ -45,6 +46,8 @@ class Checkpoints:
                 best_fn=_target_miou,
                 # Synchronous: the next step reuses the state's memory.
                 enable_async_checkpointing=False,
+                create=False,
+                multiprocessing_options=parallel.alone(),
             )
             self.folder.mkdir(parents=True, exist_ok=True)
             handlers = {
@@ -84,22 +87,30 @@ class Checkpoints:
     def save(self, state: TrainState, input_state: Any, metrics: dict[str, Any]) -> None:
         """Keeps `state` at its step; older ones that are neither latest nor best go.
 
+        All processes call it, process 0 writes; it returns when the checkpoint is complete.
+
         Args:
             state: replicated state.
             input_state: place of the input iterator, JSON-able.
             metrics: ``{"target": M, ...}``, JSON-able; the mIoU in `M` decides which is best.
         """
-        manager = self._open()
-        manager.save(
-            int(state.step),
-            args=ocp.args.Composite(
-                variables=ocp.args.StandardSave(state.variables),
-                optimizer=ocp.args.StandardSave({"step": state.step, "state": state.opt_state}),
-                input=ocp.args.JsonSave(input_state),
-            ),
-            metrics=metrics,
-        )
-        manager.wait_until_finished()
+
+        def write() -> None:
+            # On the host: with several processes orbax refuses the devices' arrays of one of them.
+            kept = jax.device_get(state)
+            manager = self._open()
+            manager.save(
+                int(kept.step),
+                args=ocp.args.Composite(
+                    variables=ocp.args.StandardSave(kept.variables),
+                    optimizer=ocp.args.StandardSave({"step": kept.step, "state": kept.opt_state}),
+                    input=ocp.args.JsonSave(input_state),
+                ),
+                metrics=metrics,
+            )
+            manager.wait_until_finished()
+
+        parallel.by_first(write)
 
     def metrics(self, step: int) -> dict[str, Any]:
         """Metrics that were saved with `step`."""

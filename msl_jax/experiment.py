@@ -11,7 +11,7 @@ import optax
 from ml_collections.config_dict import ConfigDict
 
 from msl_jax import config as configuration
-from msl_jax import parts, runs
+from msl_jax import parallel, parts, runs
 from msl_jax.checkpoints import Checkpoints
 from msl_jax.data.pipeline import Prefetch, TrainingBatches
 from msl_jax.logs import StageLog
@@ -98,7 +98,10 @@ class Experiment:
         else:
             if not self.pretrained:
                 self._train(source, variables)
-                variables = find(f"{self.workdir}:{runs.SOURCE_STAGE}").load(self.model)
+                trained = f"{self.workdir}:{runs.SOURCE_STAGE}"
+                variables, _ = parallel.read_by_first(
+                    lambda: (find(trained).load(self.model), None), variables
+                )
             baseline = self._baseline(variables)
             final, best = self._train(adapt, variables)
         results = {
@@ -109,15 +112,16 @@ class Experiment:
             "final": final,
             "best": best,
         }
-        runs.write_json(self.workdir / runs.RESULTS, results)
+        parallel.by_first(lambda: runs.write_json(self.workdir / runs.RESULTS, results))
         return results
 
     def _baseline(self, variables: Any) -> dict[str, Any]:
         """The evaluation before the first step of the adaptation, kept in the workdir."""
         path = self.workdir / runs.BASELINE
-        if not path.exists():
-            runs.write_json(path, self.evaluate(variables))
-        return runs.read_json(path)
+        if not parallel.by_first(path.exists):
+            metrics = self.evaluate(variables)
+            parallel.by_first(lambda: runs.write_json(path, metrics))
+        return parallel.by_first(lambda: runs.read_json(path))
 
     def _train(self, stage: Stage, variables: Any) -> tuple[dict[str, Any], dict[str, Any] | None]:
         """Runs a stage to its end; returns the metrics of its last and its best evaluation.
@@ -127,11 +131,13 @@ class Experiment:
         step, optimizer = self._step(stage, variables)
         state, batches = TrainState.create(variables, optimizer), self._batches(stage)
         checkpoints = Checkpoints(self.workdir / stage.name)
-        if checkpoints.latest is not None:
-            state, input_state = checkpoints.restore(checkpoints.latest, state)
-            batches.set_state(input_state)
-        start = int(state.step)
-        with StageLog(stage.title, self.workdir / "logs" / stage.name, start, stage.steps) as log:
+        last = parallel.by_first(lambda: checkpoints.latest)
+        if last is not None:
+            state, place = parallel.read_by_first(lambda: checkpoints.restore(last, state), state)
+            batches.set_state(place)
+        start, shown = int(state.step), parallel.is_first()
+        folder = self.workdir / "logs" / stage.name
+        with StageLog(stage.title, folder, start, stage.steps, shown=shown) as log:
             if 0 < start < stage.steps:
                 log.say(f"{stage.title}: continuing after step {start}")
 
@@ -140,7 +146,8 @@ class Experiment:
                 checkpoints.save(state, batches.get_state(), metrics)
                 measured = {domain: m["miou"] for domain, m in metrics.items() if m}
                 log.scalars(made, {f"miou/{domain}": miou for domain, miou in measured.items()})
-                for name, picture in self.samples(state.variables).items():
+                pictures = self.samples(state.variables) if shown else {}
+                for name, picture in pictures.items():
                     log.picture(made, name, picture)
                 figures = "  ".join(f"{d} mIoU {100 * miou:.1f}" for d, miou in measured.items())
                 log.say(f"{stage.title} {made}/{stage.steps}  {figures}")
@@ -158,11 +165,18 @@ class Experiment:
                 on_evaluate=evaluate,
             )
         batches.close()
+        final, best = parallel.by_first(lambda: self._outcome(stage, state, checkpoints))
+        checkpoints.close()
+        return final, best
+
+    def _outcome(
+        self, stage: Stage, state: TrainState, checkpoints: Checkpoints
+    ) -> tuple[dict[str, Any], dict[str, Any] | None]:
+        """Draws the pictures of a finished stage; the metrics as `_train` returns them."""
         self.samples.save(state.variables, self.workdir / "pictures", stage.name)
         last, best = checkpoints.latest, checkpoints.best()
         assert last is not None
         final = {**checkpoints.metrics(last), "step": last}
-        checkpoints.close()
         return final, best and {"target": best[1]["target"], "step": best[0]}
 
     def _step(self, stage: Stage, variables: Any) -> tuple[TrainStep, optax.GradientTransformation]:
@@ -182,6 +196,6 @@ class Experiment:
             seed=config.seed,
             source_augmentation=parts.build_augmentation(config.source_augmentation),
             target_augmentation=parts.build_augmentation(config.target_augmentation),
-            process=(jax.process_index(), jax.process_count()),
+            process=parallel.share(),
         )
         return Prefetch(batches)

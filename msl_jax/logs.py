@@ -26,7 +26,9 @@ class StageLog:
     every `log` call does. TensorBoard gets the same figures and the pictures.
     """
 
-    def __init__(self, title: str, folder: str | Path, start: int, steps: int) -> None:
+    def __init__(
+        self, title: str, folder: str | Path, start: int, steps: int, *, shown: bool = True
+    ) -> None:
         """Opens the TensorBoard file below `folder`.
 
         Args:
@@ -34,11 +36,14 @@ class StageLog:
             folder: where TensorBoard files go.
             start: steps made before.
             steps: steps of the whole stage.
+            shown: if False, nothing is shown or written: another process does it.
         """
-        self.console = Console(stderr=True)
+        self.console = Console(stderr=True, quiet=not shown)
         self._title = title
         self._steps = steps
-        self._writer = SummaryWriter(str(folder), purge_step=start + 1 if start else None)
+        self._writer = SummaryWriter(
+            str(folder), purge_step=start + 1 if start else None, write_to_disk=shown
+        )
         self._clock, self._clock_step = time.monotonic(), start
         self._progress = Progress(
             TextColumn("{task.description}"),

@@ -21,6 +21,7 @@ import numpy as np
 from jax import Array, lax
 from jax.experimental import multihost_utils
 from orbax.checkpoint import multihost
+from orbax.checkpoint.options import MultiprocessingOptions
 
 from msl_jax.errors import UserError
 
@@ -30,7 +31,7 @@ T = TypeVar("T")
 # dies meanwhile is noticed by its missing heartbeats.
 _PATIENCE = 7 * 24 * 3600.0  # seconds
 _FAREWELL = 15.0  # seconds for the others to end as well, before a process leaves them
-_barriers = itertools.count()
+_exchanges = itertools.count()
 
 _ADDRESS, _COUNT, _INDEX = "JAX_COORDINATOR_ADDRESS", "JAX_NUM_PROCESSES", "JAX_PROCESS_ID"
 # Set by the launchers for each process; JAX reads the rest of their variables itself.
@@ -95,17 +96,17 @@ def _leave() -> None:
     JAX would wait for minutes, then abort the process; the others notice that this one is gone.
     """
     try:
-        _wait_for_all(_FAREWELL)
-    except Exception:  # another process failed, or this one did
+        _wait_for_all("leave", _FAREWELL)
+    except Exception:  # this process failed, or another one has
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(1)
 
 
-def _wait_for_all(seconds: float) -> None:
+def _wait_for_all(barrier: str, seconds: float) -> None:
     """All processes: returns when all have come. Not a collective: no device waits busily."""
-    key = f"msl_jax/{next(_barriers)}"
-    multihost.get_barrier_sync_fn()(key=key, timeout_ms=round(1000 * seconds))
+    wait = multihost.get_barrier_sync_fn()
+    wait(key=f"msl_jax/{barrier}", timeout_ms=round(1000 * seconds))
 
 
 @contextlib.contextmanager
@@ -134,6 +135,19 @@ def share() -> tuple[int, int]:
     return jax.process_index(), jax.process_count()
 
 
+def alone() -> MultiprocessingOptions:
+    """Options for orbax: a checkpoint manager that is this process's own.
+
+    It takes arrays of this process as they are, and waits for no other process.
+    """
+    index = jax.process_index()
+    return MultiprocessingOptions(
+        primary_host=index,
+        active_processes={index},
+        barrier_sync_key_prefix=f"process{index}",
+    )
+
+
 def together(function: Callable[[], T]) -> T:
     """All processes: calls `function` in each; where one of them fails, all do.
 
@@ -141,14 +155,14 @@ def together(function: Callable[[], T]) -> T:
         What this process's call returned.
 
     Raises:
-        UserError: of any process, once all are through.
+        UserError: of another process, once all are through. What this one's call raised stays.
     """
     if jax.process_count() == 1:
         return function()
     result, failure = None, None
     try:
         result = function()
-    except (UserError, OSError) as error:
+    except Exception as error:
         failure = error
     messages = _exchanged("" if failure is None else str(failure) or type(failure).__name__)
     if failure is not None:
@@ -179,7 +193,7 @@ def by_first(function: Callable[[], T]) -> T:
         function: gives something that JSON can carry.
 
     Raises:
-        UserError: `function` failed; in process 0 also an OSError.
+        UserError: `function` failed; process 0 gets its own error.
     """
     result = together(function if is_first() else lambda: None)
     if jax.process_count() == 1:
@@ -195,24 +209,24 @@ def read_by_first(read: Callable[[], tuple[T, Any]], like: T) -> tuple[T, Any]:
 
     Args:
         read: gives a tree of arrays, and something that JSON can carry.
-        like: a tree of the same structure, shapes and dtypes.
+        like: a tree of the same structure, shapes and dtypes; the values are not looked at.
 
     Raises:
         UserError: `read` failed.
     """
     if jax.process_count() == 1:
         return read()
-    tree, rest = together(read if is_first() else lambda: (like, None))
+    blank = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), like)
+    tree, rest = together(read if is_first() else lambda: (blank, None))
     rest = by_first(lambda: rest)
+    # As bytes: the broadcast is a sum, which would lose the sign of -0.0.
+    as_bytes = jax.tree.map(lambda leaf: np.ravel(leaf).view(np.uint8), tree)
+    found = multihost_utils.broadcast_one_to_all(as_bytes)
 
-    def as_bytes(leaf: Any) -> np.ndarray:
-        return np.ravel(leaf).view(np.uint8)  # sums of floats would lose the sign of -0.0
-
-    def as_before(found: np.ndarray, leaf: Any) -> Array:
+    def as_before(leaf: np.ndarray, found: np.ndarray) -> Array:
         return jnp.array(found.view(leaf.dtype).reshape(leaf.shape))
 
-    found = multihost_utils.broadcast_one_to_all(jax.tree.map(as_bytes, tree))
-    return jax.tree.map(as_before, found, like), rest
+    return jax.tree.map(as_before, blank, found), rest
 
 
 def total(counts: np.ndarray) -> np.ndarray:
@@ -226,7 +240,7 @@ def total(counts: np.ndarray) -> np.ndarray:
 
 def _exchanged(text: str) -> list[str]:
     """All processes: the texts of all, in the order of the processes."""
-    _wait_for_all(_PATIENCE)
+    _wait_for_all(str(next(_exchanges)), _PATIENCE)
     own = np.frombuffer(text.encode(), np.uint8)
     lengths = multihost_utils.process_allgather(np.int32(len(own)))
     if not lengths.any():
