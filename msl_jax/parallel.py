@@ -53,10 +53,13 @@ def connect() -> None:
         return
     # Its handler for SIGTERM would take the place of the commands' own.
     jax.config.update("jax_enable_preemption_service", False)
+    place: dict[str, Any] = {}
+    if _ADDRESS in os.environ:
+        # Else JAX would look for a launcher all the same, and in a pod ask Kubernetes.
+        place = {"cluster_detection_method": "deactivate"}
+        place |= {"num_processes": _integer(_COUNT), "process_id": _integer(_INDEX)}
     try:
-        jax.distributed.initialize(
-            num_processes=_integer(_COUNT), process_id=_integer(_INDEX), local_device_ids=None
-        )
+        jax.distributed.initialize(**place)
     except (ValueError, RuntimeError) as error:
         raise UserError(f"cannot connect to the other processes of this run: {error}") from error
     atexit.register(_leave)  # runs before JAX's own, which was registered before
@@ -187,7 +190,7 @@ def first_then_others(function: Callable[[], T]) -> T:
 
 
 def by_first(function: Callable[[], T]) -> T:
-    """All processes: calls `function` in process 0 alone; its result, or its failure, is everyone's.
+    """All processes: `function()` in process 0 alone; its result, or failure, is everyone's.
 
     Args:
         function: gives something that JSON can carry.
@@ -248,9 +251,7 @@ def _exchanged(text: str) -> list[str]:
     # A program is compiled for each size: there are few powers of two.
     size = 1 << int(lengths.max()).bit_length()
     texts = multihost_utils.process_allgather(np.pad(own, (0, size - len(own))))
-    return [
-        bytes(row[:length]).decode() for row, length in zip(texts, lengths, strict=True)
-    ]
+    return [bytes(row[:length]).decode() for row, length in zip(texts, lengths, strict=True)]
 
 
 class StopAgreement:

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from batches import Indices, equal, prepared_batches, take
 
-from msl_jax.data.pipeline import Prefetch, evaluation_batches, TrainingBatches
+from msl_jax.data.pipeline import Prefetch, TrainingBatches, evaluation_batches
 from msl_jax.errors import UserError
 
 PROJECT = Path(__file__).resolve().parents[2]
