@@ -101,9 +101,13 @@ def _leave() -> None:
     try:
         _wait_for_all("leave", _FAREWELL)
     except Exception:  # this process failed, or another one has
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(1)
+        _leave_at_once()
+
+
+def _leave_at_once() -> None:
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(1)
 
 
 def _wait_for_all(barrier: str, seconds: float) -> None:
@@ -120,6 +124,7 @@ def losses_explained() -> Iterator[None]:
     except (ValueError, RuntimeError) as error:
         text = str(error)
         if jax.process_count() > 1 and any(word in text for word in ("Gloo", "NCCL", "Barrier")):
+            atexit.register(_leave_at_once)  # before `_leave`: there is nobody to wait for
             raise UserError(
                 f"process {jax.process_index()} has lost the others: one of them has ended, see its"
                 " messages. The same command on all of them continues from the last checkpoint."

@@ -24,18 +24,21 @@ class Ended(NamedTuple):
     err: str
 
 
-def run_together(count: int, *arguments: object, limit: float = 150.0) -> list[Ended]:
-    """Runs `python ARGUMENTS` in `count` processes of one device each, until all have ended.
+def run_together(
+    count: int, *arguments: object, devices: int = 1, limit: float = 150.0
+) -> list[Ended]:
+    """Runs `python ARGUMENTS` in `count` processes, until all have ended.
 
     Args:
         count: number of processes.
         arguments: the same for all.
+        devices: of each process.
         limit: seconds; then those that are left are killed and the test fails.
     """
     address = f"127.0.0.1:{_free_port()}"
     environment = {
         **os.environ,
-        "XLA_FLAGS": "",
+        "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}",
         "JAX_COORDINATOR_ADDRESS": address,
         "JAX_COORDINATOR_BIND_ADDRESS": address,  # and no other network
         "JAX_NUM_PROCESSES": str(count),
