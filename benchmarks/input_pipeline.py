@@ -31,7 +31,7 @@ from benchmarks.measuring import progress
 from msl_jax.data.augment import Augmentation
 from msl_jax.data.dataset import FileExample
 from msl_jax.data.labels import LABEL_SETS, LabelSet, id_lookup
-from msl_jax.data.pipeline import Prefetch, training_batches
+from msl_jax.data.pipeline import Prefetch, TrainingBatches
 from msl_jax.data.records import Records, prepare
 
 CAMVID = Path(__file__).parents[2] / "shared" / "camvid"
@@ -100,7 +100,7 @@ def train_on(records: Records, images: int, seed: int, blur: bool) -> None:
     augmentation = Augmentation(blur=blur)
     devices = jax.local_devices()[:1]
     batches = Prefetch(
-        training_batches(records, None, batch_size=1, seed=seed, source_augmentation=augmentation),
+        TrainingBatches(records, None, batch_size=1, seed=seed, source_augmentation=augmentation),
         devices=devices,
     )
     for _ in range(images):

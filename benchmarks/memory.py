@@ -53,7 +53,7 @@ def measure(keys: Mapping[str, Any]) -> dict[str, float]:
     config = presets.complete(config)
     check_config(config)
     state, batch, training = abstract_step(config)
-    step = parallel_train_step(*training, accumulate=config.accumulate)
+    step: Any = parallel_train_step(*training, accumulate=config.accumulate)
     analysis = step.lower(state, batch).compile().memory_analysis()
     results = analysis.output_size_in_bytes - analysis.alias_size_in_bytes  # the metrics alone
     arguments, temporaries = analysis.argument_size_in_bytes, analysis.temp_size_in_bytes

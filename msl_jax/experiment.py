@@ -11,8 +11,8 @@ import optax
 from ml_collections.config_dict import ConfigDict
 
 from msl_jax import config as configuration
-from msl_jax import parts, runs, stopping
-from msl_jax.data.pipeline import Prefetch, batch_keys, training_batches
+from msl_jax import parallel, parts, runs, stopping
+from msl_jax.data.pipeline import Prefetch, TrainingBatches, example_keys
 from msl_jax.errors import UserError
 from msl_jax.kept import Kept
 from msl_jax.logs import StageLog
@@ -88,9 +88,13 @@ class Experiment:
         if not self.variant.adapt:
             final, best = self._train(source, variables)
         else:
-            if not (self.pretrained or runs.adaptation_began(self.workdir)):
+            began = parallel.by_first(lambda: runs.adaptation_began(self.workdir))
+            if not (self.pretrained or began):
                 self._train(source, variables)
-                variables = find(f"{self.workdir}:{runs.SOURCE_STAGE}").load(self.model)
+                trained = f"{self.workdir}:{runs.SOURCE_STAGE}"
+                variables, _ = parallel.read_by_first(
+                    lambda: (find(trained).load(self.model), None), variables
+                )
             baseline = self._baseline(variables)
             final, best = self._train(adapt, variables)
         results = {
@@ -101,15 +105,16 @@ class Experiment:
             "final": final,
             "best": best,
         }
-        runs.write_json(self.workdir / runs.RESULTS, results)
+        parallel.by_first(lambda: runs.write_json(self.workdir / runs.RESULTS, results))
         return results
 
     def _baseline(self, variables: Any) -> dict[str, Any]:
         """The evaluation before the first step of the adaptation, kept in the workdir."""
         path = self.workdir / runs.BASELINE
-        if not path.exists():
-            runs.write_json(path, self.evaluate(variables))
-        return runs.read_json(path)
+        if not parallel.by_first(path.exists):
+            metrics = self.evaluate(variables)
+            parallel.by_first(lambda: runs.write_json(path, metrics))
+        return parallel.by_first(lambda: runs.read_json(path))
 
     def _train(self, stage: Stage, variables: Any) -> tuple[dict[str, Any], dict[str, Any] | None]:
         """Runs a stage to its end; returns the metrics of its last and its best evaluation.
@@ -124,8 +129,11 @@ class Experiment:
             if place.batches is not None:
                 batches.set_state(place.batches)
             start, steps, config = int(place.state.step), stage.steps, self.config
-            logs = self.workdir / "logs" / stage.name
-            log = stack.enter_context(StageLog(stage.title, logs, start, steps))
+            first, stop = (
+                batches.get_state()["examples"],
+                parallel.StopAgreement(stopping.requested),
+            )
+            log = stack.enter_context(self._log(stage, start))
             if 0 < start < steps:
                 log.say(f"{stage.title}: continuing after step {start}")
             run = StageRun(stage, kept, batches, log, self.evaluate, self.samples)
@@ -144,15 +152,26 @@ class Experiment:
                         on_step=log.advance,
                         on_log=log.log,
                         on_evaluate=run.evaluate,
-                        stop_requested=lambda made: stopping.requested(),
+                        stop_requested=lambda made: stop(),
                         window=place.window,
                     )
                     if int(state.step) < steps:
                         run.stop(state, window)
             except NotFinite as error:
-                raise self._not_finite(stage, error) from error
-            self.samples.save(state.variables, self.workdir / "pictures", stage.name)
-            return kept.results()
+                first += (error.step - 1 - start) * self._examples_per_step()
+                raise self._not_finite(stage, error, first) from error
+            return parallel.by_first(lambda: self._outcome(stage, state, kept))
+
+    def _log(self, stage: Stage, start: int) -> StageLog:
+        folder = self.workdir / "logs" / stage.name
+        return StageLog(stage.title, folder, start, stage.steps, shown=parallel.is_first())
+
+    def _outcome(
+        self, stage: Stage, state: TrainState, kept: Kept
+    ) -> tuple[dict[str, Any], dict[str, Any] | None]:
+        """Draws the pictures of a finished stage; the metrics as `_train` returns them."""
+        self.samples.save(state.variables, self.workdir / "pictures", stage.name)
+        return kept.results()
 
     def _step(self, stage: Stage, variables: Any) -> tuple[TrainStep, optax.GradientTransformation]:
         """The compiled step of a stage and its optimizer."""
@@ -166,29 +185,33 @@ class Experiment:
 
     def _batches(self, stage: Stage) -> Prefetch:
         config = self.config
-        batches = training_batches(
+        batches = TrainingBatches(
             self.source,
             self.target if stage.adapt else None,
+            batch_size=self._examples_per_step() // jax.process_count(),
+            seed=config.seed,
             source_augmentation=parts.build_augmentation(config.source_augmentation),
             target_augmentation=parts.build_augmentation(config.target_augmentation),
-            **self._order(),
+            process=parallel.share(),
         )
         return Prefetch(batches)
 
-    def _order(self) -> dict[str, Any]:
-        """What decides which examples make up a batch."""
-        config = self.config
-        return {
-            "batch_size": config.accumulate * config.batch_size * jax.local_device_count(),
-            "seed": config.seed,
-            "process": (jax.process_index(), jax.process_count()),
-        }
+    def _examples_per_step(self) -> int:
+        """Examples of each domain that all devices of all processes take in a step."""
+        return self.config.accumulate * self.config.batch_size * jax.device_count()
 
-    def _not_finite(self, stage: Stage, error: NotFinite) -> UserError:
-        """What a user needs to know about a loss that is not finite."""
+    def _not_finite(self, stage: Stage, error: NotFinite, first: int) -> UserError:
+        """What a user needs to know about a loss that is not finite.
+
+        Args:
+            stage: in which it came.
+            error: the loss.
+            first: number of the first example of its step.
+        """
         records = {"source": self.source, "target": self.target if stage.adapt else None}
+        count, seed = self._examples_per_step(), self.config.seed
         examples = "".join(
-            f"\n  {name}: {', '.join(batch_keys(r, name, error.step - 1, **self._order()))}"
+            f"\n  {name}: {', '.join(example_keys(r, name, first, count, seed=seed))}"
             for name, r in records.items()
             if r is not None
         )

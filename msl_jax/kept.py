@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from msl_jax import parallel
 from msl_jax.checkpoints import Checkpoints
 from msl_jax.errors import DamagedError
 from msl_jax.runs import STOPPED
@@ -47,7 +48,7 @@ class Kept:
         self._folder = workdir / STOPPED / stage
 
     def restore(self, start: TrainState) -> Place:
-        """The place of the newest checkpoint, or the beginning where there is none.
+        """The place of the newest checkpoint, or the beginning; all processes, the first one reads.
 
         Args:
             start: the state before the first step.
@@ -55,27 +56,34 @@ class Kept:
         Raises:
             UserError: there are evaluated checkpoints, but all are damaged, or of another network.
         """
+        state, rest = parallel.read_by_first(lambda: self._newest(start), start)
+        return Place(state, **rest)
+
+    def _newest(self, start: TrainState) -> tuple[TrainState, dict[str, Any]]:
+        """The state of `Place`, and the rest of it."""
         stopped = Checkpoints(self._folder)
         step = stopped.latest
         if step is not None and step > (self.evaluated.latest or 0):
             try:
-                saved = stopped.restore(step, start)
-                return Place(*saved, stopped.metrics(step)["window"], evaluated=False)
+                state, batches = stopped.restore(step, start)
+                window = stopped.metrics(step)["window"]
+                return state, {"batches": batches, "window": window, "evaluated": False}
             except DamagedError as error:  # the steps before it are made once more
                 print(f"{error}; kept as {stopped.set_aside(step).name}", file=sys.stderr)
         if (newest := self.evaluated.restore_newest(start)) is not None:
-            return Place(*newest, window=(), evaluated=True)
-        return Place(start, batches=None, window=(), evaluated=False)
+            state, batches = newest
+            return state, {"batches": batches, "window": [], "evaluated": True}
+        return start, {"batches": None, "window": [], "evaluated": False}
 
     def save(self, state: TrainState, batches: Any, metrics: dict[str, Any]) -> None:
-        """Keeps a state that was evaluated; arguments as of `Checkpoints.save`."""
+        """Keeps a state that was evaluated, as `Checkpoints.save`; one process calls it."""
         self.evaluated.save(state, batches, metrics)
         shutil.rmtree(self._folder, ignore_errors=True)  # is older
         with contextlib.suppress(OSError):  # it holds the other stage
             self._folder.parent.rmdir()
 
     def save_stopped(self, state: TrainState, batches: Any, window: Window) -> None:
-        """Keeps a state that was not evaluated, unless it is kept already."""
+        """Keeps a state that was not evaluated, unless it is kept already; one process calls it."""
         step = int(state.step)
         if step == self.evaluated.latest:
             return

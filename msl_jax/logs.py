@@ -29,7 +29,9 @@ class StageLog:
     every `log` call does. TensorBoard gets the same figures and the pictures.
     """
 
-    def __init__(self, title: str, folder: str | Path, start: int, steps: int) -> None:
+    def __init__(
+        self, title: str, folder: str | Path, start: int, steps: int, *, shown: bool = True
+    ) -> None:
         """Opens the TensorBoard file below `folder`.
 
         Args:
@@ -37,12 +39,18 @@ class StageLog:
             folder: where TensorBoard files go.
             start: steps made before.
             steps: steps of the whole stage.
+            shown: if False, nothing is shown or written: another process does it.
         """
-        self.console = Console(stderr=True)
+        self.console = Console(stderr=True, quiet=not shown)
         self._title = title
         self._steps = steps
         # What an earlier process has logged of later steps is not shown: they are made again.
-        self._writer = SummaryWriter(str(folder), purge_step=start + 1, flush_secs=_FLUSH_SECONDS)
+        self._writer = SummaryWriter(
+            str(folder),
+            purge_step=start + 1,
+            flush_secs=_FLUSH_SECONDS,
+            write_to_disk=shown,
+        )
         self._clock, self._clock_step = time.monotonic(), start
         self._progress = Progress(
             TextColumn("{task.description}"),

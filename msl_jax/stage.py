@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from collections.abc import Callable
 from typing import Any, NoReturn
 
-from msl_jax import stopping
+from msl_jax import parallel, stopping
 from msl_jax.data.pipeline import Prefetch
 from msl_jax.kept import Kept, Window
 from msl_jax.logs import StageLog
@@ -52,15 +53,18 @@ class StageRun:
     samples: Samples
 
     def evaluate(self, state: TrainState) -> None:
-        """Evaluates a state, reports and keeps it.
+        """Evaluates a state, reports and keeps it; all processes.
 
         Raises:
             Stopped: a signal asked for it meanwhile; the state is kept, to be evaluated later.
         """
         made, title = int(state.step), self.stage.title
+        first, count = parallel.is_first(), parallel.share()[1]
         try:
-            with stopping.at_once():
-                metrics, pictures = self.measure(state.variables), self.samples(state.variables)
+            # Several processes evaluate together: none of them may leave the others alone.
+            with stopping.at_once() if count == 1 else contextlib.nullcontext():
+                metrics = self.measure(state.variables)
+                pictures = self.samples(state.variables) if first else {}
         except stopping.Stopped:
             self.stop(state)
         measured = {domain: m["miou"] for domain, m in metrics.items() if m}
@@ -68,13 +72,13 @@ class StageRun:
         for name, picture in pictures.items():
             self.log.picture(made, name, picture)
         self.log.flush()  # what belongs to the steps up to a checkpoint is not logged again
-        self.kept.save(state, self.batches.get_state(), metrics)
+        parallel.by_first(lambda: self.kept.save(state, self.batches.get_state(), metrics))
         figures = "  ".join(f"{d} mIoU {100 * miou:.1f}" for d, miou in measured.items())
         self.log.say(f"{title} {made}/{self.stage.steps}  {figures}")
         self.log.resume_clock(made)
 
     def stop(self, state: TrainState, window: Window = ()) -> NoReturn:
-        """Keeps a state that the next start continues from.
+        """Keeps a state that the next start continues from; all processes.
 
         Args:
             state: not evaluated.
@@ -85,5 +89,6 @@ class StageRun:
         """
         made = int(state.step)
         if made > 0:
-            self.kept.save_stopped(state, self.batches.get_state(), window)
+            place = self.batches.get_state()
+            parallel.by_first(lambda: self.kept.save_stopped(state, place, window))
         raise stopping.Stopped(f"after step {made} of {self.stage.title}")

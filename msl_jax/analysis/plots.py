@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -93,7 +94,10 @@ def gradient_by_class(axes: Axes, sums: PixelSums, names: Sequence[str]) -> None
     axes.bar(places, pixels[order], color="0.85", label="pixels")
     markers = {"entropy": "o", "entropy_iw": "^", "max_square": "s", "max_square_iw": "v"}
     for name, sizes in sums.gradient_by_class.items():
-        style = {"color": COLOURS[name.removesuffix("_iw")], "label": LABELS[name]}
+        style: dict[str, Any] = {
+            "color": COLOURS[name.removesuffix("_iw")],
+            "label": LABELS[name],
+        }
         filled = "none" if name.endswith("_iw") else "full"
         axes.plot(places, shares.shares(sizes)[order], markers[name], fillstyle=filled, **style)
     axes.set_xticks(places, [names[i] for i in order], rotation=60, ha="right")
@@ -152,7 +156,7 @@ def coarser(sums: np.ndarray, bins: int) -> np.ndarray:
     return sums.reshape(bins, -1).sum(axis=1)
 
 
-def _line(name: str) -> dict[str, str]:
+def _line(name: str) -> dict[str, Any]:
     return {
         "color": COLOURS[name.removesuffix("_iw")],
         "linestyle": "--" if name.endswith("_iw") else "-",

@@ -56,5 +56,6 @@ def _heads(
     images: Array,
     size: tuple[int, int],
 ) -> Heads:
-    final, low = model.apply(variables, network_input(images, convention), train=False)
+    logits: Any = model.apply(variables, network_input(images, convention), train=False)
+    final, low = logits
     return Heads(resize_align_corners(final, size), resize_align_corners(low, size))

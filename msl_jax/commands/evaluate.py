@@ -7,7 +7,7 @@ from typing import Any
 
 from ml_collections import config_dict
 
-from msl_jax import runs
+from msl_jax import parallel, runs
 from msl_jax.commands.trained import open_trained
 from msl_jax.errors import UserError
 from msl_jax.evaluation.report import print_results
@@ -45,6 +45,9 @@ def evaluate(
 ) -> dict[str, Any]:
     """Evaluates a checkpoint, writes ``results.json`` and prints the table.
 
+    Several processes (see `msl_jax.parallel`) share the images out; the first one writes and
+    prints.
+
     Args:
         config: names the run where no checkpoint is given: the newest of this configuration; and
             the data where the checkpoint belongs to no run. Otherwise the run's own counts.
@@ -60,13 +63,22 @@ def evaluate(
     Raises:
         UserError: anything that the user can put right.
     """
-    path = checkpoint or str(runs.newest_run(config))
-    weights, config = open_trained(path, config, overrides or {})
-    folder = _output_folder(weights, output)
+    parallel.connect()
+    path = checkpoint or parallel.by_first(lambda: str(runs.newest_run(config)))
+    with parallel.losses_explained():
+        return _evaluate(config, path, output, overrides or {})
+
+
+def _evaluate(
+    config: config_dict.ConfigDict, path: str, output: str | None, overrides: dict[str, Any]
+) -> dict[str, Any]:
+    weights, config = parallel.together(lambda: open_trained(path, config, overrides))
+    folder = parallel.together(lambda: _output_folder(weights, output))
     model = build_model(config)
-    variables = weights.load(model)
-    evaluation = DomainEvaluation(config, model)
-    runs.make_folder(folder, "--output")  # before the work, after all that can be refused
+    variables = parallel.together(lambda: weights.load(model))
+    evaluation = parallel.first_then_others(lambda: DomainEvaluation(config, model))
+    # Before the work, after all that can be refused.
+    parallel.by_first(lambda: runs.make_folder(folder, "--output"))
     metrics = evaluation(variables)
     results = {
         "config": config.name,
@@ -77,8 +89,9 @@ def evaluate(
         "flip": config.flip,
         "scales": list(config.scales),
     }
-    runs.write_json(folder / runs.RESULTS, results)
-    print_results(results)
-    place = weights.run.folder / str(weights.step) if weights.run else weights.path
-    print(f"Checkpoint: {place}\nResults: {folder / runs.RESULTS}")
+    parallel.by_first(lambda: runs.write_json(folder / runs.RESULTS, results))
+    if parallel.is_first():
+        print_results(results)
+        place = weights.run.folder / str(weights.step) if weights.run else weights.path
+        print(f"Checkpoint: {place}\nResults: {folder / runs.RESULTS}")
     return results

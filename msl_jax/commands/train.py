@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import sys
 from pathlib import Path
 
-import jax
 from ml_collections.config_dict import ConfigDict
 from rich.console import Console
 
-from msl_jax import parts, presets, runs
+from msl_jax import parallel, parts, presets, runs
 from msl_jax.evaluation.report import print_results
 from msl_jax.experiment import Experiment
 from msl_jax.occupied import expect_free, occupied
@@ -19,6 +17,9 @@ from msl_jax.weights import Weights
 
 def train(config: ConfigDict, workdir: str | None = None) -> dict:
     """Trains, evaluates, writes everything into the workdir and prints the table.
+
+    Where several processes run it together (see `msl_jax.parallel`), the first one writes and
+    prints.
 
     Args:
         config: every key of `msl_jax.config.base_config`; what is left at None is decided by the
@@ -33,24 +34,36 @@ def train(config: ConfigDict, workdir: str | None = None) -> dict:
         UserError: anything that the user can put right.
         Stopped: a signal asked for it, see `msl_jax.stopping`.
     """
+    parallel.connect()
     folder = Path(workdir).expanduser() if workdir else runs.default_workdir(config)
-    config, start = _prepared(config, folder)
-    console = Console(stderr=True)
-    results = runs.finished_results(folder, config)
+    with parallel.losses_explained():
+        return _train(config, folder)
+
+
+def _train(config: ConfigDict, folder: Path) -> dict:
+    config, start = parallel.together(lambda: _prepared(config, folder))
+    console = Console(stderr=True, quiet=not parallel.is_first())
+    results = parallel.by_first(lambda: runs.finished_results(folder, config))
     if results is not None:
         console.print(f"{folder} holds a finished run; here is its table again.", markup=False)
     else:
-        expect_free(folder)
+        parallel.by_first(lambda: expect_free(folder))
         if start is not None:
-            print(f"init_from {start.path}: {start.title}", file=sys.stderr)
-        experiment = Experiment(config, folder, start)
-        # Only now: a run that could not start leaves nothing. The hosts of a run share its folder.
-        with occupied(folder) if jax.process_index() == 0 else contextlib.nullcontext():
-            runs.finished_results(folder, config)  # another run may have begun there meanwhile
-            runs.claim_workdir(folder, config)
+            console.print(f"init_from {start.path}: {start.title}", markup=False)
+        # The first one prepares the records, the others find them.
+        experiment = parallel.first_then_others(lambda: Experiment(config, folder, start))
+        with contextlib.ExitStack() as stack:
+
+            def claim() -> None:
+                stack.enter_context(occupied(folder))
+                runs.finished_results(folder, config)  # another run may have begun there meanwhile
+                runs.claim_workdir(folder, config)
+
+            parallel.by_first(claim)  # only now: a run that could not start leaves nothing
             results = experiment.run()
-    print_results(results)
-    print(f"Results, checkpoints, logs and pictures: {folder}")
+    if parallel.is_first():
+        print_results(results)
+        print(f"Results, checkpoints, logs and pictures: {folder}")
     return results
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from ml_collections.config_dict import ConfigDict
 
-from msl_jax import presets, runs
+from msl_jax import parallel, presets, runs
 from msl_jax.config import VARIANTS, check_config
 from msl_jax.errors import UserError
 from msl_jax.weights import Weights, find
@@ -44,7 +44,8 @@ def open_trained(
         known = {k: v for k, v in known.items() if v is not None or k == "model.active_rates"}
         config = config.copy_and_resolve_references()
         config.update_from_flattened_dict(known)
-        print(f"{path}: {weights.title}", file=sys.stderr)
+        if parallel.is_first():
+            print(f"{path}: {weights.title}", file=sys.stderr)
     else:
         origin = str(weights.run.folder.parent / runs.CONFIG)
         config = presets.restored(weights.run.config, origin)
@@ -58,5 +59,5 @@ def open_trained(
 def _say_which(found: runs.CheckpointPath) -> None:
     """Says so where the source-only stage stands in for an adaptation that has no checkpoint."""
     variant = VARIANTS[found.config["variant"]]
-    if variant.adapt and found.folder.name == runs.SOURCE_STAGE:
+    if variant.adapt and found.folder.name == runs.SOURCE_STAGE and parallel.is_first():
         print(f"note: step {found.step} of the source-only stage, not adapted", file=sys.stderr)

@@ -23,7 +23,7 @@ from msl_jax.errors import UserError
 
 _DEFAULT_THREADS = min(8, os.cpu_count() or 1)
 _SOURCE, _TARGET = 0, 1
-# Examples a host before the stream ends. grain's own endless length overflows in batches of one.
+# Examples before the stream ends. grain's own endless length overflows in batches of one.
 _ENDLESS = 2**40
 
 Batch = dict[str, Any]
@@ -45,76 +45,111 @@ class StatefulIterator(Protocol):
         ...
 
 
-def training_batches(
-    source: Records,
-    target: Records | None,
-    *,
-    batch_size: int,
-    seed: int,
-    source_augmentation: Augmentation | None = None,
-    target_augmentation: Augmentation | None = None,
-    threads: int = _DEFAULT_THREADS,
-    process: tuple[int, int] = (0, 1),
-) -> grain.DatasetIterator[Batch]:
+class TrainingBatches:
     """Endless batches of labelled source images and unlabelled target images.
 
     Each domain is shuffled anew in every epoch, with a seed of its own; batches run across the end
     of an epoch, so nothing is dropped. Each example is drawn once an epoch.
 
-    Args:
-        source: labelled records, labels as large as the images.
-        target: records of the target domain, whose labels are not used; None for source only.
-        batch_size: examples of each domain a step on this host: its devices times the examples of
-            one device.
-        seed: any integer >= 0; the same seed and step give the same pixels.
-        source_augmentation: changes of source images, default `Augmentation()`.
-        target_augmentation: changes of target images, default `Augmentation()`.
-        threads: batches in preparation at the same time; 0 reads in the caller's thread.
-        process: (index, number) of hosts; each reads its own share of the examples.
-
-    Returns:
-        Iterator over `{"source": {"image": uint8 [N, H, W, 3], "label": uint8 [N, H, W]},
-        "target": {"image": uint8 [N, h, w, 3]}}`, without "target" where there is none. Its
-        `get_state()` is a small dictionary for JSON or orbax; `set_state` continues after the
-        batches given out so far.
-
-    Raises:
-        UserError: (while iterating) a damaged record.
+    Its place is the number of examples of each domain that all processes have read, so that a run
+    can go on with other numbers of processes and devices: with the example that is next. A step of
+    all processes together reads examples that follow each other, process by process.
     """
-    _keep_freed_memory()
-    domains = {"source": _domain(source, _SOURCE, source_augmentation, seed, batch_size, process)}
-    if target is not None:
-        domains["target"] = _domain(target, _TARGET, target_augmentation, seed, batch_size, process)
-    names = tuple(domains)
-    zipped = grain.experimental.ZipMapDataset(list(domains.values()))
-    batches = zipped.map(lambda parts: dict(zip(names, parts, strict=True)))
-    return iter(batches.to_iter_dataset(_read_options(threads)))
+
+    def __init__(
+        self,
+        source: Records,
+        target: Records | None,
+        *,
+        batch_size: int,
+        seed: int,
+        source_augmentation: Augmentation | None = None,
+        target_augmentation: Augmentation | None = None,
+        threads: int = _DEFAULT_THREADS,
+        process: tuple[int, int] = (0, 1),
+    ) -> None:
+        """Reads nothing yet.
+
+        Args:
+            source: labelled records, labels as large as the images.
+            target: records of the target domain, whose labels are not used; None for source only.
+            batch_size: examples of each domain a step in this process: its devices times the
+                examples of one device.
+            seed: any integer >= 0; the same seed and place give the same pixels.
+            source_augmentation: changes of source images, default `Augmentation()`.
+            target_augmentation: changes of target images, default `Augmentation()`.
+            threads: batches in preparation at the same time; 0 reads in the caller's thread.
+            process: (index, number) of processes; each reads its own share of the examples.
+        """
+        _keep_freed_memory()
+        self._domains = {"source": _domain(source, _SOURCE, source_augmentation, seed)}
+        if target is not None:
+            self._domains["target"] = _domain(target, _TARGET, target_augmentation, seed)
+        self._batch_size, self._threads, self._process = batch_size, threads, process
+        self.examples_per_step = batch_size * process[1]
+        self._start, self._batches = 0, self._batches_from(0)
+
+    def _batches_from(self, start: int) -> grain.DatasetIterator[Batch]:
+        """This process's batches from the example number `start` of each domain."""
+        index, count = self._process
+        shares = [
+            examples[start : start + _ENDLESS].batch(self._batch_size)[index::count]
+            for examples in self._domains.values()
+        ]
+        names = tuple(self._domains)
+        zipped = grain.experimental.ZipMapDataset(shares)
+        batches = zipped.map(lambda parts: dict(zip(names, parts, strict=True)))
+        return iter(batches.to_iter_dataset(_read_options(self._threads)))
+
+    def __iter__(self) -> TrainingBatches:
+        """Returns itself."""
+        return self
+
+    def __next__(self) -> Batch:
+        """Returns the next batch.
+
+        Returns:
+            `{"source": {"image": uint8 [N, H, W, 3], "label": uint8 [N, H, W]}, "target": {"image":
+            uint8 [N, h, w, 3]}}`, without "target" where there is none.
+
+        Raises:
+            UserError: a damaged record.
+        """
+        return next(self._batches)
+
+    def get_state(self) -> dict[str, Any]:
+        """Returns the place after the batches given out so far, for JSON."""
+        steps = self._batches.get_state()["next_index"]
+        return {"examples": self._start + steps * self.examples_per_step}
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Continues at `state`, which may come from other numbers of processes and devices.
+
+        Older checkpoints count batches; they are taken to be as large as now.
+        """
+        if "next_index" in state:
+            state = {"examples": state["next_index"] * self.examples_per_step}
+        self._batches.close()
+        self._start, self._batches = state["examples"], self._batches_from(state["examples"])
+
+    def close(self) -> None:
+        """Stops the reading threads."""
+        self._batches.close()
 
 
-def batch_keys(
-    records: Records,
-    domain: str,
-    number: int,
-    *,
-    batch_size: int,
-    seed: int,
-    process: tuple[int, int] = (0, 1),
-) -> list[str]:
-    """Keys of the examples of one domain in a batch of `training_batches`.
+def example_keys(records: Records, domain: str, first: int, count: int, *, seed: int) -> list[str]:
+    """Keys of examples in the order in which `TrainingBatches` reads them.
 
     Args:
         records: of the domain.
         domain: "source" or "target".
-        number: of the batch, from 0.
-        batch_size: as of `training_batches`.
-        seed: likewise.
-        process: likewise.
+        first: number of the first example, from 0.
+        count: of examples.
+        seed: as of `TrainingBatches`.
     """
     shuffle_seed, _ = _seeds(seed, _SOURCE if domain == "source" else _TARGET)
     places = grain.MapDataset.range(len(records)).shuffle(seed=shuffle_seed).repeat()
-    index, count = process
-    first = index + number * batch_size * count
-    return [records[places[first + i * count]]["key"] for i in range(batch_size)]
+    return [records[places[number]]["key"] for number in range(first, first + count)]
 
 
 def _seeds(seed: int, domain: int) -> tuple[int, int]:
@@ -125,14 +160,9 @@ def _seeds(seed: int, domain: int) -> tuple[int, int]:
 
 
 def _domain(
-    records: Records,
-    domain: int,
-    augmentation: Augmentation | None,
-    seed: int,
-    batch_size: int,
-    process: tuple[int, int],
+    records: Records, domain: int, augmentation: Augmentation | None, seed: int
 ) -> grain.MapDataset[Batch]:
-    """Shuffled, repeated, augmented and batched examples of one domain."""
+    """Shuffled, repeated and augmented examples of one domain."""
     options = augmentation or Augmentation()
     shuffle_seed, random_seed = _seeds(seed, domain)
 
@@ -142,9 +172,7 @@ def _domain(
         return {"image": image} if label is None else {"image": image, "label": label}
 
     examples = grain.MapDataset.source(records).shuffle(seed=shuffle_seed).repeat()
-    examples = examples.random_map(change, seed=random_seed)
-    index, count = process
-    return examples[index : _ENDLESS * count : count].batch(batch_size)
+    return examples.random_map(change, seed=random_seed)
 
 
 def _keep_freed_memory() -> None:

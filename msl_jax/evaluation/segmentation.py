@@ -13,6 +13,7 @@ import numpy as np
 from jax import Array, lax
 from jax.typing import ArrayLike
 
+from msl_jax import parallel
 from msl_jax.data.labels import IGNORE
 from msl_jax.data.pipeline import Batch, evaluation_batches
 from msl_jax.data.records import Records
@@ -96,7 +97,7 @@ def mean_probabilities(views: Sequence[Array], size: Size) -> Array:
 
 
 class Evaluator:
-    """Confusion matrix of a predictor over prepared records, on all local devices."""
+    """Confusion matrix of a predictor over prepared records, shared out to all devices."""
 
     def __init__(self, predictor: Predictor, names: tuple[str, ...], batch_size: int) -> None:
         """Compiles nothing yet.
@@ -115,16 +116,20 @@ class Evaluator:
             predictions = mean_probabilities(views, (height, width)).argmax(-1)
             return lax.psum(confusion_matrix(labels, predictions, len(names)), AXIS)
 
-        # Two programs: labels of another size compile the second anew, not the network.
-        self._logits: Callable[..., Any] = jax.pmap(predictor.logits, in_axes=(None, 0))
-        self._count: Callable[..., Array] = jax.pmap(count, AXIS, out_axes=None)
+        # Two programs: labels of another size compile the second anew, not the network. Both of
+        # this process's devices alone: processes may have batches of other sizes and numbers.
+        devices = jax.local_devices()
+        self._logits: Callable[..., Any] = jax.pmap(
+            predictor.logits, in_axes=(None, 0), devices=devices
+        )
+        self._count: Callable[..., Array] = jax.pmap(count, AXIS, out_axes=None, devices=devices)
 
     def __call__(self, variables: Any, records: Records, label_size: Size | None) -> dict[str, Any]:
-        """Metrics over all records, as in `results.json`.
+        """Metrics over all records, as in `results.json`; all processes take part.
 
         Args:
             variables: of the network.
-            records: labelled.
+            records: labelled; each process evaluates its share.
             label_size: (height, width) at which labels and predictions are compared; None for each
                 label's own size, to which logits are up-sampled.
         """
@@ -137,12 +142,15 @@ class Evaluator:
             )
             views = self._logits(variables, images)
             total += np.asarray(self._count(views, labels), np.int64)
-        return summary(total, self._names)
+        return summary(parallel.total(total), self._names)
 
     def _batches(self, records: Records, label_size: Size | None) -> Iterator[Batch]:
         if label_size is not None:
-            return evaluation_batches(records, self._batch_size, label_size)
-        return group_by_label_size(evaluation_batches(records, 1), self._batch_size)
+            return evaluation_batches(
+                records, self._batch_size, label_size, process=parallel.share()
+            )
+        examples = evaluation_batches(records, 1, process=parallel.share())
+        return group_by_label_size(examples, self._batch_size)
 
 
 def group_by_label_size(examples: Iterable[Batch], batch_size: int) -> Iterator[Batch]:

@@ -6,7 +6,7 @@ import jax
 import numpy as np
 
 from msl_jax.data.augment import Augmentation
-from msl_jax.data.pipeline import training_batches
+from msl_jax.data.pipeline import TrainingBatches
 
 ALL = Augmentation(scale=(0.5, 2.0), jitter=0.5)
 
@@ -26,7 +26,7 @@ class Indices:
 
 
 def prepared_batches(prepared, batch_size=3, seed=0, options=ALL, target=True, **kwargs):
-    return training_batches(
+    return TrainingBatches(
         prepared("train_day"),
         prepared("test_dusk") if target else None,
         batch_size=batch_size,

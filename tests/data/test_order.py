@@ -14,13 +14,13 @@ import pytest
 from batches import ALL, Indices, equal, prepared_batches, take
 
 from msl_jax.data.augment import Augmentation
-from msl_jax.data.pipeline import batch_keys, training_batches
+from msl_jax.data.pipeline import TrainingBatches, example_keys
 
 PLAIN = Augmentation(mirror=False, blur=False)
 
 
 def _order(count: int, steps: int, batch_size: int = 1, **kwargs) -> dict[str, list[int]]:
-    iterator = training_batches(
+    iterator = TrainingBatches(
         Indices(count),
         Indices(count),
         batch_size=batch_size,
@@ -60,18 +60,16 @@ def test_one_example_and_batches_larger_than_an_epoch() -> None:
     assert Counter(_order(2, steps=1, batch_size=6, seed=0)["source"]) == {0: 3, 1: 3}
 
 
-@pytest.mark.parametrize("process", [(0, 1), (1, 3)])
-def test_keys_of_a_batch_are_those_of_its_examples(process: tuple[int, int]) -> None:
-    arguments = {"batch_size": 4, "seed": 3, "process": process}
-    order = _order(10, steps=6, **arguments)
+def test_keys_are_those_of_the_examples() -> None:
+    order = _order(10, steps=6, batch_size=4, seed=3)
     for domain, images in order.items():
-        for number in range(6):
-            keys = batch_keys(Indices(10), domain, number, **arguments)
-            assert keys == [str(index) for index in images[4 * number : 4 * number + 4]]
+        for first in (0, 8, 20):
+            keys = example_keys(Indices(10), domain, first, 4, seed=3)
+            assert keys == [str(index) for index in images[first : first + 4]]
 
 
 def test_augmentation_differs_between_epochs() -> None:
-    iterator = training_batches(
+    iterator = TrainingBatches(
         Indices(1), None, batch_size=1, seed=0, source_augmentation=ALL, threads=0
     )
     labels = [batch["source"]["label"].tobytes() for batch in take(iterator, 20)]
@@ -112,26 +110,63 @@ def test_a_running_iterator_can_be_set_back(prepared) -> None:
     assert equal(take(_resumed(iterator, state), 4), expected)
 
 
+@pytest.mark.parametrize("batch_size", [1, 3])
 @pytest.mark.parametrize("count", [10, 7])
-def test_processes_share_each_epoch(count: int) -> None:
-    shares = [_order(count, steps=3 * count, process=(host, 2), seed=0) for host in (0, 1)]
+def test_processes_share_each_epoch(count: int, batch_size: int) -> None:
+    arguments = {"steps": 3 * count, "batch_size": batch_size, "seed": 0}
+    shares = [_order(count, process=(index, 2), **arguments) for index in (0, 1)]
     for domain in ("source", "target"):
-        both = [i for pair in zip(*(share[domain] for share in shares), strict=True) for i in pair]
-        epochs = [both[start : start + count] for start in range(0, 6 * count, count)]
+        both = np.stack([np.reshape(share[domain], (-1, batch_size)) for share in shares], 1)
+        epochs = both.reshape(-1, count)
+        assert len(epochs) == 6 * batch_size
         assert all(sorted(epoch) == list(range(count)) for epoch in epochs)
 
 
 def test_two_processes_are_one_with_batches_twice_as_large(prepared) -> None:
-    shares = [prepared_batches(prepared, batch_size=2, process=(host, 2)) for host in (0, 1)]
+    """So that a device reads what it would read as one of the devices of a single process."""
+    shares = [prepared_batches(prepared, batch_size=2, process=(index, 2)) for index in (0, 1)]
     for whole in take(prepared_batches(prepared, batch_size=4), 8):
-        # Examples go to the processes by turns.
-        parts = jax.tree.map(lambda *arrays: np.stack(arrays, 1), *(next(s) for s in shares))
-        assert equal(jax.tree.map(lambda a: a.reshape(-1, *a.shape[2:]), parts), whole)
+        parts = jax.tree.map(lambda *arrays: np.concatenate(arrays), *(next(s) for s in shares))
+        assert equal(parts, whole)
+
+
+# (batch size, processes, steps): one device, four devices, two processes of three devices, ...
+PARTS = [(1, 1, 3), (4, 1, 2), (3, 2, 3), (1, 3, 2), (5, 1, 1), (1, 1, 4)]
+
+
+def test_runs_go_on_with_other_numbers_of_processes_and_devices(prepared) -> None:
+    """Across all changes no example is read twice or left out, and all have the same pixels."""
+    total = sum(size * count * steps for size, count, steps in PARTS)
+    found, place = [], {"examples": 0}
+    for size, count, steps in PARTS:
+        readers = []
+        for index in range(count):
+            readers.append(prepared_batches(prepared, batch_size=size, process=(index, count)))
+            readers[-1].set_state(json.loads(json.dumps(place)))
+        for _ in range(steps):
+            found += [next(reader) for reader in readers]
+        places = [reader.get_state() for reader in readers]
+        assert places == [places[0]] * count
+        place = places[0]
+        for reader in readers:
+            reader.close()
+    assert place == {"examples": total}
+    together = jax.tree.map(lambda *arrays: np.concatenate(arrays), *found)
+    assert equal(together, next(prepared_batches(prepared, batch_size=total, threads=0)))
+
+
+@pytest.mark.parametrize("process", [(0, 1), (1, 2)])
+def test_places_of_older_checkpoints_are_understood(prepared, process) -> None:
+    """They count the batches of a process."""
+    expected = take(prepared_batches(prepared, process=process, threads=0), 5)
+    resumed = _resumed(prepared_batches(prepared, process=process, threads=0), {"next_index": 3})
+    assert equal(take(resumed, 2), expected[3:])
+    assert resumed.get_state() == {"examples": 5 * 3 * process[1]}
 
 
 def _digests(source, target, process: tuple[int, int], threads: int) -> list[str]:
     """Digests of the first batches; in a module, so that another process can import it."""
-    iterator = training_batches(
+    iterator = TrainingBatches(
         source,
         target,
         batch_size=2,

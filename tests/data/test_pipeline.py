@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from batches import Indices, equal, prepared_batches, take
 
-from msl_jax.data.pipeline import Prefetch, evaluation_batches, training_batches
+from msl_jax.data.pipeline import Prefetch, TrainingBatches, evaluation_batches
 from msl_jax.errors import UserError
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -39,7 +39,7 @@ def test_damaged_record_reaches_the_caller() -> None:
             raise UserError("record 0 is damaged")
 
     for threads in (0, 2):
-        iterator = training_batches(Damaged(4), None, batch_size=2, seed=0, threads=threads)
+        iterator = TrainingBatches(Damaged(4), None, batch_size=2, seed=0, threads=threads)
         with pytest.raises(UserError, match="record 0 is damaged"):
             next(iterator)
 

@@ -1,0 +1,187 @@
+"""Runs of several real processes with one device each, over the loopback network.
+
+What the optimised programs compute is tested elsewhere: these runs compile with few optimisations,
+like all of this folder.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from processes import Ended, run_together
+
+from msl_jax.checkpoints import read_tree
+from msl_jax.commands.evaluate import evaluate
+from msl_jax.commands.train import train
+
+# Trains as train.py does; with an argument behind the workdir, the last process dies in that step
+# of the adaptation, as by the kernel's hand.
+SCRIPT = """
+import os, runpy, signal, sys
+import jax
+from pathlib import Path
+from msl_jax import runs
+from msl_jax.commands.command_line import guard
+from msl_jax.commands.train import train
+from msl_jax.commands.trained import _saved
+from msl_jax.logs import StageLog
+
+workdir, *step = sys.argv[1:]
+advance = StageLog.advance
+def dying(self, made):
+    advance(self, made)
+    if step and (self._title, made) == ("max_square_iw_multi", int(step[0])):
+        if jax.process_index() == jax.process_count() - 1:
+            os.kill(os.getpid(), signal.SIGKILL)
+StageLog.advance = dying
+config = _saved(runs.read_json(Path(workdir).with_suffix(".json")))
+guard(lambda: train(config, workdir), "stopped")
+"""
+
+
+def _train(count: int, whole, workdir: Path, *step: int, devices: int = 1) -> list[Ended]:
+    workdir.parent.mkdir(exist_ok=True)
+    shutil.copyfile(whole.workdir / "config.json", workdir.with_suffix(".json"))
+    return run_together(count, "-c", SCRIPT, workdir, *step, devices=devices)
+
+
+def _arrays(stage: Path, step: int) -> dict[str, np.ndarray]:
+    """All arrays of a checkpoint by their place."""
+    import jax
+
+    trees = {item: read_tree(stage / str(step) / item) for item in ("variables", "optimizer")}
+    leaves = jax.tree_util.tree_leaves_with_path(trees)
+    return {jax.tree_util.keystr(path): np.asarray(leaf) for path, leaf in leaves}
+
+
+def _place(stage: Path, step: int) -> Any:
+    return json.loads((stage / str(step) / "input" / "metadata").read_text())
+
+
+def _assert_close(found: dict[str, np.ndarray], expected: dict[str, np.ndarray]) -> None:
+    assert found.keys() == expected.keys()
+    for place, value in expected.items():
+        error = np.abs(found[place] - value).max() / max(np.abs(value).max(), 1e-6)
+        assert error < 1e-6, (place, error)
+
+
+@pytest.fixture(scope="module")
+def pair(whole, tmp_path_factory) -> tuple[Path, list[Ended]]:
+    """The run `whole`, by two processes."""
+    workdir = tmp_path_factory.mktemp("pair") / "run"
+    ended = _train(2, whole, workdir)
+    for process in ended:
+        assert process.code == 0, process.err
+    return workdir, ended
+
+
+@pytest.fixture(scope="module")
+def broken(whole, tmp_path_factory) -> tuple[Path, list[Ended]]:
+    """The same, until one of them is killed in the third step of the adaptation."""
+    workdir = tmp_path_factory.mktemp("broken") / "run"
+    return workdir, _train(2, whole, workdir, 3)
+
+
+def test_two_processes_are_one_with_two_devices(whole, pair) -> None:
+    workdir, _ = pair
+    for stage in ("source", "adapt"):
+        found, expected = (_arrays(run / stage, 4) for run in (workdir, whole.workdir))
+        _assert_close(found, expected)
+        assert _place(workdir / stage, 4) == _place(whole.workdir / stage, 4) == {"examples": 8}
+    assert (workdir / "config.json").read_bytes() == (whole.workdir / "config.json").read_bytes()
+    found = json.loads((workdir / "results.json").read_text())
+    assert found["final"]["target"]["miou"] == pytest.approx(
+        whole.results["final"]["target"]["miou"], abs=0.005
+    )
+
+
+def test_the_first_process_alone_prints_and_writes(pair) -> None:
+    workdir, (first, second) = pair
+    assert "camvid:max_square_iw_multi, seed 0" in first.out
+    assert "max_square_iw_multi 4/4" in first.err
+    assert second.err == ""
+    assert re.sub(r"\[Gloo\].*\n", "", second.out) == ""
+    assert len(list((workdir / "logs" / "adapt").iterdir())) == 1
+    assert {path.name for path in workdir.iterdir()} == {
+        *("config.json", "results.json", "source_only.json"),
+        *("source", "adapt", "logs", "pictures"),
+    }
+
+
+def test_evaluation_is_that_of_one_process(whole, tmp_path: Path) -> None:
+    """To the last digit; 3 processes share 2 and 5 images, at two sizes of labels."""
+    for size, count in (("network", 2), ("full", 3)):
+        arguments = [f"--checkpoint={whole.workdir}", f"--config.eval_size={size}"]
+        output = tmp_path / size
+        ended = run_together(count, "eval.py", *arguments, f"--output={output}")
+        for process in ended:
+            assert process.code == 0, process.err
+        assert ["Results: " in process.out for process in ended] == [True] + [False] * (count - 1)
+        alone = evaluate(
+            whole.config, str(whole.workdir), str(tmp_path / "one"), {"eval_size": size}
+        )
+        assert json.loads((output / "results.json").read_text()) == alone
+
+
+def test_process_that_dies_ends_the_others(broken) -> None:
+    workdir, (first, second) = broken
+    assert second.code == -9
+    assert first.code == 1
+    assert "error: process 0 has lost the others: one of them has ended" in first.err
+    assert "Traceback" not in first.err
+    assert not (workdir / "results.json").exists()
+    assert (workdir / "adapt" / "2").is_dir()
+
+
+def test_processes_go_on_where_they_were(whole, pair, broken, tmp_path: Path) -> None:
+    """Bit for bit as the run that was never interrupted."""
+    workdir = tmp_path / "run"
+    shutil.copytree(broken[0], workdir)
+    for process in _train(2, whole, workdir):
+        assert process.code == 0, process.err
+    for stage in ("source", "adapt"):
+        found, expected = (_arrays(run / stage, 4) for run in (workdir, pair[0]))
+        assert found.keys() == expected.keys()
+        for place, value in expected.items():
+            np.testing.assert_array_equal(found[place], value, err_msg=place)
+    for name in ("results.json", "source_only.json"):
+        assert (workdir / name).read_bytes() == (pair[0] / name).read_bytes()
+
+
+def test_three_processes_go_on_with_the_run_of_two(whole, broken, tmp_path: Path) -> None:
+    workdir = tmp_path / "run"
+    shutil.copytree(broken[0], workdir)
+    for process in _train(3, whole, workdir):
+        assert process.code == 0, process.err
+    # Two steps of two processes, then two of three.
+    assert _place(workdir / "adapt", 4) == {"examples": 10}
+    assert json.loads((workdir / "results.json").read_text())["final"]["step"] == 4
+
+
+def test_one_process_goes_on_with_the_run_of_two(whole, broken, tmp_path: Path) -> None:
+    workdir = tmp_path / "run"
+    shutil.copytree(broken[0], workdir)
+    train(whole.config, str(workdir))  # on two devices
+    found, expected = (_arrays(run / "adapt", 4) for run in (workdir, whole.workdir))
+    _assert_close(found, expected)
+
+
+@pytest.mark.parametrize(("before", "after"), [(4, 1), (1, 4)])
+def test_run_goes_on_with_other_devices(whole, tmp_path: Path, before: int, after: int) -> None:
+    workdir = tmp_path / "run"
+    workdir.mkdir()
+    shutil.copyfile(whole.workdir / "config.json", workdir / "config.json")
+    shutil.copytree(whole.workdir / "source", workdir / "source")
+    (killed,) = _train(1, whole, workdir, 3, devices=before)
+    assert killed.code == -9
+    assert _place(workdir / "adapt", 2) == {"examples": 2 * before}
+    (ended,) = _train(1, whole, workdir, devices=after)
+    assert ended.code == 0, ended.err
+    assert "continuing after step 2" in ended.err
+    assert _place(workdir / "adapt", 4) == {"examples": 2 * before + 2 * after}
