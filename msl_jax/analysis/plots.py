@@ -31,16 +31,15 @@ def gradient_curves(axes: Axes, gammas: Sequence[float] = GAMMAS) -> None:
         gammas: scale ratios of the scaled entropy.
     """
     p = np.linspace(0.001, 0.999, 999)
-    curves = {
-        "H": (gradients.binary_entropy, {"color": COLOURS["entropy"]}),
-        "MS": (gradients.binary_max_square, {"color": COLOURS["max_square"]}),
-    }
-    for gamma, shade in zip(gammas, np.linspace(0.45, 0.75, len(gammas)), strict=True):
-        curve = functools.partial(gradients.binary_scaled_entropy, gamma=gamma)
-        style = {"color": str(shade), "linestyle": "--"}
-        curves[rf"scaled H, $\gamma$ = {gamma:g}"] = (curve, style)
-    for label, (curve, style) in curves.items():
+
+    def draw(curve: gradients.Curve, label: str, **style: Any) -> None:
         axes.plot(p, gradients.gradient_size(curve, p), label=label, **style)
+
+    draw(gradients.binary_entropy, "H", color=COLOURS["entropy"])
+    draw(gradients.binary_max_square, "MS", color=COLOURS["max_square"])
+    for gamma, shade in zip(gammas, np.linspace(0.45, 0.75, len(gammas)), strict=True):
+        scaled = functools.partial(gradients.binary_scaled_entropy, gamma=gamma)
+        draw(scaled, rf"scaled H, $\gamma$ = {gamma:g}", color=str(shade), linestyle="--")
     axes.set(xlabel="probability p", ylabel="size of the gradient", ylim=(0, 6.5), xlim=(0, 1))
     axes.legend()
 
