@@ -89,6 +89,11 @@ def finished_results(workdir: Path, config: config_dict.ConfigDict) -> dict[str,
     path = workdir / CONFIG
     if path.exists():
         old = read_json(path)
+        if not isinstance(old, dict):
+            raise UserError(
+                f"{path}: a run's configuration expected, found a {type(old).__name__}. Give"
+                " another --workdir; nothing there has been changed."
+            )
         lines = configuration.differences(old, json.loads(configuration.as_json(config)))
         if lines:
             raise UserError(

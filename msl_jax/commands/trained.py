@@ -47,10 +47,11 @@ def open_trained(
         print(f"{path}: {weights.title}", file=sys.stderr)
     else:
         config = _saved(weights.run.config)
-        _say_which(weights.run)
     config.update_from_flattened_dict(overrides)
     config = presets.complete(config, weights.network, f"{path} ({weights.title})")
     check_config(config)
+    if weights.run is not None:
+        _say_which(weights.run)
     return weights, config
 
 

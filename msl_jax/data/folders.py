@@ -8,6 +8,7 @@ format. Folders inside both keep their structure. The classes are listed in `cla
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -114,6 +115,7 @@ class Folders(FileDataset):
     title = "folders"
     layout = "images/ with photos, and labels/ with label maps of the same names"
     splits = ("source_train", "source_eval", "target_train", "target_eval")
+    label_globs = tuple(f"labels/**/*{suffix}" for suffix in _LABEL_SUFFIXES)
 
     def __init__(self, root: str | Path, classes_file: str | Path) -> None:
         """Checks that there are images.
@@ -180,18 +182,35 @@ class Folders(FileDataset):
     def _all(self) -> list[FileExample]:
         labels, images = self.root / "labels", self.root / "images"
         folder = images if images.is_dir() else self.root
-        photos = sorted(
-            path
-            for path in folder.rglob("*")
-            if path.suffix.lower() in PHOTO_SUFFIXES and labels not in path.parents
-        )
-        maps = {
-            path.relative_to(labels).with_suffix(""): path
-            for path in sorted(labels.rglob("*"))
-            if path.suffix.lower() in _LABEL_SUFFIXES
-        }
+        photos = [path for path in _files(folder, PHOTO_SUFFIXES) if labels not in path.parents]
+        maps = _by_name(labels, _files(labels, _LABEL_SUFFIXES))
         names = [photo.relative_to(folder) for photo in photos]
+        _by_name(folder, [folder / name for name in names if name.with_suffix("") in maps])
         return [
             FileExample(str(name), photo, maps.get(name.with_suffix("")), self._lookup)
             for name, photo in zip(names, photos, strict=True)
         ]
+
+
+def _files(folder: Path, suffixes: Sequence[str]) -> list[Path]:
+    """Files and broken links with such a suffix in a folder and all inside it, sorted."""
+    found = (path for path in folder.rglob("*") if path.suffix.lower() in suffixes)
+    return sorted(path for path in found if not path.is_dir())
+
+
+def _by_name(folder: Path, paths: Iterable[Path]) -> dict[Path, Path]:
+    """Files by their names in `folder` without suffix, by which image and label find each other.
+
+    Raises:
+        UserError: two files have one name.
+    """
+    found: dict[Path, Path] = {}
+    for path in paths:
+        name = path.relative_to(folder).with_suffix("")
+        if name in found:
+            raise UserError(
+                f"{found[name]} and {path} have one name but for the suffix, so which label belongs"
+                " to which image cannot be told. Rename or remove one."
+            )
+        found[name] = path
+    return found
