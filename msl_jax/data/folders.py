@@ -8,6 +8,7 @@ format. Folders inside both keep their structure. The classes are listed in `cla
 
 from __future__ import annotations
 
+import reprlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -58,7 +59,8 @@ def read_classes(path: str | Path) -> Classes:
     """
     try:
         content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except (OSError, UnicodeError, yaml.YAMLError) as error:
+    # ValueError: no UTF-8, or a date that does not exist. RecursionError: brackets without end.
+    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
         raise _wrong(path, f"cannot be read ({error})") from error
     if not isinstance(content, dict) or not isinstance(content.get("classes"), list):
         raise _wrong(path, "has no list 'classes'")
@@ -68,10 +70,12 @@ def read_classes(path: str | Path) -> Classes:
     entries = content["classes"]
     for entry in entries:
         if not _is_entry(entry):
-            raise _wrong(path, f"has an entry without id, name and colour as below: {entry}")
+            raise _wrong(
+                path, f"has an entry without id, name and colour as below: {_short(entry)}"
+            )
     ignored = content.get("ignored") or []
     if not isinstance(ignored, list) or not all(map(_is_byte, ignored)):
-        raise _wrong(path, f"has 'ignored' that is no list of ids from 0 to 255: {ignored}")
+        raise _wrong(path, f"has 'ignored' that is no list of ids from 0 to 255: {_short(ignored)}")
     names, ids = [str(entry["name"]) for entry in entries], [entry["id"] for entry in entries]
     for kind, values in (("name", names), ("id", [*ids, *ignored])):
         twice = sorted({str(value) for value in values if values.count(value) > 1})
@@ -98,6 +102,10 @@ def _is_entry(entry: Any) -> bool:
 
 def _is_byte(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= 255
+
+
+# YAML's references let a few lines stand for gigabytes of text.
+_short = reprlib.repr
 
 
 def _wrong(path: str | Path, problem: str) -> UserError:

@@ -153,9 +153,7 @@ class Records:
                 self._source = builder.as_data_source(shards.tfds_split(split))
             info = builder.info.splits[shards.tfds_split(split)]
             self._files, self._lengths = tuple(map(Path, info.filepaths)), tuple(info.shard_lengths)
-            size = sum(path.stat().st_size for path in self._files)
-            if size != info.num_bytes:
-                raise ValueError(f"{info.num_bytes} bytes expected, found {size}")
+            self._check_files(int(info.num_bytes))
             self.left_out = tuple(builder.info.metadata["left_out"])
             self._length = len(self._source)
         except Exception as error:
@@ -192,6 +190,16 @@ class Records:
             return {**record, "key": os.fsdecode(bytes(record["key"]))}
         except Exception as error:
             raise self._damaged(f": example {index} in {self._file(index)}", error) from error
+
+    def _check_files(self, size: int) -> None:
+        """Compares the files with what `dataset_info.json` says of them, so as to fail early."""
+        found = sum(path.stat().st_size for path in self._files)
+        if found != size:
+            raise ValueError(f"{size} bytes expected, found {found}")
+        for path, expected in zip(self._files, self._lengths, strict=True):
+            records = shards.count_records(path)
+            if records != expected:
+                raise ValueError(f"{path}: {expected} records expected, found {records}")
 
     def _file(self, index: int) -> Path:
         """The file that holds a record."""

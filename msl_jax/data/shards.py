@@ -19,7 +19,10 @@ from pathlib import Path
 
 import numpy as np
 import tensorflow_datasets as tfds
-from array_record.python.array_record_module import ArrayRecordWriter  # type: ignore[import-untyped]
+from array_record.python.array_record_module import (  # type: ignore[import-untyped]
+    ArrayRecordReader,
+    ArrayRecordWriter,
+)
 
 from msl_jax.data import locking
 from msl_jax.data.encoding import Row
@@ -185,6 +188,12 @@ class UnfinishedSet:
 
     def _note(self, index: int) -> Path:
         return self._work / f"{self._shard(index).name}.json"
+
+
+def count_records(path: Path) -> int:
+    """Number of records in a file, by its own index."""
+    with contextlib.closing(ArrayRecordReader(str(path))) as reader:
+        return reader.num_records()
 
 
 def _features() -> tfds.features.FeaturesDict:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import struct
 import zlib
@@ -253,3 +254,31 @@ def test_too_many_bad_files_to_leave_out(refused, tiny_flags, camvid_tree: Path)
     assert "11 examples cannot be used so far, more than the 10 of 19 that may be left" in message
     assert message.count("\n  ") == 5  # the first ones, by name
     assert f"{camvid_tree}/train/0016E5_00100.png" in message
+
+
+def test_names_that_are_no_utf8(command, tmp_path: Path) -> None:
+    """They are printed, escaped, where the console cannot show them."""
+    (tmp_path / "images").mkdir()
+    (tmp_path / "images" / "stra\udcdfe.png").write_bytes(b"bad")
+    (tmp_path / "classes.yaml").write_text("classes: [{id: 0, name: road, color: [1, 2, 3]}]")
+    outcome = command("msl_jax/data/prepare.py", "folders", "--data_root", tmp_path, "--check_only")
+    assert outcome.code == 0
+    assert r"images/stra\udcdfe.png: not a readable image" in outcome.out
+
+
+def test_record_that_breaks_in_mid_run(command, tiny_flags, camvid_tree: Path) -> None:
+    """Training stops where it reads the record; it names the file."""
+    flags = tiny_flags(data_root=camvid_tree, records_dir=camvid_tree.parent / "records")
+    prepare = ["--data_root", camvid_tree, "--records_dir", camvid_tree.parent / "records"]
+    split = ["--split", "train_day", "--size", "24,32", "--num_processes", "1"]
+    assert command("msl_jax/data/prepare.py", "camvid", *prepare, *split).code == 0
+    (shard,) = camvid_tree.parent.glob("records/*/*/*/*array_record*")
+    content = bytearray(shard.read_bytes())
+    # Past the header, all records; the index at the end tells where they are.
+    content[500:20_000] = bytes(19_500)
+    shard.write_bytes(content)
+    outcome = command("train.py", f"{CAMVID}:source", *flags, "--workdir=run")
+    assert outcome.code == 1
+    assert "Traceback" not in outcome.err
+    assert re.search(rf"error: Records in .* are damaged: example \d in {shard} \(", outcome.err)
+    assert "Delete that folder: the next run prepares it again." in outcome.err
