@@ -7,11 +7,13 @@ A key left at None is decided by the weights of `init_from` or by the preset, se
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from ml_collections import config_dict
 
+from msl_jax.data.decoding import MAX_PIXELS
 from msl_jax.errors import UserError
 from msl_jax.models.resnet import STAGE_SIZES
 from msl_jax.tasks.segmentation import Objective
@@ -51,6 +53,9 @@ DEFAULT_VARIANT = "max_square_iw_multi"
 
 # Keys that may differ between the start of a run and its continuation.
 FREE_KEYS = ("debug",)
+
+_MOST = 2**31 - 1  # steps are counted in 32 bits
+_SIZE = f"(height, width), integers of at least 16, {MAX_PIXELS:,} pixels at most"
 
 
 def base_config(name: str, variant: str = DEFAULT_VARIANT) -> config_dict.ConfigDict:
@@ -209,17 +214,18 @@ def check_config(config: config_dict.ConfigDict) -> None:
     for stage in ("", "source_"):
         steps = config[f"{stage}steps"]
         expect(f"{stage}poly_steps", config[f"{stage}poly_steps"] >= steps, f"at least {steps}")
+        expect(f"{stage}poly_steps", config[f"{stage}poly_steps"] <= _MOST, f"at most {_MOST}")
     for key in ("eval_every", "log_every"):
         expect(key, config[key] >= 1, "at least 1")
     expect("num_classes", config.num_classes < 255, "at most 254: 255 marks ignored pixels")
     expect("model.width", config.model.width >= 1, "at least 1")
     expect("seed", config.seed >= 0, "0 or more")
     for key in ("source_size", "target_size"):
-        expect(key, _is_size(config[key]), "(height, width), integers of at least 16")
+        expect(key, _is_size(config[key]), _SIZE)
     for key in ("learning_rate", "source_learning_rate", "head_rate_multiplier"):
-        expect(key, config[key] > 0, "more than 0")
+        expect(key, 0 < config[key] < math.inf, "more than 0, and finite")
     for key in ("weight_decay", "lambda_target", "lambda_low", "lambda_source_low"):
-        expect(key, config[key] >= 0, "0 or more")
+        expect(key, 0 <= config[key] < math.inf, "0 or more, and finite")
     for key in ("momentum", "guidance_threshold", "iw_alpha"):
         expect(key, 0 <= config[key] <= 1, "a number in [0, 1]")
     expect("momentum", config.momentum < 1, "less than 1")
@@ -233,7 +239,7 @@ def check_config(config: config_dict.ConfigDict) -> None:
     for domain in ("source_augmentation", "target_augmentation"):
         scale, crop = config[domain].scale, config[domain].crop
         good = len(crop) == 0 or _is_size(crop)
-        expect(f"{domain}.crop", good, "(height, width), integers of at least 16, or () for none")
+        expect(f"{domain}.crop", good, f"{_SIZE}, or () for none")
         good = len(scale) == 2 and _are((int, float), scale, 1e-3) and scale[0] <= scale[1]
         expect(f"{domain}.scale", good, "(low, high) with 0 < low <= high")
         expect(f"{domain}.jitter", 0 <= config[domain].jitter <= 1, "a number in [0, 1]")
@@ -246,7 +252,7 @@ def _are(kind: Any, values: Any, smallest: float) -> bool:
 
 
 def _is_size(value: Any) -> bool:
-    return len(value) == 2 and _are(int, value, 16)
+    return len(value) == 2 and _are(int, value, 16) and math.prod(value) <= MAX_PIXELS
 
 
 def as_json(config: config_dict.ConfigDict) -> str:

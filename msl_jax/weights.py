@@ -11,6 +11,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax.traverse_util import flatten_dict
 
 from msl_jax import checksums, runs
@@ -196,6 +197,9 @@ def _tree_reader(
             title="the checkpoint holds another network than the configuration describes.",
             advice="Set config.model.* and config.num_classes as they were in training.",
         )
+        broken = [name for name, leaf in flatten_dict(tree, sep="/").items() if not _finite(leaf)]
+        if broken:
+            raise UserError(f"not finite numbers in {len(broken)} arrays: {', '.join(broken)}")
         variables = jax.tree.map(lambda leaf: jnp.asarray(leaf, model.param_dtype), tree)
         if new:
             drawn = initial_heads(model, seed)
@@ -203,6 +207,10 @@ def _tree_reader(
         return variables
 
     return read
+
+
+def _finite(leaf: np.ndarray) -> bool:
+    return bool(np.isfinite(leaf).all())
 
 
 def _shapes(tree: Any, without: tuple[str, ...]) -> dict[str, tuple[int, ...]]:

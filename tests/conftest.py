@@ -116,7 +116,7 @@ def snapshot() -> Callable[[Path], dict[str, Any]]:
         return {
             str(path.relative_to(folder)): (
                 path.read_bytes() if path.is_file() else None,
-                path.stat().st_mtime_ns,
+                path.lstat().st_mtime_ns,
             )
             for path in sorted(folder.rglob("*"))
         }

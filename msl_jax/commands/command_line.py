@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import sys
@@ -83,6 +84,7 @@ def guard(command: Callable[[], object], interrupted: str, debug: bool = False) 
         debug: show the traceback.
     """
     _quiet_libraries()
+    _print_any_name()
     with stopping.handled():
         try:
             command()
@@ -158,3 +160,9 @@ def _fail(error: UserError, code: int, debug: bool) -> None:
 def _quiet_libraries() -> None:
     """Keeps routine messages of the libraries off the console; warnings and errors stay."""
     absl_logging.set_verbosity(absl_logging.WARNING)
+
+
+def _print_any_name() -> None:
+    """Lets names of files be printed that are no valid UTF-8, as stderr does from the start."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from msl_jax.data.images import PHOTO_SUFFIXES, read_image, resize_image
 from msl_jax.errors import UserError
 from msl_jax.evaluation import pictures
 from msl_jax.evaluation.segmentation import predict as predict_labels
+from msl_jax.files import written_whole
 from msl_jax.parts import build_model, build_predictor, classes_file
 
 
@@ -30,24 +32,27 @@ def predict(
     """Writes ``labels/``, ``colors/`` and ``overlays/`` for a photo or a folder of photos.
 
     Each photo is resized to the network's target size (bicubic), its logits are up-sampled to its
-    own size. Labels are train ids, 8-bit PNG. Folders inside the input keep their structure.
+    own size. Labels are train ids, 8-bit PNG. Folders inside the input keep their structure; links
+    to folders are not followed.
 
     Args:
         config: names the classes where the checkpoint belongs to no run.
         checkpoint: a path as `msl_jax.weights.find` takes it.
         input_path: a photo, or a folder searched with all its subfolders.
-        output: folder for the results; files that lie there already are not overwritten.
+        output: folder for the results, not inside a folder of photos; files that lie there already
+            are not overwritten.
         overrides: keys to set differently from the run's configuration.
 
     Returns:
         The label files, in order.
 
     Raises:
-        UserError: no photo, an unreadable one, or an output that exists.
+        UserError: no photo, an unreadable one, or an output that exists or lies in the input.
     """
     weights, config = open_trained(checkpoint, config, overrides or {})
     label_set = open_label_set(config.target_eval, config.num_classes, classes_file(config))
     photos = find_photos(Path(input_path))
+    _refuse_inside(Path(input_path), Path(output))
     targets = [_targets(Path(output), name) for _, name in photos]
     _refuse_overwriting(photos, targets)
     for path, _ in photos:
@@ -69,8 +74,8 @@ def predict(
         colors = pictures.colorize(labels[0], label_set.palette)
         results = (labels[0], colors, pictures.overlay(image, colors))
         for file, result in zip(files, results, strict=True):
-            file.parent.mkdir(parents=True, exist_ok=True)
-            Image.fromarray(result).save(file)
+            with written_whole(file) as partial:
+                Image.fromarray(result).save(partial, "PNG")
     print(f"{len(photos)} photos: label maps, colours and overlays are in {output}")
     return [files[0] for files in targets]
 
@@ -85,7 +90,9 @@ def find_photos(path: Path) -> list[tuple[Path, Path]]:
         return [(path, Path(path.name))]
     if not path.is_dir():
         raise UserError(f"--input {path} does not exist; give a photo or a folder of photos")
-    found = sorted(p for p in path.rglob("*") if p.suffix.lower() in PHOTO_SUFFIXES)
+    found = sorted(
+        p for p in path.rglob("*") if p.suffix.lower() in PHOTO_SUFFIXES and not p.is_dir()
+    )
     if not found:
         raise UserError(
             f"--input {path}: no photo in this folder; looked for {', '.join(PHOTO_SUFFIXES)}"
@@ -101,8 +108,17 @@ def _targets(output: Path, name: Path) -> tuple[Path, ...]:
     return tuple(output / kind / file for kind in ("labels", "colors", "overlays"))
 
 
+def _refuse_inside(source: Path, output: Path) -> None:
+    """Results among the photos would be taken for photos the next time."""
+    if source.is_dir() and output.resolve().is_relative_to(source.resolve()):
+        raise UserError(
+            f"--output {output} lies in --input {source}: its pictures would be mixed up with the"
+            " photos; give a folder elsewhere"
+        )
+
+
 def _refuse_overwriting(photos: list[tuple[Path, Path]], targets: list[tuple[Path, ...]]) -> None:
-    existing = [file for files in targets for file in files if file.exists()]
+    existing = [file for files in targets for file in files if os.path.lexists(file)]
     if existing:
         raise UserError(
             f"--output: {existing[0]} and {len(existing) - 1} more files exist already; give"

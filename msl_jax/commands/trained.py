@@ -49,10 +49,11 @@ def open_trained(
     else:
         origin = str(weights.run.folder.parent / runs.CONFIG)
         config = presets.restored(weights.run.config, origin)
-        _say_which(weights.run)
     config.update_from_flattened_dict(overrides)
     config = presets.complete(config, weights.network, f"{path} ({weights.title})")
     check_config(config)
+    if weights.run is not None:
+        _say_which(weights.run)
     return weights, config
 
 

@@ -91,7 +91,13 @@ def _read_list(path: Path) -> list[str]:
             f"{path}: not a readable list of names, one a line ({error}). Fetch it again, or delete"
             " it to use what lies in the folder."
         ) from error
-    return list(dict.fromkeys(line.strip() for line in lines if line.strip()))
+    names = list(dict.fromkeys(line.strip() for line in lines if line.strip()))
+    paths = [name for name in names if "/" in name or "\\" in name]
+    if paths:  # "../x" would leave the folder
+        raise UserError(
+            f"{path}: names of images expected, one a line, without a folder; found {paths[0]!r}."
+        )
+    return names
 
 
 def _read_ids(path: Path) -> np.ndarray:

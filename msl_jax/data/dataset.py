@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -137,8 +138,9 @@ def files_fingerprint(root: Path, paths: Iterable[Path]) -> str:
         root: folder of the data set.
         paths: its files, in a fixed order.
     """
-    digest = hashlib.sha256(str(root.resolve()).encode())
+    digest = hashlib.sha256(os.fsencode(root.resolve()))
     for path in paths:
         status = path.stat()
-        digest.update(f"\n{path}\t{status.st_size}\t{status.st_mtime_ns}".encode())
+        # Not every name is valid UTF-8.
+        digest.update(os.fsencode(f"\n{path}\t{status.st_size}\t{status.st_mtime_ns}"))
     return digest.hexdigest()[:16]

@@ -8,6 +8,8 @@ format. Folders inside both keep their structure. The classes are listed in `cla
 
 from __future__ import annotations
 
+import reprlib
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -57,7 +59,8 @@ def read_classes(path: str | Path) -> Classes:
     """
     try:
         content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except (OSError, UnicodeError, yaml.YAMLError) as error:
+    # ValueError: no UTF-8, or a date that does not exist. RecursionError: brackets without end.
+    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
         raise _wrong(path, f"cannot be read ({error})") from error
     if not isinstance(content, dict) or not isinstance(content.get("classes"), list):
         raise _wrong(path, "has no list 'classes'")
@@ -67,10 +70,12 @@ def read_classes(path: str | Path) -> Classes:
     entries = content["classes"]
     for entry in entries:
         if not _is_entry(entry):
-            raise _wrong(path, f"has an entry without id, name and colour as below: {entry}")
+            raise _wrong(
+                path, f"has an entry without id, name and colour as below: {_short(entry)}"
+            )
     ignored = content.get("ignored") or []
     if not isinstance(ignored, list) or not all(map(_is_byte, ignored)):
-        raise _wrong(path, f"has 'ignored' that is no list of ids from 0 to 255: {ignored}")
+        raise _wrong(path, f"has 'ignored' that is no list of ids from 0 to 255: {_short(ignored)}")
     names, ids = [str(entry["name"]) for entry in entries], [entry["id"] for entry in entries]
     for kind, values in (("name", names), ("id", [*ids, *ignored])):
         twice = sorted({str(value) for value in values if values.count(value) > 1})
@@ -99,6 +104,10 @@ def _is_byte(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= 255
 
 
+# YAML's references let a few lines stand for gigabytes of text.
+_short = reprlib.repr
+
+
 def _wrong(path: str | Path, problem: str) -> UserError:
     return UserError(f"{path}: the file of classes {problem}. Expected, for example:\n{_EXAMPLE}")
 
@@ -114,6 +123,7 @@ class Folders(FileDataset):
     title = "folders"
     layout = "images/ with photos, and labels/ with label maps of the same names"
     splits = ("source_train", "source_eval", "target_train", "target_eval")
+    label_globs = tuple(f"labels/**/*{suffix}" for suffix in _LABEL_SUFFIXES)
 
     def __init__(self, root: str | Path, classes_file: str | Path) -> None:
         """Checks that there are images.
@@ -180,18 +190,35 @@ class Folders(FileDataset):
     def _all(self) -> list[FileExample]:
         labels, images = self.root / "labels", self.root / "images"
         folder = images if images.is_dir() else self.root
-        photos = sorted(
-            path
-            for path in folder.rglob("*")
-            if path.suffix.lower() in PHOTO_SUFFIXES and labels not in path.parents
-        )
-        maps = {
-            path.relative_to(labels).with_suffix(""): path
-            for path in sorted(labels.rglob("*"))
-            if path.suffix.lower() in _LABEL_SUFFIXES
-        }
+        photos = [path for path in _files(folder, PHOTO_SUFFIXES) if labels not in path.parents]
+        maps = _by_name(labels, _files(labels, _LABEL_SUFFIXES))
         names = [photo.relative_to(folder) for photo in photos]
+        _by_name(folder, [folder / name for name in names if name.with_suffix("") in maps])
         return [
             FileExample(str(name), photo, maps.get(name.with_suffix("")), self._lookup)
             for name, photo in zip(names, photos, strict=True)
         ]
+
+
+def _files(folder: Path, suffixes: Sequence[str]) -> list[Path]:
+    """Files and broken links with such a suffix in a folder and all inside it, sorted."""
+    found = (path for path in folder.rglob("*") if path.suffix.lower() in suffixes)
+    return sorted(path for path in found if not path.is_dir())
+
+
+def _by_name(folder: Path, paths: Iterable[Path]) -> dict[Path, Path]:
+    """Files by their names in `folder` without suffix, by which image and label find each other.
+
+    Raises:
+        UserError: two files have one name.
+    """
+    found: dict[Path, Path] = {}
+    for path in paths:
+        name = path.relative_to(folder).with_suffix("")
+        if name in found:
+            raise UserError(
+                f"{found[name]} and {path} have one name but for the suffix, so which label belongs"
+                " to which image cannot be told. Rename or remove one."
+            )
+        found[name] = path
+    return found

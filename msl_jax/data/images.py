@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageFile, ImageOps
 
+from msl_jax.data import decoding
+from msl_jax.data.decoding import WrongFormat
 from msl_jax.errors import UserError
-
-# A small file can decode to gigabytes; the largest street scenes known (Mapillary) have 22 million.
-MAX_PIXELS = 64 * 2**20
-
-
-class WrongFormat(UserError):
-    """An image of another kind or bit depth than it must have."""
 
 
 class SizeMismatch(UserError):
@@ -33,56 +29,12 @@ _RGB16_HIGH, _RGB16_LOW = "RGB;16B", "RGB;16L"
 _KINDS = {"RGB": "an RGB image", "RGBA": "an RGBA image", "1": "a 1-bit image"}
 
 
-def _load(path: Path, rgb16_byte: str | None = None) -> Image.Image:
-    """Opens and decodes `path`, `UserError` if that is impossible or would need too much memory.
-
-    With `rgb16_byte` it must be a 16-bit RGB PNG, of which that byte is decoded.
-    """
-    try:
-        image = Image.open(path)
-        with image:
-            width, height = image.size
-            if width * height > MAX_PIXELS:
-                raise UserError(
-                    f"{path}: {width}x{height} pixels are more than the {MAX_PIXELS} that are read;"
-                    " resize the image or leave it out."
-                )
-            if rgb16_byte:
-                _select_byte(image, path, rgb16_byte)
-            image.load()
-    except UserError:
-        raise
-    except FileNotFoundError as error:
-        raise UserError(f"{path}: no such file.") from error
-    except Exception as error:
-        # Decoders raise nearly anything on damaged bytes: OSError, SyntaxError, struct.error, ...
-        raise UserError(
-            f"{path}: not a readable image ({type(error).__name__}: {error}); the file is damaged,"
-            " incomplete or of another kind. Fetch it again or leave it out."
-        ) from error
-    return image
-
-
-def _select_byte(image: ImageFile.ImageFile, path: Path, byte: str) -> None:
-    """Makes the decoder of an opened 16-bit RGB PNG take that byte of each channel."""
-    # The decoder's argument is the only place where Pillow tells the bit depth of a colour PNG.
-    stored = [tile.args for tile in image.tile]
-    if stored not in ([_RGB16_HIGH], []):  # none where the file ends early: decoding will tell
-        kind = "an 8-bit RGB image" if stored == ["RGB"] else f"an image of mode {image.mode!r}"
-        raise WrongFormat(
-            f"{path}: a 16-bit RGB PNG with the class ids in its first channel expected, found"
-            f" {kind}. A copy with 8 bits a channel has lost the ids: unpack the original file"
-            " again."
-        )
-    image.tile = [tile._replace(args=byte) for tile in image.tile]
-
-
 def read_image(path: str | Path, *, upright: bool = False) -> np.ndarray:
     """Reads a photo.
 
     Args:
-        path: file of any format Pillow knows, 8 bits a channel; grey, palette, CMYK and transparent
-            images are converted.
+        path: file of one of `decoding.FORMATS`, 8 bits a channel; grey, palette, CMYK and
+            transparent images are converted.
         upright: turn it as its EXIF orientation says, as viewers do; label maps carry none, so
             data sets are read as they are stored.
 
@@ -90,43 +42,54 @@ def read_image(path: str | Path, *, upright: bool = False) -> np.ndarray:
         uint8 `[H, W, 3]`, RGB.
 
     Raises:
-        UserError: the file is missing, damaged or larger than `MAX_PIXELS`.
-        WrongFormat: it is not 8-bit.
+        UserError: the file is missing, damaged or larger than `decoding.MAX_PIXELS`.
+        WrongFormat: it is not 8-bit, or holds several pictures.
     """
-    image = _load(Path(path))
-    if image.mode not in _PHOTO_MODES:
-        raise WrongFormat(
-            f"{path}: 8 bits a channel expected, found an image of mode {image.mode!r}; convert it."
-        )
-    if upright:
-        image = ImageOps.exif_transpose(image)
-    if "transparency" in image.info:  # straight to RGB, Pillow would warn of what it drops
-        image = image.convert("RGBA")
-    # A copy, since arrays of Pillow's own memory are read-only.
-    return np.array(image.convert("RGB"))
+
+    def to_rgb(image: Image.Image) -> np.ndarray:
+        if image.mode not in _PHOTO_MODES:
+            raise WrongFormat(
+                f"{path}: 8 bits a channel expected, found an image of mode {image.mode!r}; convert"
+                " it."
+            )
+        if upright:
+            image = ImageOps.exif_transpose(image)
+        if "transparency" in image.info:  # straight to RGB, Pillow would warn of what it drops
+            image = image.convert("RGBA")
+        # A copy, since arrays of Pillow's own memory are read-only.
+        return np.array(image.convert("RGB"))
+
+    return decoding.decode(Path(path), to_rgb)
 
 
 def read_label_ids(path: str | Path) -> np.ndarray:
     """Reads a label map of one byte a pixel as it stands in the file.
 
     Args:
-        path: grey or palette image; of a palette image the indices count, not the colours.
+        path: grey or palette image of one of `decoding.LOSSLESS`; of a palette image the indices
+            count, not the colours.
 
     Returns:
         uint8 `[H, W]` of the file's ids.
 
     Raises:
         UserError: the file is missing, damaged or too large.
-        WrongFormat: it holds colours or 16-bit numbers.
+        WrongFormat: it holds colours, numbers of another depth, or several pictures, or is a JPEG.
     """
-    image = _load(Path(path))
-    if image.mode not in ("L", "P"):
+
+    def expect_ids(image: ImageFile.ImageFile) -> None:
         kind = _KINDS.get(image.mode, f"an image of mode {image.mode!r}")
-        raise WrongFormat(
-            f"{path}: ids expected, found {kind}. A label map has one channel of 8 bits (grey or"
-            " palette), the class id of each pixel."
-        )
-    return np.array(image)
+        stored = {args[0] if isinstance(args, tuple) else args for *_, args in image.tile}
+        # "L;4" and the like: Pillow would scale or invert the numbers to fill a byte.
+        scaled = any(str(raw).startswith("L;") for raw in stored)
+        if image.mode not in ("L", "P") or scaled:
+            kind = "grey numbers of another depth, or inverted" if scaled else kind
+            raise WrongFormat(
+                f"{path}: ids expected, found {kind}. A label map has one channel of 8 bits (grey"
+                " or palette), the class id of each pixel."
+            )
+
+    return decoding.decode(Path(path), np.array, formats=decoding.LOSSLESS, prepare=expect_ids)
 
 
 def read_rgb16_ids(path: str | Path) -> np.ndarray:
@@ -147,10 +110,28 @@ def read_rgb16_ids(path: str | Path) -> np.ndarray:
         WrongFormat: it is no 16-bit RGB PNG.
     """
     high, low = (
-        np.array(_load(Path(path), byte).getchannel("R")).astype(np.uint16)
+        decoding.decode(
+            Path(path),
+            lambda image: np.array(image.getchannel("R")).astype(np.uint16),
+            prepare=functools.partial(_select_byte, path=Path(path), byte=byte),
+        )
         for byte in (_RGB16_HIGH, _RGB16_LOW)
     )
     return high << 8 | low
+
+
+def _select_byte(image: ImageFile.ImageFile, path: Path, byte: str) -> None:
+    """Makes the decoder of an opened 16-bit RGB PNG take that byte of each channel."""
+    # The decoder's argument is the only place where Pillow tells the bit depth of a colour PNG.
+    stored = [tile.args for tile in image.tile]
+    if stored not in ([_RGB16_HIGH], []):  # none where the file ends early: decoding will tell
+        kind = "an 8-bit RGB image" if stored == ["RGB"] else f"an image of mode {image.mode!r}"
+        raise WrongFormat(
+            f"{path}: a 16-bit RGB PNG with the class ids in its first channel expected, found"
+            f" {kind}. A copy with 8 bits a channel has lost the ids: unpack the original file"
+            " again."
+        )
+    image.tile = [tile._replace(args=byte) for tile in image.tile]
 
 
 def check_pair(

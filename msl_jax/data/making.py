@@ -19,6 +19,17 @@ from msl_jax.errors import UserError
 EXAMPLES_PER_SHARD = 128
 
 
+# A few bad files among thousands are an accident; more of them, and something is wrong with all:
+# labels of another data set, half a download.
+BAD_SHARE, BAD_NUMBER = 0.05, 10
+_NAMED = 5  # of those, in the message
+
+
+def most_bad(examples: int) -> int:
+    """How many of so many examples may be left out: 5 %, in small sets 10."""
+    return max(BAD_NUMBER, int(BAD_SHARE * examples))
+
+
 @dataclass(frozen=True)
 class Plan:
     """What a set of records is made of, and how.
@@ -28,7 +39,8 @@ class Plan:
         split: name of the split.
         examples: its examples, in the order of the records.
         encode: makes the record of an example.
-        skip_bad: an example that cannot be read is left out instead of ending the preparation.
+        skip_bad: an example that cannot be read is left out instead of ending the preparation,
+            unless there are too many of them, see `most_bad`.
         progress: show a progress bar where the terminal can.
         num_processes: see `records.prepare`.
     """
@@ -46,8 +58,8 @@ def make(plan: Plan, folder: Path) -> None:
     """Makes `folder`, the set of records of `plan`, unless another process does so meanwhile.
 
     Raises:
-        UserError: an example cannot be read; then nothing is left behind, unless it is a
-            `WorkerLost`.
+        UserError: an example cannot be read, or too many of them; then nothing is left behind,
+            unless it is a `WorkerLost`.
         OSError: the records cannot be written; likewise.
     """
     starts = range(0, len(plan.examples), EXAMPLES_PER_SHARD)
@@ -82,9 +94,9 @@ def _finish(unfinished: UnfinishedSet, plan: Plan, chunks: Sequence[Sequence[Exa
         mapped(plan.encode, examples, processes) as outcomes,
     ):
         for index in missing:
-            left_out: list[str] = []
             taken = itertools.islice(outcomes, len(chunks[index]))
-            unfinished.add(index, _good(taken, left_out, plan.skip_bad, step), left_out)
+            left_out: list[str] = []
+            unfinished.add(index, _good(taken, plan, bad, left_out, step), left_out)
             bad += left_out
     if len(bad) == total:
         raise UserError(f"No example of {plan.title} can be used; the first one: {bad[0]}")
@@ -92,19 +104,38 @@ def _finish(unfinished: UnfinishedSet, plan: Plan, chunks: Sequence[Sequence[Exa
 
 def _good(
     outcomes: Iterable[Row | UserError],
+    plan: Plan,
+    before: Sequence[str],
     left_out: list[str],
-    skip_bad: bool,
     step: Callable[[], object],
 ) -> Iterator[Row]:
-    """Yields the records; messages of examples without one go to `left_out`, or end the work."""
+    """Yields the records of a shard; an example without one is noted, or ends the work.
+
+    Args:
+        outcomes: what became of its examples.
+        plan: what is being made.
+        before: messages of the examples left out of other shards.
+        left_out: the same of this one, to be added to.
+        step: called after each example.
+
+    Raises:
+        UserError: an example cannot be read, or too many of them.
+    """
     for outcome in outcomes:
         step()
         if not isinstance(outcome, UserError):
             yield outcome
-        elif skip_bad:
-            left_out.append(str(outcome))
-        else:
+            continue
+        if not plan.skip_bad:
             raise outcome
+        left_out.append(str(outcome))
+        bad, limit = [*before, *left_out], most_bad(len(plan.examples))
+        if len(bad) > limit:
+            raise UserError(
+                f"{plan.title}: {len(bad)} examples cannot be used so far, more than the {limit} of"
+                f" {len(plan.examples)} that may be left out. The first ones:\n  "
+                + "\n  ".join(bad[:_NAMED])
+            )
 
 
 def _say_waiting(title: str) -> None:

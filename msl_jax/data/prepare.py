@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from msl_jax.commands import command_line
 from msl_jax.data import DATASETS, check, open_dataset
 from msl_jax.data.dataset import Dataset
+from msl_jax.data.decoding import MAX_PIXELS
 from msl_jax.data.file_dataset import FileDataset
 from msl_jax.data.progress import progress_bar
 from msl_jax.data.records import Records
@@ -199,7 +200,7 @@ class _Formatter(argparse.HelpFormatter):
 
 def _size(text: str) -> tuple[int, int]:
     height, width = (int(part) for part in text.split(","))
-    if min(height, width) < 1:
+    if min(height, width) < 1 or height * width > MAX_PIXELS:
         raise ValueError
     return height, width
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import io
+import os
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -48,7 +49,8 @@ def prepare(
         keep_label_size: labels keep the size they have on disk, for evaluation at full size.
         progress: show a progress bar where the terminal can.
         on_bad_example: "error" stops at an example that cannot be read, or of which a file is
-            missing; "skip" leaves it out and reports it on stderr.
+            missing; "skip" leaves it out and reports it on stderr, up to the limit of
+            `making.most_bad`.
         num_processes: how many processes share the work, 1 for threads of this one; default is one
             for each core where there are enough examples. The records do not depend on it.
         report: name the examples that are left out on stderr; `Records.left_out` has them as well.
@@ -149,6 +151,9 @@ class Records:
             with _quiet():
                 builder = tfds.builder_from_directory(folder)
                 self._source = builder.as_data_source(shards.tfds_split(split))
+            info = builder.info.splits[shards.tfds_split(split)]
+            self._files, self._lengths = tuple(map(Path, info.filepaths)), tuple(info.shard_lengths)
+            self._check_files(int(info.num_bytes))
             self.left_out = tuple(builder.info.metadata["left_out"])
             self._length = len(self._source)
         except Exception as error:
@@ -182,9 +187,27 @@ class Records:
         index %= len(self)
         try:
             record = self._source[index]
-            return {**record, "key": bytes(record["key"]).decode()}
+            return {**record, "key": os.fsdecode(bytes(record["key"]))}
         except Exception as error:
-            raise self._damaged(f" at index {index}", error) from error
+            raise self._damaged(f": example {index} in {self._file(index)}", error) from error
+
+    def _check_files(self, size: int) -> None:
+        """Compares the files with what `dataset_info.json` says of them, so as to fail early."""
+        found = sum(path.stat().st_size for path in self._files)
+        if found != size:
+            raise ValueError(f"{size} bytes expected, found {found}")
+        for path, expected in zip(self._files, self._lengths, strict=True):
+            records = shards.count_records(path)
+            if records != expected:
+                raise ValueError(f"{path}: {expected} records expected, found {records}")
+
+    def _file(self, index: int) -> Path:
+        """The file that holds a record."""
+        for path, length in zip(self._files, self._lengths, strict=True):
+            if index < length:
+                return path
+            index -= length
+        raise IndexError(index)
 
     def _damaged(self, place: str, error: Exception) -> UserError:
         return UserError(

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import json
+import os
 import shutil
 import uuid
 from collections.abc import Callable, Iterable, Iterator
@@ -18,7 +19,10 @@ from pathlib import Path
 
 import numpy as np
 import tensorflow_datasets as tfds
-from array_record.python.array_record_module import ArrayRecordWriter  # type: ignore[import-untyped]
+from array_record.python.array_record_module import (  # type: ignore[import-untyped]
+    ArrayRecordReader,
+    ArrayRecordWriter,
+)
 
 from msl_jax.data import locking
 from msl_jax.data.encoding import Row
@@ -164,7 +168,9 @@ class UnfinishedSet:
             yield
 
     def _serialize(self, row: Row) -> bytes:
-        example = self._serializer.get_tf_example(self._features.encode_example(row))
+        # As bytes: file names, of which keys are made, need not be valid UTF-8.
+        values = {**row, "key": os.fsencode(str(row["key"]))}
+        example = self._serializer.get_tf_example(self._features.encode_example(values))
         # Otherwise the order of the features differs between processes.
         return example.SerializeToString(deterministic=True)
 
@@ -182,6 +188,12 @@ class UnfinishedSet:
 
     def _note(self, index: int) -> Path:
         return self._work / f"{self._shard(index).name}.json"
+
+
+def count_records(path: Path) -> int:
+    """Number of records in a file, by its own index."""
+    with contextlib.closing(ArrayRecordReader(str(path))) as reader:
+        return reader.num_records()
 
 
 def _features() -> tfds.features.FeaturesDict:
@@ -210,14 +222,24 @@ def _appearing(path: Path, folder: Path) -> Iterator[Path]:
 @contextlib.contextmanager
 def _writer(path: Path) -> Iterator[Callable[[bytes], object]]:
     """Yields the function that appends a record to a new file; faults become `OSError`."""
-    try:
+    with _faults():
         writer = ArrayRecordWriter(str(path), _OPTIONS)
+
+    def write(record: bytes) -> None:
+        with _faults():
+            writer.write(record)
+
+    try:
+        yield write
+    finally:
+        with _faults():
+            writer.close()  # most faults of writing appear here
+
+
+@contextlib.contextmanager
+def _faults() -> Iterator[None]:
+    """Turns the only error that ArrayRecord has into the one for files."""
+    try:
+        yield
     except RuntimeError as error:
         raise OSError(str(error)) from error
-    try:
-        yield writer.write
-    finally:
-        try:
-            writer.close()  # most faults of writing appear here
-        except RuntimeError as error:
-            raise OSError(str(error)) from error

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+_STRIP = 256  # rows
 _GAP = 4  # white pixels between the pictures of a row
 
 
@@ -24,8 +25,13 @@ def colorize(labels: np.ndarray, palette: np.ndarray) -> np.ndarray:
 
 def overlay(image: np.ndarray, colors: np.ndarray, opacity: float = 0.5) -> np.ndarray:
     """`colors` over `image`, both uint8 `[H, W, 3]`."""
-    mixed = (1 - opacity) * image.astype(np.float32) + opacity * colors.astype(np.float32)
-    return np.rint(mixed).astype(np.uint8)
+    result = np.empty_like(image)
+    for top in range(0, len(image), _STRIP):  # floats of a large photo would take gigabytes
+        rows = slice(top, top + _STRIP)
+        mixed = (1 - opacity) * image[rows].astype(np.float32)
+        mixed += opacity * colors[rows].astype(np.float32)
+        result[rows] = np.rint(mixed).astype(np.uint8)
+    return result
 
 
 def confidence_map(confidence: np.ndarray) -> np.ndarray:

@@ -24,6 +24,9 @@ from msl_jax.training.step import AXIS
 
 Size = tuple[int, int]
 
+# Probabilities that `predict` holds at a time, 256 MB of them: 3.5 million pixels of 19 classes.
+STRIP = 2**26
+
 
 @dataclasses.dataclass(frozen=True)
 class Predictor:
@@ -80,7 +83,9 @@ class Predictor:
         return logits
 
 
-def mean_probabilities(views: Sequence[Array], size: Size) -> Array:
+def mean_probabilities(
+    views: Sequence[Array], size: Size, rows: tuple[ArrayLike, int] | None = None
+) -> Array:
     """Mean of the views' probabilities at `size`, as the official evaluation takes it.
 
     Logits are up-sampled (align-corners) before the softmax, probabilities are averaged after it.
@@ -88,11 +93,12 @@ def mean_probabilities(views: Sequence[Array], size: Size) -> Array:
     Args:
         views: logits, each `[B, h, w, C]`; h and w may differ.
         size: (height, width) of the result.
+        rows: first and number of the rows that are wanted; default is all of them.
 
     Returns:
-        `[B, height, width, C]`.
+        `[B, height, width, C]`; only the rows that are wanted.
     """
-    probabilities = [jax.nn.softmax(resize_align_corners(view, size)) for view in views]
+    probabilities = [jax.nn.softmax(resize_align_corners(view, size, rows)) for view in views]
     return sum(probabilities[1:], start=probabilities[0]) / len(views)
 
 
@@ -187,10 +193,21 @@ def _joined(examples: list[Batch], batch_size: int) -> Batch:
 def predict(
     predictor: Predictor, variables: Any, images: ArrayLike, size: Size
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Predicted class and its probability: uint8 and float32 `[B, height, width]`."""
+    """Predicted class and its probability: uint8 and float32 `[B, height, width]`.
+
+    Probabilities of all classes exist for a strip of rows at a time, so that a photo of any size
+    takes little more memory than its own pixels.
+    """
     # Two programs, as in Evaluator: photos come in many sizes.
-    labels, confidence = _winners(_logits(predictor, variables, images), size)
-    return np.asarray(labels), np.asarray(confidence)
+    views = _logits(predictor, variables, images)
+    (batch, *_, classes), (height, width) = views[0].shape, size
+    rows = min(height, max(1, STRIP // (batch * width * classes * len(views))))
+    labels, confidence = (np.empty((batch, *size), kind) for kind in (np.uint8, np.float32))
+    for top in range(0, height, rows):
+        first = min(top, height - rows)  # all strips have one shape, and thus one program
+        strip = slice(first, first + rows)
+        labels[:, strip], confidence[:, strip] = _winners(views, size, np.int32(first), rows)
+    return labels, confidence
 
 
 @jax.jit(static_argnums=0)
@@ -198,7 +215,9 @@ def _logits(predictor: Predictor, variables: Any, images: Array) -> tuple[Array,
     return predictor.logits(variables, images)
 
 
-@jax.jit(static_argnums=1)
-def _winners(views: tuple[Array, ...], size: Size) -> tuple[Array, Array]:
-    probabilities = mean_probabilities(views, size)
+@jax.jit(static_argnums=(1, 3))
+def _winners(
+    views: tuple[Array, ...], size: Size, first: ArrayLike, rows: int
+) -> tuple[Array, Array]:
+    probabilities = mean_probabilities(views, size, None if rows == size[0] else (first, rows))
     return probabilities.argmax(-1).astype(jnp.uint8), probabilities.max(-1)

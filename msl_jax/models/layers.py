@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
 from jax import Array, lax
+from jax.typing import ArrayLike
 
 from msl_jax.models.convolution import conv2d
 from msl_jax.models.normalization import batch_norm, normalize
@@ -141,7 +142,9 @@ def interpolation_matrix(source: int, target: int) -> np.ndarray:
     return matrix
 
 
-def resize_align_corners(x: Array, size: tuple[int, int]) -> Array:
+def resize_align_corners(
+    x: Array, size: tuple[int, int], rows: tuple[ArrayLike, int] | None = None
+) -> Array:
     """Bilinear resize with the corner cells' centres aligned (PyTorch ``align_corners=True``).
 
     Separable, so it is two small matrix products: exact, differentiable, fast on every platform.
@@ -149,15 +152,18 @@ def resize_align_corners(x: Array, size: tuple[int, int]) -> Array:
     Args:
         x: `[B, h, w, C]`.
         size: `(height, width)` of the result.
+        rows: first and number of the result's rows that are wanted; default is all of them.
 
     Returns:
-        `[B, height, width, C]` in the dtype of `x`.
+        `[B, height, width, C]` in the dtype of `x`; only the rows that are wanted.
     """
     height, width = size
-    if (height, width) == x.shape[1:3]:
+    if (height, width) == x.shape[1:3] and rows is None:
         return x
-    rows = jnp.asarray(interpolation_matrix(x.shape[1], height), x.dtype)
+    weights = jnp.asarray(interpolation_matrix(x.shape[1], height), x.dtype)
+    if rows is not None:
+        weights = lax.dynamic_slice_in_dim(weights, *rows)
     columns = jnp.asarray(interpolation_matrix(x.shape[2], width), x.dtype)
     exact = lax.Precision.HIGHEST  # no TF32 or bfloat16 passes: pixels near a border would flip
-    x = jnp.einsum("oh,bhwc->bowc", rows, x, precision=exact)
+    x = jnp.einsum("oh,bhwc->bowc", weights, x, precision=exact)
     return jnp.einsum("pw,bowc->bopc", columns, x, precision=exact)

@@ -9,8 +9,16 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import grain  # noqa: F401  defines absl flags: before `command` takes a script's flags away
+import numpy as np
+import optax
 import pytest
 from absl import flags
+from ml_collections.config_dict import ConfigDict
+
+from msl_jax import runs
+from msl_jax.checkpoints import Checkpoints
+from msl_jax.parts import build_model
+from msl_jax.training.state import TrainState
 
 ROOT = Path(__file__).parents[2]
 
@@ -77,3 +85,31 @@ def tiny_flags(tiny_keys: dict[str, Any]) -> Callable[..., list[str]]:
         return [f"--config.{key}={value}" for key, value in {**tiny_keys, **keys}.items()]
 
     return make
+
+
+@pytest.fixture(scope="session")
+def write_run() -> Callable[[Path, ConfigDict, Any], Path]:
+    """Function that writes a run's folder, with its variables as the checkpoint of step 4."""
+
+    def write(folder: Path, config: ConfigDict, variables: Any) -> Path:
+        runs.claim_workdir(folder, config)
+        checkpoints = Checkpoints(folder / "source")
+        state = TrainState.create(variables, optax.trace(0.9)).replace(step=np.array(4, np.int32))
+        checkpoints.save(state, {}, {"target": {"miou": 0.5}})
+        checkpoints.close()
+        return folder
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def tiny_run(
+    write_run: Callable[[Path, ConfigDict, Any], Path],
+    tiny_config: Callable[..., ConfigDict],
+    random_variables: Callable[..., Any],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> tuple[Path, Any]:
+    """A run's folder, to be left as it is, and the variables of its checkpoint."""
+    config = tiny_config("source")
+    variables = random_variables(build_model(config))
+    return write_run(tmp_path_factory.mktemp("tiny") / "run", config, variables), variables

@@ -1,13 +1,10 @@
-"""Wrong command lines and data: one message, and nothing is written."""
+"""Wrong command lines and configurations: one message, and nothing is written."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pytest
-from PIL import Image
 
 from msl_jax.errors import UserError
 
@@ -32,6 +29,11 @@ CAMVID = f"--config={ROOT / 'configs' / 'camvid.py'}"
         ("--config.steps", ["Missing value for flag --config.steps"]),
         ("--wrkdir=x", ["'wrkdir'", "workdir"]),
         ("camvid", ["unexpected argument 'camvid'"]),
+        ("--workdir", ["Missing value for flag --workdir"]),
+        ("--config.steps=1.5", ["--config.steps=1.5", "int()"]),
+        ("--config.learning_rate=fast", ["--config.learning_rate=fast", "float"]),
+        ("--config.model.head_rates=(1,2", ["--config.model.head_rates=(1,2", "tuple"]),
+        ("--config.seed=", ["--config.seed=", "int()"]),
     ],
 )
 def test_wrong_command_line(refused, argument: str, parts: list[str]) -> None:
@@ -69,6 +71,79 @@ def test_wrong_values_are_listed_together(refused) -> None:
     assert "momentum: expected a number in [0, 1], found 2.0" in message
 
 
+@pytest.mark.parametrize(
+    ("argument", "message"),
+    [
+        ("source_size=(24,)", "source_size: expected (height, width), integers of at least 16"),
+        ("source_size=24", "source_size: expected (height, width), integers of at least 16"),
+        ("source_size=(-24,32)", "integers of at least 16, 67,108,864 pixels at most, found (-24,"),
+        ("source_size=(24.5,32)", "found (24.5, 32)"),
+        ("source_size=('a','b')", "found ('a', 'b')"),
+        ("target_size=(100000,100000)", "67,108,864 pixels at most, found (100000, 100000)"),
+        ("source_augmentation.crop=(8,8)", "or () for none, found (8, 8)"),
+        ("source_augmentation.scale=(2,1)", "(low, high) with 0 < low <= high, found (2, 1)"),
+        ("target_augmentation.jitter=nan", "a number in [0, 1], found nan"),
+        ("scales=()", "scales: expected one or more numbers over 0, found ()"),
+        ("scales=(0,)", "scales: expected one or more numbers over 0, found (0,)"),
+        ("steps=-5", "steps: expected at least 1, found -5"),
+        ("steps=99999999999", "poly_steps: expected at most 2147483647, found 99999999999"),
+        ("batch_size=0", "batch_size: expected at least 1, found 0"),
+        ("eval_every=0", "eval_every: expected at least 1, found 0"),
+        ("seed=-1", "seed: expected 0 or more, found -1"),
+        ("learning_rate=-1", "learning_rate: expected more than 0, and finite, found -1.0"),
+        ("learning_rate=inf", "learning_rate: expected more than 0, and finite, found inf"),
+        ("weight_decay=nan", "weight_decay: expected 0 or more, and finite, found nan"),
+        ("lambda_target=inf", "lambda_target: expected 0 or more, and finite, found inf"),
+        ("iw_alpha=2", "iw_alpha: expected a number in [0, 1], found 2.0"),
+        ("num_classes=300", "num_classes: expected at most 254"),
+        ("model.depth=18", "model.depth: expected one of 14, 26, 50, 101, found 18"),
+        ("model.width=0", "model.width: expected at least 1, found 0"),
+        ("model.head_rates=()", "model.head_rates: expected integers of at least 1"),
+        ("model.active_rates=(3,)", "model.active_rates: expected some of model.head_rates"),
+        ("variant=max_squares", "variant: expected one of 'source', 'target_statistics', 'minent'"),
+        ("compute_dtype=float16", "compute_dtype: expected one of 'float32', 'bfloat16'"),
+        ("eval_size=half", "eval_size: expected one of 'network', 'full', found 'half'"),
+        ("on_bad_example=ignore", "on_bad_example: expected one of 'error', 'skip'"),
+        ("input_convention=bgr", "input_convention: expected one of 'caffe', 'torchvision'"),
+        ("normalization=none", "normalization: expected one of 'official', 'paper'"),
+        ("source_train=kitti/train", "Unknown data set in 'kitti/train'"),
+        ("source_train=demo/night", "Unknown split 'demo/night'; choose one of"),
+        ("num_classes=7", "demo cannot be read with 7 classes"),
+        ("init_from=nowhere", "nowhere is no run: expected a folder with config.json"),
+        ("records_dir=/dev/null/x", "Cannot write records below /dev/null/x"),
+    ],
+)
+def test_wrong_value(refused, argument: str, message: str) -> None:
+    assert message in refused("train.py", f"--config.{argument}", "--workdir=run")
+
+
+@pytest.mark.parametrize("kind", ["file", "folder of another program"])
+def test_workdir_that_is_no_run(refused, tmp_path: Path, kind: str) -> None:
+    workdir = tmp_path / "mine"
+    if kind != "file":
+        workdir.mkdir()
+    (workdir if kind == "file" else workdir / "thesis.txt").write_text("mine")
+    message = refused("train.py", f"--workdir={workdir}")
+    assert f"{workdir} exists and is no run of this program" in message
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("{", "cannot read {workdir}/config.json"),
+        ("[]", "{workdir}/config.json: a run's configuration expected, found a list"),
+        ('{"name": "demo"}', "{workdir} holds a run of another configuration; it differs in"),
+    ],
+)
+def test_workdir_with_a_damaged_configuration(
+    refused, tmp_path: Path, content: str, message: str
+) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "config.json").write_text(content)
+    found = refused("train.py", f"--workdir={tmp_path / 'run'}")
+    assert message.format(workdir=tmp_path / "run") in found
+
+
 def test_unknown_preset_lists_all(refused) -> None:
     message = refused("train.py", "--config.preset=x")
     assert "preset: expected one of official, paper, found 'x'" in message
@@ -86,82 +161,3 @@ def test_help(command, script: str) -> None:
 def test_debug_shows_where(command) -> None:
     with pytest.raises(UserError, match="nowhere is no run"):
         command("eval.py", "--checkpoint=nowhere", "--config.debug=true")
-
-
-# Data.
-
-
-def _remove(tree: Path) -> Path:
-    return tree / "elsewhere"
-
-
-def _empty(tree: Path) -> Path:
-    (tree / "empty").mkdir()
-    return tree / "empty"
-
-
-def _without_images(tree: Path) -> Path:
-    for path in (tree / "train").iterdir():
-        path.unlink()
-    return tree
-
-
-def _truncate(tree: Path) -> Path:
-    image = tree / "train" / "0016E5_00000.png"
-    image.write_bytes(image.read_bytes()[:1000])
-    return tree
-
-
-def _shrink_label(tree: Path) -> Path:
-    Image.fromarray(np.zeros((24, 32), np.uint8)).save(tree / "trainannot" / "0016E5_00000.png")
-    return tree
-
-
-def _unknown_id(tree: Path) -> Path:
-    label = np.full((48, 64), 77, np.uint8)
-    Image.fromarray(label).save(tree / "trainannot" / "0016E5_00000.png")
-    return tree
-
-
-def _remove_label(tree: Path) -> Path:
-    (tree / "trainannot" / "0016E5_00000.png").unlink()
-    return tree
-
-
-@pytest.mark.parametrize(
-    ("damage", "parts"),
-    [
-        (_remove, ["elsewhere is not a folder", "train, trainannot", "data_root"]),
-        (_empty, ["empty lacks the folders train, trainannot", "SegNet"]),
-        (_without_images, ["no frames for train_day", "PNG"]),
-        (_truncate, ["train/0016E5_00000.png: not a readable image", "Fetch it again"]),
-        (_shrink_label, ["train/0016E5_00000.png has 64x48", "trainannot/", "32x24", "Fix"]),
-        (_unknown_id, ["trainannot/0016E5_00000.png: unknown label id 77", "known ids are 0-11"]),
-        (_remove_label, ["trainannot/0016E5_00000.png", "no label"]),
-    ],
-)
-def test_damaged_data(
-    refused,
-    camvid_tree: Path,
-    tiny_flags: Callable[..., list[str]],
-    damage: Callable[[Path], Path],
-    parts: list[str],
-) -> None:
-    arguments = tiny_flags(data_root=damage(camvid_tree))
-    message = refused("train.py", CAMVID, *arguments, "--workdir=run")
-    for part in parts:
-        assert part in message
-
-
-def test_data_root_that_is_not_given(refused) -> None:
-    message = refused("train.py", CAMVID, "--workdir=run")
-    assert "camvid/train_day is read from files" in message
-    assert "--config.data_root=DIR" in message
-
-
-def test_number_of_classes_that_the_data_do_not_have(refused, shared_camvid_tree: Path) -> None:
-    message = refused(
-        "train.py", CAMVID, f"--config.data_root={shared_camvid_tree}", "--config.num_classes=19"
-    )
-    assert "camvid cannot be read with 19 classes" in message
-    assert "set config.num_classes to one of: 11 (sky, " in message

@@ -123,3 +123,14 @@ def test_records(tree: Path, tmp_path: Path) -> None:
     unlabelled = prepare(dataset, "Rome_train", (6, 10), tmp_path / "records")
     assert len(unlabelled) == 3
     assert (unlabelled[0]["label"] == 255).all()
+
+
+@pytest.mark.parametrize("name", ["../../secret", "/etc/hostname", "a\\b"])
+def test_list_of_paths_is_refused(tmp_path: Path, name: str) -> None:
+    """Nothing outside of the folder is read, whatever a list says."""
+    root = write_crosscity(tmp_path / "crosscity")
+    (root / "Rome" / "List" / "test.txt").write_text(f"pano_9_0\n{name}\n")
+    with pytest.raises(
+        UserError, match=r"List/test\.txt: names of images expected.*without a folder"
+    ):
+        CrossCity(root).pairs("Rome_test")

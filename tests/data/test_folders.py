@@ -21,6 +21,13 @@ SKY = {"id": 0, "name": "sky", "color": [70, 130, 180]}
 CLASSES = {"classes": [ROAD, SKY], "ignored": [7]}
 
 
+# Few references that stand for a thousand million numbers.
+_LAUGHS = "ignored: [&a0 [9]" + "".join(
+    f", &a{i} [{', '.join([f'*a{i - 1}'] * 10)}]" for i in range(1, 10)
+)
+_LAUGHS += "]\nclasses: [{id: 0, name: sky, color: [70, 130, 180]}]"
+
+
 def _write_classes(path: Path, content: object = CLASSES) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(content if isinstance(content, str) else yaml.safe_dump(content))
@@ -72,6 +79,9 @@ class TestClasses:
             ({"classes": [SKY, {**ROAD, "name": "sky"}]}, "the name sky more than once"),
             ({"classes": [SKY], "ignored": [0]}, "the id 0 more than once"),
             ({"classes": [SKY], "ignored": ["void"]}, "'ignored' that is no list of ids"),
+            ("classes: 2026-99-99", "cannot be read"),
+            ("classes: " + "[" * 10_000, "cannot be read"),
+            (_LAUGHS, "'ignored' that is no list of ids from 0 to 255: [[9], [[9], "),
         ],
     )
     def test_what_is_wrong_is_said_with_an_example(self, tmp_path, content, problem):
@@ -151,3 +161,45 @@ def test_label_set(root: Path) -> None:
         open_label_set("folders/target_eval", 19, classes)
     with pytest.raises(UserError, match=r"--config\.classes_file=FILE"):
         open_label_set("folders/target_eval")
+
+
+@pytest.mark.parametrize(
+    ("first", "second"), [("images/00.png", "images/00.jpg"), ("labels/00.png", "labels/00.bmp")]
+)
+def test_two_files_of_one_name(root: Path, first: str, second: str) -> None:
+    """Which label belongs to which image is not guessed."""
+    for name in (first, second):
+        write_ids(root / name, np.zeros((12, 20)))
+    dataset = Folders(root, root / "classes.yaml")
+    with pytest.raises(UserError, match=r"00\.(png|jpg|bmp) and .*00\.(png|jpg|bmp) have one name"):
+        dataset.examples("source_train")
+
+
+def test_two_photos_of_one_name_need_no_label(root: Path) -> None:
+    for suffix in ("png", "jpg"):
+        write_image(root / "images" / f"zz.{suffix}")
+    keys = [e.key for e in Folders(root, root / "classes.yaml").examples("target_train")]
+    assert keys[-2:] == ["zz.jpg", "zz.png"]
+
+
+def test_folder_with_the_name_of_a_photo(root: Path) -> None:
+    before = _keys(root, "target_train")
+    (root / "images" / "folder.png").mkdir()
+    (root / "labels" / "folder.png").mkdir()
+    assert _keys(root, "target_train") == before
+
+
+def test_label_without_an_image(root: Path) -> None:
+    write_ids(root / "labels" / "typo.png", np.zeros((12, 20)))
+    dataset = Folders(root, root / "classes.yaml")
+    assert dataset.labels_without_image() == [root / "labels" / "typo.png"]
+
+
+def test_names_that_are_no_utf8(root: Path, tmp_path: Path) -> None:
+    """As old archives unpack them: the names are bytes that mean something elsewhere."""
+    name = "stra\udcdfe.png"
+    write_image(root / "images" / "x.png").rename(root / "images" / name)
+    write_ids(root / "labels" / "x.png", np.zeros((12, 20))).rename(root / "labels" / name)
+    dataset = Folders(root, root / "classes.yaml")
+    records = prepare(dataset, "target_eval", (6, 10), tmp_path / "records")
+    assert name in {records[index]["key"] for index in range(len(records))}

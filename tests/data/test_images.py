@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 from trees import write_rgb16
 
-from msl_jax.data import images
+from msl_jax.data import decoding, images
 from msl_jax.data.labels import IGNORE, id_lookup
 from msl_jax.errors import UserError
 
@@ -73,10 +73,10 @@ def test_every_truncation_is_found(tmp_path: Path) -> None:
 
 def test_too_large_an_image_is_refused_before_decoding(tmp_path, monkeypatch) -> None:
     path = _save(tmp_path / "large.png", Image.fromarray(COLORS))
-    monkeypatch.setattr(images, "MAX_PIXELS", 599)
-    with pytest.raises(UserError, match=r"large\.png: 30x20 pixels"):
+    monkeypatch.setattr(decoding, "MAX_PIXELS", 599)
+    with pytest.raises(UserError, match=r"large\.png: too large \(30x20 pixels\): .* most 599 "):
         images.read_image(path)
-    monkeypatch.setattr(images, "MAX_PIXELS", 600)
+    monkeypatch.setattr(decoding, "MAX_PIXELS", 600)
     images.read_image(path)
 
 

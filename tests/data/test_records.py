@@ -179,7 +179,7 @@ def test_damaged_records(tmp_path: Path) -> None:
             messages[index] = str(error)
     assert 1 <= len(messages) <= 2
     for index, message in messages.items():
-        assert f"{records.folder} are damaged at index {index} " in message
+        assert f"{records.folder} are damaged: example {index} in {shard} (" in message
     shard.unlink()
     with pytest.raises(UserError, match="damaged"):
         Records(records.folder, "some")[0]

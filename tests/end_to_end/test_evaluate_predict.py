@@ -11,7 +11,6 @@ from PIL import Image
 from msl_jax.commands.evaluate import evaluate
 from msl_jax.commands.predict import predict
 from msl_jax.data.labels import LABEL_SETS
-from msl_jax.errors import UserError
 
 
 def _read(path: Path) -> Any:
@@ -102,16 +101,6 @@ def test_prediction_of_a_folder(whole, photos: Path, tmp_path: Path, snapshot) -
         np.testing.assert_allclose(overlay, (photo / 2 + colors / 2), atol=0.5)
     assert sum(path.is_file() for path in output.rglob("*")) == 9
     assert snapshot(photos) == before
-
-
-def test_prediction_overwrites_nothing(whole, photos: Path, tmp_path: Path, snapshot) -> None:
-    output = tmp_path / "out"
-    (output / "colors").mkdir(parents=True)
-    (output / "colors" / "street.png").write_text("mine")
-    before = snapshot(output)
-    with pytest.raises(UserError, match=r"--output: .*colors/street\.png.*nothing is overwritten"):
-        predict(whole.config, str(whole.workdir), str(photos / "street.png"), str(output))
-    assert snapshot(output) == before
 
 
 def test_default_folder_of_a_relative_path(whole, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -55,3 +55,10 @@ def test_row_and_column():
 def test_one_picture_alone():
     black = np.zeros((5, 6, 3), np.uint8)
     np.testing.assert_array_equal(pictures.column([pictures.row([black])]), black)
+
+
+def test_overlay_of_a_tall_picture() -> None:
+    """It is mixed in strips of rows."""
+    image, colors = np.random.default_rng(0).integers(0, 256, (2, 600, 3, 3), np.uint8)
+    expected = np.rint(0.7 * image.astype(np.float32) + 0.3 * colors.astype(np.float32))
+    np.testing.assert_array_equal(pictures.overlay(image, colors, opacity=0.3), expected)

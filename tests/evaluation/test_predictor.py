@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from msl_jax.data.labels import IGNORE
-from msl_jax.evaluation import summary
+from msl_jax.evaluation import segmentation, summary
 from msl_jax.evaluation.segmentation import (
     Evaluator,
     Predictor,
@@ -117,6 +117,38 @@ def test_predict(images):
     np.testing.assert_array_equal(labels, probabilities.argmax(-1))
     assert len(np.unique(labels)) == 3
     _close(confidence, probabilities.max(-1))
+
+
+@pytest.mark.parametrize("rows", [1, 5, 32, 33])
+def test_predict_in_strips(images, rows, monkeypatch):
+    """A large photo is predicted in parts, the last of which overlaps: the same result."""
+    predictor = Predictor(Formula(), "caffe", flip=True, scales=(1.0, 1.5))
+    size = (33, 50)
+    whole = predict(predictor, VARIABLES, images, size)
+    views, batch, classes = 4, 2, 3
+    monkeypatch.setattr(segmentation, "STRIP", rows * size[1] * views * batch * classes + 1)
+    labels, confidence = predict(predictor, VARIABLES, images, size)
+    np.testing.assert_array_equal(labels, whole[0])
+    np.testing.assert_allclose(confidence, whole[1], rtol=1e-6)
+
+
+@pytest.mark.parametrize("strip", [1, 200 * 12, 10**9])
+def test_memory_of_a_prediction(images, strip, monkeypatch):
+    """The probabilities that exist at a time are bounded, however large the photo."""
+    shapes = []
+    original = segmentation.mean_probabilities
+
+    def note(views, size, rows=None):
+        result = original(views, size, rows)
+        shapes.append(result.shape)
+        return result
+
+    monkeypatch.setattr(segmentation, "mean_probabilities", note)
+    monkeypatch.setattr(segmentation, "STRIP", strip)
+    labels, _ = predict(Predictor(Formula(), "caffe"), VARIABLES, images[:1], (100, 200))
+    assert labels.shape == (1, 100, 200)
+    assert len(shapes) == 1  # one program for all strips
+    assert shapes[0][1] * 200 * 3 <= max(strip, 200 * 3)
 
 
 class FakeRecords:
