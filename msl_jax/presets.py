@@ -96,7 +96,7 @@ def complete(config: ConfigDict, network: Network | None = None, origin: str = "
     return completed.lock()
 
 
-def restored(values: dict[str, Any], origin: str) -> ConfigDict:
+def restored(values: Any, origin: str) -> ConfigDict:
     """A run's configuration from its JSON; keys that came after the run get their defaults.
 
     Args:
@@ -104,12 +104,19 @@ def restored(values: dict[str, Any], origin: str) -> ConfigDict:
         origin: where, for messages.
 
     Raises:
-        UserError: keys that this version does not have, or none at all.
+        UserError: keys that this version does not have, or none at all. Keys of its own that a
+            family of configurations adds, such as CrossCity's city, stay.
     """
-    try:
-        config = base_config(values["name"], values["variant"])
-    except (KeyError, TypeError) as error:
-        raise UserError(f"{origin}: no configuration of a run ({error} is missing)") from error
+    missing = {"name", "variant"} - set(values if isinstance(values, dict) else ())
+    if missing:
+        raise UserError(
+            f"{origin} is no run's configuration: it lacks {' and '.join(sorted(missing))}. Nothing"
+            " has been changed."
+        )
+    config = base_config(values["name"], values["variant"])
+    with config.unlocked():
+        for key in values.keys() - config.keys():
+            config[key] = values[key]
     saved, known = _flat(ConfigDict(values)), _flat(config)
     unknown = sorted(saved.keys() - known.keys())
     if unknown:

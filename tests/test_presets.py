@@ -260,7 +260,7 @@ def test_configuration_that_cannot_be_restored(change: dict[str, Any], message: 
 
 @pytest.mark.parametrize("values", [{}, [], None, {"name": "x"}])
 def test_file_that_holds_no_configuration(values: Any) -> None:
-    with pytest.raises(UserError, match=r"run/config\.json: no configuration of a run"):
+    with pytest.raises(UserError, match=r"run/config\.json is no run's configuration: it lacks"):
         restored(values, "run/config.json")
 
 

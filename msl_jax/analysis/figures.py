@@ -41,9 +41,8 @@ def write_figures(workdir: str, output: str | Path) -> dict[str, Any]:
     from msl_jax.analysis import pages
     from msl_jax.analysis.study import study
 
-    folder = Path(output)
+    found, folder = study(workdir), Path(output)
     runs.make_folder(folder, "--output")
-    found = study(workdir)
     for name, figure in pages.figures(found).items():
         for suffix in ("png", "svg"):
             figure.savefig(folder / f"{name}.{suffix}", dpi=150)

@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 from safetensors.numpy import save_file
 
-from msl_jax import weights
+from msl_jax import checkpoints, checksums, weights
 from msl_jax.convert import to_torch
 
 ROOT = Path(__file__).parents[2]
@@ -184,7 +184,7 @@ RUNS: dict[str, tuple[Callable[[Path], object], str, str]] = {
     "variables are missing": (
         lambda run: shutil.rmtree(run / "source" / "4" / "variables"),
         "",
-        "source/4/variables is damaged or incomplete",
+        "source/4 is damaged (variables/",
     ),
     "no configuration": (
         lambda run: (run / "config.json").unlink(),
@@ -193,12 +193,11 @@ RUNS: dict[str, tuple[Callable[[Path], object], str, str]] = {
     ),
     "configuration is no JSON": (_text("config.json", "{"), "", "config.json"),
     "configuration is a list": (_text("config.json", "[]"), "", "config.json is not complete"),
-    "configuration lacks a key": (_without("seed"), "", "config.json lacks the keys seed"),
     "configuration lacks the network": (_without("model"), "", "config.json is not complete"),
     "configuration of another variant": (
         _configuration(variant="max_squares"),
         "",
-        "variant: expected one of 'source', 'target_statistics'",
+        "unknown variant 'max_squares'",
     ),
     "configuration of another network": (
         _configuration(model={"depth": 18}),
@@ -232,8 +231,9 @@ def test_start_from_another_network(refused, run: Path, tiny_flags) -> None:
 
 
 def test_run_that_holds_nan(
-    refused, tiny_run: tuple[Path, Any], write_run, tiny_config, tmp_path: Path
+    refused, tiny_run: tuple[Path, Any], write_run, tiny_config, tmp_path: Path, monkeypatch
 ) -> None:
+    monkeypatch.setattr(checkpoints, "_expect_finite", lambda step, trees: None)
     broken = jax.tree.map(lambda leaf: leaf * np.float32(np.nan), tiny_run[1])
     folder = write_run(tmp_path / "broken", tiny_config("source"), broken)
     message = refused("eval.py", f"--checkpoint={folder}", "--output=out")
@@ -261,6 +261,7 @@ def test_bad_converted_checkpoint(
     folder, variables = tiny_run
     weights.save(tmp_path / "converted", weights.find(folder), variables)
     (tmp_path / "converted" / "weights.json").write_text(content)
+    (tmp_path / "converted" / checksums.NAME).unlink()  # as in folders of before
     assert words in refused("eval.py", f"--checkpoint={tmp_path / 'converted'}", "--output=out")
 
 

@@ -131,8 +131,8 @@ def test_workdir_that_is_no_run(refused, tmp_path: Path, kind: str) -> None:
     ("content", "message"),
     [
         ("{", "cannot read {workdir}/config.json"),
-        ("[]", "{workdir}/config.json: a run's configuration expected, found a list"),
-        ('{"name": "demo"}', "{workdir} holds a run of another configuration; it differs in"),
+        ("[]", "{workdir}/config.json is no run's configuration: it lacks name and variant"),
+        ('{"name": "demo"}', "{workdir}/config.json is no run's configuration: it lacks variant"),
     ],
 )
 def test_workdir_with_a_damaged_configuration(

@@ -15,7 +15,7 @@ import pytest
 from made import Made, Numbers
 
 from msl_jax.data import making, shards
-from msl_jax.data.pipeline import evaluation_batches, training_batches
+from msl_jax.data.pipeline import TrainingBatches, evaluation_batches
 from msl_jax.data.records import Records, prepare
 from msl_jax.errors import UserError
 
@@ -120,7 +120,7 @@ Batches = Callable[[Records], object]
 
 
 def _train(records: Records) -> object:
-    return training_batches(records, None, batch_size=2, seed=0, threads=2)
+    return TrainingBatches(records, None, batch_size=2, seed=0, threads=2)
 
 
 def _evaluate(records: Records) -> object:

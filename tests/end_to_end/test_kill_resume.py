@@ -55,7 +55,7 @@ def _change_results(workdir: Path) -> None:
 
 def _other_place(workdir: Path) -> None:
     path = workdir / "adapt" / "4" / "input" / "metadata"
-    path.write_text(path.read_text().replace("4", "5"))
+    path.write_text(path.read_text().replace("8", "9"))
 
 
 def _of_other_stage(item: str) -> Callable[[Path], None]:

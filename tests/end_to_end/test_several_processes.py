@@ -16,9 +16,9 @@ import numpy as np
 import pytest
 from processes import Ended, run_together
 
-from msl_jax.checkpoints import read_tree
 from msl_jax.commands.evaluate import evaluate
 from msl_jax.commands.train import train
+from msl_jax.stored_arrays import read_tree
 
 # Trains as train.py does; with an argument behind the workdir, the last process dies in that step
 # of the adaptation, as by the kernel's hand.
@@ -26,10 +26,9 @@ SCRIPT = """
 import os, runpy, signal, sys
 import jax
 from pathlib import Path
-from msl_jax import runs
+from msl_jax import presets, runs
 from msl_jax.commands.command_line import guard
 from msl_jax.commands.train import train
-from msl_jax.commands.trained import _saved
 from msl_jax.logs import StageLog
 
 workdir, *step = sys.argv[1:]
@@ -40,7 +39,7 @@ def dying(self, made):
         if jax.process_index() == jax.process_count() - 1:
             os.kill(os.getpid(), signal.SIGKILL)
 StageLog.advance = dying
-config = _saved(runs.read_json(Path(workdir).with_suffix(".json")))
+config = presets.restored(runs.read_json(Path(workdir).with_suffix(".json")), workdir)
 guard(lambda: train(config, workdir), "stopped")
 """
 

@@ -105,7 +105,8 @@ def test_damaged_stop_falls_back_on_the_last_evaluation(whole, tmp_path: Path, c
         if path.is_file():
             path.write_bytes(b"")
     assert train(whole.config, str(workdir)) == whole.results
-    assert "continuing after step 2 instead" in capsys.readouterr().err
+    assert "is damaged (optimizer/" in (said := capsys.readouterr().err)
+    assert "; kept as 3.damaged" in said
     assert all(identical(whole.workdir, workdir).values())
 
 

@@ -1,0 +1,58 @@
+"""The paper's figures for a run, and the numbers in them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from msl_jax.analysis import figures
+from msl_jax.errors import UserError
+
+NAMES = ("gradients", "gradient_shares", "class_balance", "difficulty")
+
+
+@pytest.fixture(scope="module")
+def written(whole, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    output = tmp_path_factory.mktemp("figures") / "new"
+    figures.main([f"--workdir={whole.workdir}", f"--output={output}"])
+    return output
+
+
+def test_files(written: Path) -> None:
+    for name in NAMES:
+        with Image.open(written / f"{name}.png") as picture:
+            assert min(picture.size) > 300
+            assert len(picture.convert("L").getcolors() or []) > 20
+        assert "</svg>" in (written / f"{name}.svg").read_text()
+
+
+def test_numbers_are_those_of_the_results(written: Path, whole) -> None:
+    """The same network on the same images, by another way."""
+    found = json.loads((written / "figures.json").read_text())
+    before, after = found["states"].values()
+    for state, results in ((before, whole.results["source_only"]), (after, whole.results["final"])):
+        expected = results["target"]
+        assert state["accuracy"]["all"] == pytest.approx(expected["pixel_accuracy"], abs=1e-12)
+        assert state["iou"] == [
+            None if iou is None else pytest.approx(iou, abs=1e-12)
+            for iou in expected["iou"].values()
+        ]
+        for shares in state["gradient_share_by_class"].values():
+            assert sum(shares) == pytest.approx(1)
+        frequency = [value for value in state["frequency"] if value is not None]
+        assert sum(frequency) == pytest.approx(1)
+        assert 0 <= state["guidance"]["share"] <= 1
+        final = state["guidance"]["final_accuracy"]
+        assert final == pytest.approx(expected["pixel_accuracy"], abs=1e-12)
+    assert before["accuracy"] != after["accuracy"]
+    assert np.isfinite([before["accuracy"][name] for name in ("all", "top", "bottom")]).all()
+
+
+def test_run_without_an_adaptation(source, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="is no run of an adapting variant"):
+        figures.write_figures(str(source.workdir), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
