@@ -60,6 +60,15 @@ jax.config.update("jax_compilation_cache_dir", str(CACHE))
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests marked `long` run where the environment asks for them, as .ci/run does."""
+    if os.environ.get("MSL_JAX_LONG_TESTS") != "1":
+        skipped = pytest.mark.skip(reason="long: runs with MSL_JAX_LONG_TESTS=1")
+        for item in items:
+            if item.get_closest_marker("long"):
+                item.add_marker(skipped)
+
+
 @pytest.fixture(scope="module", autouse=True)
 def _free_programs() -> Iterator[None]:
     """Frees what a file of tests has compiled.

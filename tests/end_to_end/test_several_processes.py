@@ -153,6 +153,7 @@ def test_processes_go_on_where_they_were(whole, pair, broken, tmp_path: Path) ->
         assert (workdir / name).read_bytes() == (pair[0] / name).read_bytes()
 
 
+@pytest.mark.long
 def test_three_processes_go_on_with_the_run_of_two(whole, broken, tmp_path: Path) -> None:
     workdir = tmp_path / "run"
     shutil.copytree(broken[0], workdir)
@@ -171,6 +172,7 @@ def test_one_process_goes_on_with_the_run_of_two(whole, broken, tmp_path: Path) 
     _assert_close(found, expected)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("before", "after"), [(4, 1), (1, 4)])
 def test_run_goes_on_with_other_devices(whole, tmp_path: Path, before: int, after: int) -> None:
     workdir = tmp_path / "run"

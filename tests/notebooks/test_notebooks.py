@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import nbclient
@@ -11,8 +10,12 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
-# The others take a minute each on top; .ci/run asks for them.
-QUICK = {"gradient_analysis.ipynb"}
+RUNS = [
+    pytest.param(
+        path, id=path.stem, marks=() if path.stem == "gradient_analysis" else pytest.mark.long
+    )
+    for path in NOTEBOOKS
+]
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
@@ -24,11 +27,14 @@ def test_no_outputs_are_kept(path: Path) -> None:
         assert cell.get("execution_count") is None
 
 
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-def test_runs(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    if path.name not in QUICK and os.environ.get("MSL_JAX_ALL_NOTEBOOKS") != "1":
-        pytest.skip("only with MSL_JAX_ALL_NOTEBOOKS=1")
-    monkeypatch.setenv("MSL_JAX_NOTEBOOK_RUNS", str(_shared_runs(tmp_path)))
+@pytest.mark.parametrize("path", RUNS)
+def test_runs(
+    path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # One folder for all notebooks: the second finds the run of the first in it.
+    shared = tmp_path_factory.getbasetemp() / "notebooks"
+    monkeypatch.setenv("MSL_JAX_NOTEBOOK_RUNS", str(shared / "runs"))
+    monkeypatch.setenv("TFDS_DATA_DIR", str(shared / "records"))
     notebook = nbformat.read(path, as_version=4)
     client = nbclient.NotebookClient(
         notebook, timeout=600, resources={"metadata": {"path": str(path.parent)}}
@@ -36,8 +42,3 @@ def test_runs(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     client.execute()
     drawn = [output for cell in notebook.cells for output in cell.get("outputs", [])]
     assert any("image/png" in output.get("data", {}) for output in drawn)
-
-
-def _shared_runs(tmp_path: Path) -> Path:
-    """One folder for all notebooks, that the second finds the run of the first in."""
-    return tmp_path.parent / "notebook_runs"
