@@ -4,4 +4,8 @@ gradients    Fig. 1 and its multi-class view: how large a gradient a confidence 
 pixels       one sweep over labelled images: sums by confidence and by class, from which follow
 shares       who gets the gradient, Fig. 2 and Fig. 4
 difficulty   Fig. 5: the most and the least confident samples
+guided       what multi-level guidance labels, and how rightly
+study        all of these for a run, before and after its adaptation
+adaptation   Fig. 5 on the way from the one to the other
+figures      the command that draws them
 """

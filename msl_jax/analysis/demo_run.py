@@ -11,7 +11,7 @@ from msl_jax.commands.train import train
 from msl_jax.config import VARIANTS
 
 # Enough for a network that is right about the large classes and unsure about the small ones.
-_KEYS = {"source_steps": 200, "steps": 80, "eval_every": 1000, "log_every": 40}
+_KEYS = {"source_steps": 150, "steps": 60, "eval_every": 1000, "log_every": 30}
 
 
 def demo_run(variant: str = "max_square_iw_multi") -> str:
@@ -21,11 +21,11 @@ def demo_run(variant: str = "max_square_iw_multi") -> str:
     source-only stage is trained once for the variants of two heads and once for those of one.
 
     Args:
-        variant: one that adapts.
+        variant: one that adapts, or "source".
     """
     config = runpy.run_path(str(DEFAULT_CONFIG))["get_config"](variant)
     config.update(_KEYS)
-    first = "max_square_iw_multi" if VARIANTS[variant].multi else "max_square"
+    first = "max_square_iw_multi" if VARIANTS[variant].multi else "source"
     if variant != first:
         config.init_from = f"{demo_run(first)}:source"
     default = DEFAULT_CONFIG.parents[1] / "runs" / "notebooks"

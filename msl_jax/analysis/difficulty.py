@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import jax
+import jax.numpy as jnp
 import numpy as np
-from numpy.typing import ArrayLike
+from jax.typing import ArrayLike
+
+from msl_jax import losses
 
 
 class DifficultySets(NamedTuple):
@@ -80,3 +84,35 @@ def thresholds(pixels_by_bin: np.ndarray, share: float = 0.3) -> tuple[float, fl
     low = int(np.argmin(np.abs(below - share)))
     high = int(np.argmin(np.abs(below - (1 - share))))
     return low / bins, high / bins
+
+
+@jax.jit
+def difficulty_counts(
+    first: ArrayLike, logits: ArrayLike, labels: ArrayLike, low: float, high: float
+) -> dict[str, tuple[Any, Any]]:
+    """(correct, labelled) pixels of one batch: all, in the top and in the bottom set.
+
+    Args:
+        first: logits `[..., C]` of the network before its adaptation, whose confidence decides.
+        logits: `[..., C]` of the network in question.
+        labels: `[...]`, 255 = no label.
+        low: the bottom set is below this confidence, see `thresholds`.
+        high: the top set is at or above this one.
+    """
+    classes = jnp.asarray(labels).astype(jnp.int32)
+    confidence = jax.nn.softmax(jnp.asarray(first)).max(-1)
+    labelled = classes != losses.IGNORE
+    correct = labelled & (jnp.asarray(logits).argmax(-1) == classes)
+    members = {"all": labelled, "top": confidence >= high, "bottom": confidence < low}
+    return {
+        name: (jnp.sum(chosen & correct), jnp.sum(chosen & labelled))
+        for name, chosen in members.items()
+    }
+
+
+def accuracies_of(counts: dict[str, tuple[Any, Any]]) -> dict[str, float]:
+    """As `accuracies`, of the sums of `difficulty_counts`."""
+    return {
+        name: float(correct / labelled) if labelled else float("nan")
+        for name, (correct, labelled) in counts.items()
+    }

@@ -4,13 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-import jax
-import jax.numpy as jnp
-import numpy as np
-from jax import Array
-
-from msl_jax import losses
-from msl_jax.analysis.difficulty import thresholds
+from msl_jax.analysis.difficulty import accuracies_of, difficulty_counts, thresholds
 from msl_jax.analysis.guided import GuidanceSums, guidance_sums
 from msl_jax.analysis.pixels import PixelSums, pixel_sums
 from msl_jax.analysis.predictions import predictions
@@ -98,34 +92,11 @@ def study(workdir: str, *, share: float = 0.3) -> Study:
     )
     bounds = thresholds(sums[0][0].pixels_by_bin, share)
     counts = add_up(
-        [_difficulty_counts(first[0].final, heads.final, labels, *bounds) for heads in first]
+        [difficulty_counts(first[0].final, heads.final, labels, *bounds) for heads in first]
         for first, labels in sweep()
     )
     states = {
-        title: State(*found, _accuracies(count))
+        title: State(*found, accuracies_of(count))
         for title, found, count in zip(titles, sums, counts, strict=True)
     }
     return Study(split.label_set.names, config.variant, states)
-
-
-@jax.jit
-def _difficulty_counts(
-    first: Array, logits: Array, labels: Array, low: float, high: float
-) -> dict[str, tuple[Array, Array]]:
-    """For each set (correct, labelled) pixels; `first` are the logits that choose the sets."""
-    labels = jnp.asarray(labels).astype(jnp.int32)
-    confidence = jax.nn.softmax(first).max(-1)
-    labelled = labels != losses.IGNORE
-    correct = labelled & (logits.argmax(-1) == labels)
-    members = {"all": labelled, "top": confidence >= high, "bottom": confidence < low}
-    return {
-        name: (jnp.sum(chosen & correct), jnp.sum(chosen & labelled))
-        for name, chosen in members.items()
-    }
-
-
-def _accuracies(counts: dict[str, tuple[np.ndarray, np.ndarray]]) -> dict[str, float]:
-    return {
-        name: float(correct / labelled) if labelled else float("nan")
-        for name, (correct, labelled) in counts.items()
-    }

@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from msl_jax.analysis import figures
+from msl_jax.analysis.adaptation import watched_adaptation
 from msl_jax.errors import UserError
 
 NAMES = ("gradients", "gradient_shares", "class_balance", "difficulty")
@@ -56,3 +57,14 @@ def test_run_without_an_adaptation(source, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="is no run of an adapting variant"):
         figures.write_figures(str(source.workdir), tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_adaptation_on_the_way(written: Path, whole, tiny_config) -> None:
+    """It starts where the run's adaptation starts, and makes its steps."""
+    config = tiny_config(init_from=f"{whole.workdir}:source")
+    course = watched_adaptation(config, every=3)
+    assert course.steps == [0, 3, 4]
+    before, after = json.loads((written / "figures.json").read_text())["states"].values()
+    assert course.accuracy[0] == before["accuracy"]
+    for name, value in after["accuracy"].items():
+        assert course.accuracy[-1][name] == pytest.approx(value, abs=0.02)

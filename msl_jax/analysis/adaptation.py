@@ -1,0 +1,89 @@
+"""Fig. 5 for segmentation: an adaptation watched from its first step to its last."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from ml_collections.config_dict import ConfigDict
+
+from msl_jax import parts
+from msl_jax.analysis.difficulty import accuracies_of, difficulty_counts, thresholds
+from msl_jax.analysis.pixels import pixel_sums
+from msl_jax.analysis.predictions import predictions
+from msl_jax.analysis.study import BINS
+from msl_jax.analysis.sums import add_up
+from msl_jax.data.pipeline import Prefetch, TrainingBatches
+from msl_jax.training.state import TrainState
+from msl_jax.training.step import parallel_train_step, replicate
+from msl_jax.weights import find
+
+
+class Course(NamedTuple):
+    """Accuracies over an adaptation.
+
+    Attributes:
+        steps: at which they were taken, from 0.
+        accuracy: at each of them ``{"all", "top", "bottom"}``, in [0, 1].
+    """
+
+    steps: list[int]
+    accuracy: list[dict[str, float]]
+
+
+def watched_adaptation(config: ConfigDict, *, every: int, share: float = 0.3) -> Course:
+    """Adapts a source-only network and measures it on the target's labelled images on the way.
+
+    Nothing is written. The labels serve to measure alone.
+
+    Args:
+        config: of an adapting variant, whose `init_from` names the source-only network.
+        every: steps between measurements.
+        share: of the pixels that belongs to the top and to the bottom set, chosen by the confidence
+            before the first step.
+
+    Raises:
+        UserError: a wrong configuration, or no such weights.
+    """
+    start = find(config.init_from)
+    config = parts.complete(config, start)
+    model = parts.build_model(config)
+    first = start.load(model)
+    training = parts.build_training(config, model, first["params"], adapt=True)
+    step = parallel_train_step(*training, accumulate=config.accumulate)
+    state = replicate(TrainState.create(jax.tree.map(jnp.array, first), training.optimizer))
+    records = parts.load_split(config, "target_eval", evaluation=True).records
+    size = tuple(config.target_size) if config.eval_size == "network" else None
+
+    def sweep(*networks: Any) -> Any:
+        return predictions(model, config.input_convention, networks, records, size)
+
+    sums = (pixel_sums(heads.final, labels, bins=BINS) for (heads,), labels in sweep(first))
+    bounds = thresholds(add_up(sums).pixels_by_bin, share)
+
+    def accuracy(variables: Any) -> dict[str, float]:
+        counts = (
+            difficulty_counts(before.final, now.final, labels, *bounds)
+            for (before, now), labels in sweep(first, variables)
+        )
+        return accuracies_of(add_up(counts))
+
+    examples = TrainingBatches(
+        parts.load_labelled(config, "source_train"),
+        parts.load_split(config, "target_train", evaluation=False).records,
+        batch_size=config.accumulate * config.batch_size * jax.local_device_count(),
+        seed=config.seed,
+        source_augmentation=parts.build_augmentation(config.source_augmentation),
+        target_augmentation=parts.build_augmentation(config.target_augmentation),
+    )
+    course = Course([0], [accuracy(first)])
+    with contextlib.closing(Prefetch(examples)) as batches:
+        for made, batch in enumerate(itertools.islice(batches, config.steps), start=1):
+            state, _ = step(state, batch)
+            if made % every == 0 or made == config.steps:
+                course.steps.append(made)
+                course.accuracy.append(accuracy(state.variables))
+    return course
