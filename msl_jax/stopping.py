@@ -90,13 +90,16 @@ def handled() -> Iterator[None]:
 
 
 def exit_code() -> int:
-    """128 and the number of the signal that came first, as of a process that a signal ended."""
-    return 128 + (_process.received or signal.SIGINT)
+    """128 and the number of the signal that came first, as of a process that a signal ended.
+
+    That of SIGTERM where another process of the run was asked.
+    """
+    return 128 + (_process.received or signal.SIGTERM)
 
 
 def name() -> str:
-    """Name of the signal that came first."""
-    return (_process.received or signal.SIGINT).name
+    """What asked first: the name of a signal."""
+    return _process.received.name if _process.received else "a signal to another process"
 
 
 def _interrupt(number: int, _frame: object) -> None:

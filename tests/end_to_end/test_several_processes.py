@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +21,8 @@ from msl_jax.commands.evaluate import evaluate
 from msl_jax.commands.train import train
 from msl_jax.stored_arrays import read_tree
 
-# Trains as train.py does; with an argument behind the workdir, the last process dies in that step
-# of the adaptation, as by the kernel's hand.
+# Trains as train.py does; with a step and a signal behind the workdir, the last process gets that
+# signal in that step of the adaptation.
 SCRIPT = """
 import os, runpy, signal, sys
 import jax
@@ -31,23 +32,23 @@ from msl_jax.commands.command_line import guard
 from msl_jax.commands.train import train
 from msl_jax.logs import StageLog
 
-workdir, *step = sys.argv[1:]
+workdir, *asked = sys.argv[1:]
 advance = StageLog.advance
-def dying(self, made):
+def signalled(self, made):
     advance(self, made)
-    if step and (self._title, made) == ("max_square_iw_multi", int(step[0])):
+    if asked and (self._title, made) == ("max_square_iw_multi", int(asked[0])):
         if jax.process_index() == jax.process_count() - 1:
-            os.kill(os.getpid(), signal.SIGKILL)
-StageLog.advance = dying
+            os.kill(os.getpid(), int(asked[1]))
+StageLog.advance = signalled
 config = presets.restored(runs.read_json(Path(workdir).with_suffix(".json")), workdir)
 guard(lambda: train(config, workdir), "stopped")
 """
 
 
-def _train(count: int, whole, workdir: Path, *step: int, devices: int = 1) -> list[Ended]:
+def _train(count: int, whole, workdir: Path, *asked: int, devices: int = 1) -> list[Ended]:
     workdir.parent.mkdir(exist_ok=True)
     shutil.copyfile(whole.workdir / "config.json", workdir.with_suffix(".json"))
-    return run_together(count, "-c", SCRIPT, workdir, *step, devices=devices)
+    return run_together(count, "-c", SCRIPT, workdir, *asked, devices=devices)
 
 
 def _arrays(stage: Path, step: int) -> dict[str, np.ndarray]:
@@ -84,7 +85,7 @@ def pair(whole, tmp_path_factory) -> tuple[Path, list[Ended]]:
 def broken(whole, tmp_path_factory) -> tuple[Path, list[Ended]]:
     """The same, until one of them is killed in the third step of the adaptation."""
     workdir = tmp_path_factory.mktemp("broken") / "run"
-    return workdir, _train(2, whole, workdir, 3)
+    return workdir, _train(2, whole, workdir, 3, signal.SIGKILL)
 
 
 def test_two_processes_are_one_with_two_devices(whole, pair) -> None:
@@ -151,6 +152,23 @@ def test_processes_go_on_where_they_were(whole, pair, broken, tmp_path: Path) ->
             np.testing.assert_array_equal(found[place], value, err_msg=place)
     for name in ("results.json", "source_only.json"):
         assert (workdir / name).read_bytes() == (pair[0] / name).read_bytes()
+
+
+@pytest.mark.long
+def test_stop_asked_of_one_process_stops_all(whole, pair, tmp_path: Path) -> None:
+    workdir = tmp_path / "run"
+    for process in _train(2, whole, workdir, 2, signal.SIGTERM):
+        assert process.code == 143, process.err
+        assert "after step 3 of max_square_iw_multi" in process.err
+        assert "Traceback" not in process.err
+    assert (workdir / "stopped" / "adapt" / "3").is_dir()
+    for process in _train(2, whole, workdir):
+        assert process.code == 0, process.err
+    assert not (workdir / "stopped").exists()
+    found, expected = (_arrays(run / "adapt", 4) for run in (workdir, pair[0]))
+    for place, value in expected.items():
+        np.testing.assert_array_equal(found[place], value, err_msg=place)
+    assert (workdir / "results.json").read_bytes() == (pair[0] / "results.json").read_bytes()
 
 
 @pytest.mark.long
