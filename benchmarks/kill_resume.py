@@ -69,9 +69,7 @@ def _checkpoints(workdir: Path) -> list[str]:
 
 
 def _contents(folder: Path) -> dict[str, bytes]:
-    # Not orbax's mark that the folder is complete, which names the folder.
-    files = (path for path in folder.iterdir() if path.name != "commit_success.txt")
-    return {path.name: path.read_bytes() for path in files}
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
 def _identical(a: Any, b: Any) -> bool:

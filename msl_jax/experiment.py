@@ -6,13 +6,12 @@ import contextlib
 from pathlib import Path
 from typing import Any
 
-import jax
 import optax
 from ml_collections.config_dict import ConfigDict
 
 from msl_jax import config as configuration
 from msl_jax import parallel, parts, runs, stopping
-from msl_jax.data.pipeline import Prefetch, TrainingBatches, example_keys
+from msl_jax.data.pipeline import example_keys
 from msl_jax.errors import UserError
 from msl_jax.kept import Kept
 from msl_jax.logs import StageLog
@@ -123,16 +122,17 @@ class Experiment:
         """
         step, optimizer = self._step(stage, variables)
         with contextlib.ExitStack() as stack:
-            batches = stack.enter_context(contextlib.closing(self._batches(stage)))
+            target = self.target if stage.adapt else None
+            batches = stack.enter_context(
+                contextlib.closing(parts.build_batches(self.config, self.source, target))
+            )
             kept = Kept(self.workdir, stage.name)
             place = kept.restore(TrainState.create(variables, optimizer))
             if place.batches is not None:
                 batches.set_state(place.batches)
             start, steps, config = int(place.state.step), stage.steps, self.config
-            first, stop = (
-                batches.get_state()["examples"],
-                parallel.StopAgreement(stopping.requested),
-            )
+            first = batches.get_state()["examples"]
+            stop = parallel.StopAgreement(stopping.requested)
             log = stack.enter_context(self._log(stage, start))
             if 0 < start < steps:
                 log.say(f"{stage.title}: continuing after step {start}")
@@ -158,7 +158,7 @@ class Experiment:
                     if int(state.step) < steps:
                         run.stop(state, window)
             except NotFinite as error:
-                first += (error.step - 1 - start) * self._examples_per_step()
+                first += (error.step - 1 - start) * parts.examples_per_step(config)
                 raise self._not_finite(stage, error, first) from error
             return parallel.by_first(lambda: self._outcome(stage, state, kept))
 
@@ -183,23 +183,6 @@ class Experiment:
             step = searching(step, *training, accumulate=self.config.accumulate)
         return step, training.optimizer
 
-    def _batches(self, stage: Stage) -> Prefetch:
-        config = self.config
-        batches = TrainingBatches(
-            self.source,
-            self.target if stage.adapt else None,
-            batch_size=self._examples_per_step() // jax.process_count(),
-            seed=config.seed,
-            source_augmentation=parts.build_augmentation(config.source_augmentation),
-            target_augmentation=parts.build_augmentation(config.target_augmentation),
-            process=parallel.share(),
-        )
-        return Prefetch(batches)
-
-    def _examples_per_step(self) -> int:
-        """Examples of each domain that all devices of all processes take in a step."""
-        return self.config.accumulate * self.config.batch_size * jax.device_count()
-
     def _not_finite(self, stage: Stage, error: NotFinite, first: int) -> UserError:
         """What a user needs to know about a loss that is not finite.
 
@@ -209,7 +192,7 @@ class Experiment:
             first: number of the first example of its step.
         """
         records = {"source": self.source, "target": self.target if stage.adapt else None}
-        count, seed = self._examples_per_step(), self.config.seed
+        count, seed = parts.examples_per_step(self.config), self.config.seed
         examples = "".join(
             f"\n  {name}: {', '.join(example_keys(r, name, first, count, seed=seed))}"
             for name, r in records.items()

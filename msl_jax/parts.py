@@ -7,16 +7,18 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 import optax
 from ml_collections.config_dict import ConfigDict
 
-from msl_jax import presets
+from msl_jax import parallel, presets
 from msl_jax.config import check_config, objective
 from msl_jax.data import open_label_set, open_split
 from msl_jax.data.augment import Augmentation
 from msl_jax.data.folders import CLASSES_FILE
 from msl_jax.data.labels import LabelSet
+from msl_jax.data.pipeline import Prefetch, TrainingBatches
 from msl_jax.data.records import Records, prepare
 from msl_jax.errors import UserError
 from msl_jax.evaluation.segmentation import Evaluator, Predictor
@@ -166,6 +168,36 @@ def build_augmentation(settings: ConfigDict) -> Augmentation:
     )
 
 
+def examples_per_step(config: ConfigDict) -> int:
+    """Examples of each domain that all devices of all processes take in a step."""
+    return config.accumulate * config.batch_size * jax.device_count()
+
+
+def build_batches(config: ConfigDict, source: Records, target: Records | None) -> Prefetch:
+    """This process's training batches, on its devices.
+
+    Args:
+        config: complete and checked.
+        source: labelled records.
+        target: records of the target domain; None for the source-only stage.
+    """
+    batches = TrainingBatches(
+        source,
+        target,
+        batch_size=examples_per_step(config) // jax.process_count(),
+        seed=config.seed,
+        source_augmentation=build_augmentation(config.source_augmentation),
+        target_augmentation=build_augmentation(config.target_augmentation),
+        process=parallel.share(),
+    )
+    return Prefetch(batches)
+
+
+def label_size(config: ConfigDict, domain: str) -> tuple[int, int] | None:
+    """(height, width) at which a domain is evaluated; None for each label's own."""
+    return tuple(config[f"{domain}_size"]) if config.eval_size == "network" else None
+
+
 class DomainEvaluation:
     """Metrics of a network on the evaluation splits of both domains, where they have labels."""
 
@@ -181,8 +213,7 @@ class DomainEvaluation:
             split = load_split(config, f"{domain}_eval", evaluation=True)
             self.records[domain], self.label_set = split.records, split.label_set
             if split.labelled:
-                network = tuple(config[f"{domain}_size"])
-                self._sizes[domain] = network if config.eval_size == "network" else None
+                self._sizes[domain] = label_size(config, domain)
         self._evaluate = Evaluator(
             build_predictor(config, model), self.label_set.names, config.eval_batch_size
         )

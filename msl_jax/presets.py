@@ -99,13 +99,16 @@ def complete(config: ConfigDict, network: Network | None = None, origin: str = "
 def restored(values: Any, origin: str) -> ConfigDict:
     """A run's configuration from its JSON; keys that came after the run get their defaults.
 
+    Further keys stay: a family of configurations may have some of its own, such as CrossCity's
+    city.
+
     Args:
         values: what `msl_jax.config.as_json` wrote, perhaps in an earlier version.
         origin: where, for messages.
 
     Raises:
-        UserError: keys that this version does not have, or none at all. Keys of its own that a
-            family of configurations adds, such as CrossCity's city, stay.
+        UserError: keys inside the groups, such as `model`, that this version does not have, or
+            neither name nor variant.
     """
     missing = {"name", "variant"} - set(values if isinstance(values, dict) else ())
     if missing:
@@ -116,7 +119,7 @@ def restored(values: Any, origin: str) -> ConfigDict:
     config = base_config(values["name"], values["variant"])
     with config.unlocked():
         for key in values.keys() - config.keys():
-            config[key] = values[key]
+            config[key] = _tuples(values[key])
     saved, known = _flat(ConfigDict(values)), _flat(config)
     unknown = sorted(saved.keys() - known.keys())
     if unknown:

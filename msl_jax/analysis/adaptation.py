@@ -16,7 +16,6 @@ from msl_jax.analysis.pixels import pixel_sums
 from msl_jax.analysis.predictions import predictions
 from msl_jax.analysis.study import BINS
 from msl_jax.analysis.sums import add_up
-from msl_jax.data.pipeline import Prefetch, TrainingBatches
 from msl_jax.training.state import TrainState
 from msl_jax.training.step import parallel_train_step, replicate
 from msl_jax.weights import find
@@ -56,7 +55,7 @@ def watched_adaptation(config: ConfigDict, *, every: int, share: float = 0.3) ->
     step = parallel_train_step(*training, accumulate=config.accumulate)
     state = replicate(TrainState.create(jax.tree.map(jnp.array, first), training.optimizer))
     records = parts.load_split(config, "target_eval", evaluation=True).records
-    size = tuple(config.target_size) if config.eval_size == "network" else None
+    size = parts.label_size(config, "target")
 
     def sweep(*networks: Any) -> Any:
         return predictions(model, config.input_convention, networks, records, size)
@@ -71,16 +70,10 @@ def watched_adaptation(config: ConfigDict, *, every: int, share: float = 0.3) ->
         )
         return accuracies_of(add_up(counts))
 
-    examples = TrainingBatches(
-        parts.load_labelled(config, "source_train"),
-        parts.load_split(config, "target_train", evaluation=False).records,
-        batch_size=config.accumulate * config.batch_size * jax.local_device_count(),
-        seed=config.seed,
-        source_augmentation=parts.build_augmentation(config.source_augmentation),
-        target_augmentation=parts.build_augmentation(config.target_augmentation),
-    )
+    source = parts.load_labelled(config, "source_train")
+    target = parts.load_split(config, "target_train", evaluation=False).records
     course = Course([0], [accuracy(first)])
-    with contextlib.closing(Prefetch(examples)) as batches:
+    with contextlib.closing(parts.build_batches(config, source, target)) as batches:
         for made, batch in enumerate(itertools.islice(batches, config.steps), start=1):
             state, _ = step(state, batch)
             if made % every == 0 or made == config.steps:

@@ -56,12 +56,11 @@ def accuracies(correct: ArrayLike, sets: DifficultySets) -> dict[str, float]:
         correct: `[N]` booleans.
         sets: of the same samples.
     """
-    right = np.asarray(correct, float)
+    right = np.asarray(correct, bool)
     members = {"all": np.ones(len(right), bool), "top": sets.top, "bottom": sets.bottom}
-    return {
-        name: float(right[chosen].mean()) if chosen.any() else float("nan")
-        for name, chosen in members.items()
-    }
+    return accuracies_of(
+        {name: ((right & chosen).sum(), chosen.sum()) for name, chosen in members.items()}
+    )
 
 
 def thresholds(pixels_by_bin: np.ndarray, share: float = 0.3) -> tuple[float, float]:
@@ -111,7 +110,7 @@ def difficulty_counts(
 
 
 def accuracies_of(counts: dict[str, tuple[Any, Any]]) -> dict[str, float]:
-    """As `accuracies`, of the sums of `difficulty_counts`."""
+    """Accuracies in [0, 1] from (correct, counted) of each set; NaN for an empty one."""
     return {
         name: float(correct / labelled) if labelled else float("nan")
         for name, (correct, labelled) in counts.items()

@@ -80,11 +80,11 @@ def numbers(study: Study) -> dict[str, Any]:
                     for loss, sizes in state.pixels.gradient_by_class.items()
                 },
                 "gradient_share_above_confidence_0.9": {
-                    loss: float(plots.coarser(shares.shares(sizes), 10)[-1])
+                    loss: float(shares.coarser(shares.shares(sizes), 10)[-1])
                     for loss, sizes in state.pixels.gradient_by_bin.items()
                 },
                 "pixels_above_confidence_0.9": float(
-                    plots.coarser(shares.shares(state.pixels.pixels_by_bin), 10)[-1]
+                    shares.coarser(shares.shares(state.pixels.pixels_by_bin), 10)[-1]
                 ),
                 "guidance": {
                     "share": float(state.guidance.passed / state.guidance.pixels),

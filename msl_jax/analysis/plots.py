@@ -71,10 +71,10 @@ def gradient_by_confidence(axes: Axes, sums: PixelSums, bins: int = 20) -> None:
         bins: bars; must divide the bins of `sums`.
     """
     edges = np.linspace(0, 1, bins + 1)
-    pixels = shares.shares(coarser(sums.pixels_by_bin, bins))
+    pixels = shares.shares(shares.coarser(sums.pixels_by_bin, bins))
     axes.stairs(pixels, edges, fill=True, color="0.85", label="pixels")
     for name, sizes in sums.gradient_by_bin.items():
-        axes.stairs(shares.shares(coarser(sizes, bins)), edges, **_line(name))
+        axes.stairs(shares.shares(shares.coarser(sizes, bins)), edges, **_line(name))
     axes.set(xlabel="confidence", ylabel="share", xlim=(0, 1))
     axes.legend()
 
@@ -144,15 +144,6 @@ def accuracy_curves(
             axes.plot(steps, values, style, marker=".", color=colour, label=label)
     axes.set(xlabel="step", ylabel="accuracy, %")
     axes.legend()
-
-
-def coarser(sums: np.ndarray, bins: int) -> np.ndarray:
-    """Sums of neighbouring bins.
-
-    >>> coarser(np.array([1, 2, 3, 4]), 2).tolist()
-    [3, 7]
-    """
-    return sums.reshape(bins, -1).sum(axis=1)
 
 
 def _line(name: str) -> dict[str, Any]:

@@ -20,6 +20,15 @@ def shares(sums: np.ndarray) -> np.ndarray:
     return sums / whole if whole else np.zeros(sums.shape)
 
 
+def coarser(sums: np.ndarray, bins: int) -> np.ndarray:
+    """Sums of neighbouring bins.
+
+    >>> coarser(np.array([1, 2, 3, 4]), 2).tolist()
+    [3, 7]
+    """
+    return sums.reshape(bins, -1).sum(axis=1)
+
+
 class ClassTable(NamedTuple):
     """Figures of each class, `[C]`; NaN where a class does not occur.
 

@@ -12,7 +12,7 @@ from msl_jax.analysis.sums import add_up
 from msl_jax.commands.trained import open_trained
 from msl_jax.config import VARIANTS, base_config
 from msl_jax.errors import UserError
-from msl_jax.parts import build_model, load_split
+from msl_jax.parts import build_model, label_size, load_split
 from msl_jax.runs import SOURCE_STAGE
 from msl_jax.weights import find
 
@@ -74,7 +74,7 @@ def study(workdir: str, *, share: float = 0.3) -> Study:
         raise UserError(
             f"config.target_eval={config.target_eval} has no labels, which the figures need"
         )
-    size = tuple(config.target_size) if config.eval_size == "network" else None
+    size = label_size(config, "target")
 
     def sweep() -> Any:
         return predictions(model, config.input_convention, networks, split.records, size)
