@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from saved_states import INPUT, assert_identical, make_metrics, make_wide_state
 
+from msl_jax import checksums
 from msl_jax.checkpoints import Checkpoints
 from msl_jax.errors import UserError
 from msl_jax.stored_arrays import write_tree
@@ -47,9 +48,9 @@ def mounted(tmp_path: Path) -> Iterator[Callable[[str], Path]]:
         subprocess.run(["umount", str(place)], check=True)
 
 
-# So the room ends in the variables, in the optimizer's state, in orbax's description of them, or in
-# the small files.
-@pytest.mark.parametrize("room", [0, 0.02, 0.1, 0.3, 0.5, 0.7, 0.9, 0.95, 0.98])
+# So the room ends in the variables, in the optimizer's state, or in orbax's description of them.
+# Not nearer to 1: two checkpoints of the same shapes take 68 to 78 blocks, as threads write them.
+@pytest.mark.parametrize("room", [0, 0.02, 0.1, 0.3, 0.5, 0.7, 0.85])
 def test_full_disk(mounted, capfd, room: float) -> None:
     """The disk has room for a part of the second checkpoint."""
     place = mounted("size=2m")
@@ -58,14 +59,54 @@ def test_full_disk(mounted, capfd, room: float) -> None:
     usage = shutil.disk_usage(place)
     filler = place / "filler"
     filler.write_bytes(bytes(usage.free - int(room * usage.used)))
+    _assert_no_room_for_the_second(checkpoints, capfd)
+    filler.unlink()
+    _save(checkpoints, 20)
+    assert checkpoints.whole() == [10, 20]
+
+
+@pytest.mark.parametrize("last", ["write_tree", "checksums"])
+def test_disk_that_is_full_when_the_arrays_are_written(mounted, capfd, monkeypatch, last) -> None:
+    """The room ends in the small files: in the first of them, or in the checksums."""
+    place = mounted("size=2m")
+    checkpoints = Checkpoints(place / "adapt")
+    _save(checkpoints, 10)
+    filler = place / "filler"
+    real_write_tree, real_checksums = write_tree, checksums.write
+
+    def tree_then_full(folder: Path, tree: object) -> None:
+        real_write_tree(folder, tree)
+        if folder.name == "optimizer":  # the last of the two
+            _fill(filler)
+
+    def full_then_checksums(folder: Path) -> None:
+        _fill(filler)
+        real_checksums(folder)
+
+    with monkeypatch.context() as patch:
+        if last == "write_tree":
+            patch.setattr("msl_jax.checkpoints.write_tree", tree_then_full)
+        else:
+            patch.setattr(checksums, "write", full_then_checksums)
+        _assert_no_room_for_the_second(checkpoints, capfd)
+    filler.unlink()
+    _save(checkpoints, 20)
+    assert checkpoints.whole() == [10, 20]
+
+
+def _fill(filler: Path) -> None:
+    """Takes all the room that is left."""
+    with contextlib.suppress(OSError), filler.open("wb", buffering=0) as file:
+        while True:
+            file.write(bytes(4096))
+
+
+def _assert_no_room_for_the_second(checkpoints: Checkpoints, capfd) -> None:
     message = r"adapt/20 cannot be written \(No space left on device\); the older ones are kept"
     with pytest.raises(UserError, match=message):
         _save(checkpoints, 20)
     assert capfd.readouterr() == ("", "")
     _assert_only(checkpoints, 10)
-    filler.unlink()
-    _save(checkpoints, 20)
-    assert checkpoints.whole() == [10, 20]
 
 
 def test_disk_that_has_become_read_only(mounted, capfd) -> None:

@@ -6,12 +6,24 @@ import os
 import runpy
 from pathlib import Path
 
-from msl_jax.commands.command_line import DEFAULT_CONFIG
+from ml_collections.config_dict import ConfigDict
+
 from msl_jax.commands.train import train
 from msl_jax.config import VARIANTS
+from msl_jax.errors import UserError
 
 # Enough for a network that is right about the large classes and unsure about the small ones.
 _KEYS = {"source_steps": 150, "steps": 60, "eval_every": 1000, "log_every": 30}
+_CONFIG = Path("configs") / "demo.py"
+
+
+def demo_config(variant: str) -> ConfigDict:
+    """The demo's configuration, for a kernel that runs in the repository or in its notebooks.
+
+    Raises:
+        UserError: it runs somewhere else.
+    """
+    return runpy.run_path(str(_repository() / _CONFIG))["get_config"](variant)
 
 
 def demo_run(variant: str = "max_square_iw_multi") -> str:
@@ -22,13 +34,28 @@ def demo_run(variant: str = "max_square_iw_multi") -> str:
 
     Args:
         variant: one that adapts, or "source".
+
+    Raises:
+        UserError: the kernel does not run in the repository.
     """
-    config = runpy.run_path(str(DEFAULT_CONFIG))["get_config"](variant)
+    config = demo_config(variant)
     config.update(_KEYS)
     first = "max_square_iw_multi" if VARIANTS[variant].multi else "source"
     if variant != first:
         config.init_from = f"{demo_run(first)}:source"
-    default = DEFAULT_CONFIG.parents[1] / "runs" / "notebooks"
+    default = _repository() / "runs" / "notebooks"
     workdir = Path(os.environ.get("MSL_JAX_NOTEBOOK_RUNS", default)) / f"demo-{variant}"
     train(config, str(workdir))
     return str(workdir)
+
+
+def _repository() -> Path:
+    # Not beside this file: an installed package has no configurations beside it.
+    here = Path.cwd()
+    for folder in (here, *here.parents):
+        if (folder / _CONFIG).is_file():
+            return folder
+    raise UserError(
+        f"{here} is not inside a clone of this repository ({_CONFIG} is looked for); start the"
+        " notebook there"
+    )

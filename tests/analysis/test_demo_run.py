@@ -1,0 +1,25 @@
+"""Where the notebooks find the demo's configuration."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from msl_jax.analysis.demo_run import demo_config
+from msl_jax.errors import UserError
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.mark.parametrize("folder", [ROOT, ROOT / "notebooks"], ids=["root", "notebooks"])
+def test_inside_the_repository(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(folder)
+    config = demo_config("minent")
+    assert (config.name, config.variant) == ("demo", "minent")
+
+
+def test_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match=r"is not inside a clone of this repository \(configs/demo"):
+        demo_config("minent")
