@@ -197,7 +197,7 @@ def test_run_goes_on_with_other_devices(whole, tmp_path: Path, before: int, afte
     workdir.mkdir()
     shutil.copyfile(whole.workdir / "config.json", workdir / "config.json")
     shutil.copytree(whole.workdir / "source", workdir / "source")
-    (killed,) = _train(1, whole, workdir, 3, devices=before)
+    (killed,) = _train(1, whole, workdir, 3, signal.SIGKILL, devices=before)
     assert killed.code == -9
     assert _place(workdir / "adapt", 2) == {"examples": 2 * before}
     (ended,) = _train(1, whole, workdir, devices=after)
