@@ -51,7 +51,7 @@ def mounted(tmp_path: Path) -> Iterator[Callable[[str], Path]]:
 # So the room ends in the variables, in the optimizer's state, or in orbax's description of them.
 # Not nearer to 1: two checkpoints of the same shapes take 68 to 78 blocks, as threads write them.
 @pytest.mark.parametrize("room", [0, 0.02, 0.1, 0.3, 0.5, 0.7, 0.85])
-def test_full_disk(mounted, capfd, room: float) -> None:
+def test_full_disk(mounted, capfd, caplog, room: float) -> None:
     """The disk has room for a part of the second checkpoint."""
     place = mounted("size=2m")
     checkpoints = Checkpoints(place / "adapt")
@@ -59,14 +59,16 @@ def test_full_disk(mounted, capfd, room: float) -> None:
     usage = shutil.disk_usage(place)
     filler = place / "filler"
     filler.write_bytes(bytes(usage.free - int(room * usage.used)))
-    _assert_no_room_for_the_second(checkpoints, capfd)
+    _assert_no_room_for_the_second(checkpoints, capfd, caplog)
     filler.unlink()
     _save(checkpoints, 20)
     assert checkpoints.whole() == [10, 20]
 
 
 @pytest.mark.parametrize("last", ["write_tree", "checksums"])
-def test_disk_that_is_full_when_the_arrays_are_written(mounted, capfd, monkeypatch, last) -> None:
+def test_disk_that_is_full_when_the_arrays_are_written(
+    mounted, capfd, caplog, monkeypatch, last
+) -> None:
     """The room ends in the small files: in the first of them, or in the checksums."""
     place = mounted("size=2m")
     checkpoints = Checkpoints(place / "adapt")
@@ -88,7 +90,7 @@ def test_disk_that_is_full_when_the_arrays_are_written(mounted, capfd, monkeypat
             patch.setattr("msl_jax.checkpoints.write_tree", tree_then_full)
         else:
             patch.setattr(checksums, "write", full_then_checksums)
-        _assert_no_room_for_the_second(checkpoints, capfd)
+        _assert_no_room_for_the_second(checkpoints, capfd, caplog)
     filler.unlink()
     _save(checkpoints, 20)
     assert checkpoints.whole() == [10, 20]
@@ -101,11 +103,12 @@ def _fill(filler: Path) -> None:
             file.write(bytes(4096))
 
 
-def _assert_no_room_for_the_second(checkpoints: Checkpoints, capfd) -> None:
+def _assert_no_room_for_the_second(checkpoints: Checkpoints, capfd, caplog) -> None:
     message = r"adapt/20 cannot be written \(No space left on device\); the older ones are kept"
     with pytest.raises(UserError, match=message):
         _save(checkpoints, 20)
     assert capfd.readouterr() == ("", "")
+    assert caplog.text == ""  # what orbax logs
     _assert_only(checkpoints, 10)
 
 

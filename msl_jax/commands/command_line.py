@@ -8,7 +8,7 @@ import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from absl import flags
 from absl import logging as absl_logging
@@ -34,9 +34,12 @@ EXIT_ERROR, EXIT_USAGE = 1, 2
 
 def define_config() -> Any:
     """Defines `--config` and, with it, a flag for each key."""
-    return config_flags.DEFINE_config_file(
-        "config", None, "configs/NAME.py[:VARIANT], default configs/demo.py"
-    )
+    try:
+        return config_flags.DEFINE_config_file(
+            "config", None, "configs/NAME.py[:VARIANT], default configs/demo.py"
+        )
+    except flags.Error as error:  # ml_collections reads a --flagfile here already
+        _fail(_UsageError(f"command line: {error}"), EXIT_USAGE, debug=False)
 
 
 def overrides() -> dict[str, Any]:
@@ -150,7 +153,7 @@ class _UsageError(UserError):
     """The command line itself is wrong."""
 
 
-def _fail(error: UserError, code: int, debug: bool) -> None:
+def _fail(error: UserError, code: int, debug: bool) -> NoReturn:
     if debug:
         raise error
     print(f"error: {error}", file=sys.stderr)

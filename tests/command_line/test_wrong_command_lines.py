@@ -43,6 +43,10 @@ def test_wrong_command_line(refused, argument: str, parts: list[str]) -> None:
     assert "python train.py [--config" in message  # how it should be
 
 
+def test_flag_file_that_is_missing(refused) -> None:
+    assert "flagfile" in refused("eval.py", "--flagfile=missing", code=2)
+
+
 @pytest.mark.parametrize("script", ["eval.py", "predict.py"])
 def test_wrong_flag_of_the_other_commands(refused, script: str) -> None:
     args = ["--checkpoint=x", "--output=y"]
