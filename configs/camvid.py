@@ -33,9 +33,8 @@ def get_config(variant: str = DEFAULT_VARIANT):
     config.batch_size, config.eval_batch_size = 4, 4
     config.source_steps, config.source_learning_rate = 4000, 0.1
     config.steps, config.learning_rate = 300, 0.01
-    # The published 0.1 belongs to a hundred times as many steps. Of 1 and 4, at rates of 0.01 and
-    # 0.03, the strongest one that leaves the classes predicted on unlabelled dusk frames as frequent
-    # as before, and the day frames as well known (docs/results.md).
+    # The published 0.1 belongs to a hundred times as many steps. Chosen without labels of dusk
+    # frames, see docs/results.md.
     config.lambda_target = 4.0
     config.eval_every = 500
     return config
