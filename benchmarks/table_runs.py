@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from ml_collections.config_dict import ConfigDict
 
 from benchmarks.measuring import progress
-from benchmarks.table_rows import Run
+from benchmarks.table_rows import PARAMETERS, Run
 from msl_jax import presets, runs, stopping
 from msl_jax.commands.train import prepared
 from msl_jax.config import VARIANTS
@@ -49,6 +49,13 @@ class Experiment(NamedTuple):
         keys = [f"--config.{key}={value}" for key, value in self._keys(run).items()]
         folder = run.folder(self.workdir)
         return [f"--config={self.config_file}:{run.variant}", *keys, f"--workdir={folder}"]
+
+    def own_values(self) -> dict[str, float]:
+        """What the rows themselves have for the parameters of Table 5, by key."""
+        return {
+            parameter.key: presets.complete(self.config(Run(parameter.row, 0)))[parameter.key]
+            for parameter in PARAMETERS
+        }
 
     def finished(self, run: Run) -> bool:
         """Whether a run has its results.
@@ -94,7 +101,7 @@ def run_all(
     Args:
         experiment: what they share.
         planned: in their order.
-        after: is called after each.
+        after: is called after each that has finished.
         program: trains, with the arguments of ``train.py``.
 
     Returns:
@@ -124,11 +131,20 @@ def run_all(
             raise stopping.Stopped(f"in {run.folder(experiment.workdir)}")
         if status == 0:
             done.append(run)
+            after()
         else:
-            failed[run] = f"exit status {status}, see its message"
-            progress(f"{_title(run)} failed with {failed[run]} above")
-        after()
+            failed[run] = _ending(status)
+            progress(f"{_title(run)}: {failed[run]}; its message stands above")
     return failed
+
+
+def _ending(status: int) -> str:
+    """How a process failed.
+
+    >>> _ending(-9)
+    'ended by SIGKILL'
+    """
+    return f"ended by {signal.Signals(-status).name}" if status < 0 else f"exit status {status}"
 
 
 def show(experiment: Experiment, planned: Sequence[Run]) -> None:
