@@ -61,8 +61,9 @@ def pictures(results: Results) -> Iterator[tuple[str, Figure]]:
         right.plot(*zip(*places, strict=True), label=label, **_PAPER)
         right.legend(fontsize=8)
     left.set_yticks(range(len(rows)), rows)
-    left.invert_yaxis()
+    left.set_ylim(len(rows) - 0.5, -0.5)
     left.set(xlabel=f"target {name}, %", title=f"{results.config}: mean, ± deviation, seeds")
+    right.axvline(0, color="0.5", linewidth=0.8)
     right.set(xlabel="gap to the oracle closed, %")
     yield "table", picture
     if sensitivity(results, results.metrics[0]):

@@ -138,9 +138,9 @@ def sweep(
         table_files.copy_results(workdir, output)
         table_files.write_tables(table_files.read_results(output), output)
 
-    with occupied(workdir):
-        left = [run for run in planned if not experiment.finished(run)]
-        table_files.expect_room(output, left, experiment.config(planned[0]).name)
+    left = [run for run in planned if not experiment.finished(run)]
+    table_files.expect_room(output, left, experiment.config(planned[0]).name)
+    with occupied(workdir):  # only now: a sweep that could not start leaves nothing
         if len(left) < len(planned):
             update()  # what is wrong with the tables shall not come out after hours
         failed = table_runs.run_all(experiment, planned, update)
