@@ -23,7 +23,7 @@ from benchmarks.table_rows import PARAMETERS
 from msl_jax.files import written_whole
 
 _OURS: dict[str, Any] = {"color": "tab:blue", "marker": "o", "markersize": 6, "capsize": 3}
-_SEED: dict[str, Any] = {"color": "tab:blue", "marker": "|", "linestyle": "none", "alpha": 0.7}
+_SEED: dict[str, Any] = {"color": "tab:blue", "marker": ".", "linestyle": "none", "alpha": 0.5}
 _PAPER: dict[str, Any] = {
     "color": "tab:orange",
     "marker": "D",
@@ -62,7 +62,9 @@ def pictures(results: Results) -> Iterator[tuple[str, Figure]]:
         right.legend(fontsize=8)
     left.set_yticks(range(len(rows)), rows)
     left.set_ylim(len(rows) - 0.5, -0.5)
-    left.set(xlabel=f"target {name}, %", title=f"{results.config}: mean, ± deviation, seeds")
+    left.set(
+        xlabel=f"target {name}, %", title=f"{results.config}: mean ± deviation; below it the seeds"
+    )
     right.axvline(0, color="0.5", linewidth=0.8)
     right.set(xlabel="gap to the oracle closed, %")
     yield "table", picture
@@ -78,7 +80,7 @@ def _by_row(axes: Axes, results: Results, rows: list[str], column: str) -> None:
             axes.errorbar(cell.mean, place, xerr=_bar(cell), **_OURS)
             seeds = of_seeds(results, row, column, metric).values()
             values = [100 * value for value in seeds if value is not None]
-            axes.plot(values, [place] * len(values), **_SEED)
+            axes.plot(values, [place + 0.3] * len(values), **_SEED)
     axes.grid(axis="x", alpha=0.3)
 
 
@@ -88,13 +90,17 @@ def _sensitivity(results: Results) -> Figure:
     panels = picture.subplots(1, len(PARAMETERS), sharey=True)
     lines = sensitivity(results, metric)
     for axes, parameter in zip(panels, PARAMETERS, strict=True):
-        for line in lines:
-            if line.parameter == parameter and line.value is not None and line.target is not None:
+        tried = [line for line in lines if line.parameter == parameter and line.value is not None]
+        for line in tried:
+            if line.target is not None:
                 style = {**_OURS, "marker": "s"} if line.own else _OURS
                 axes.errorbar(line.value, line.target.mean, yerr=_bar(line.target), **style)
-        axes.set(xlabel=f"{parameter.symbol} ({parameter.row})")
         if parameter.relative_to is not None:
             axes.set_xscale("log")
+        values = [line.value for line in tried]
+        axes.set_xticks(values, [f"{value:g}" for value in values])
+        axes.minorticks_off()
+        axes.set(xlabel=f"{parameter.symbol} ({parameter.row}; square: its own)")
         axes.grid(alpha=0.3)
     panels[0].set(ylabel=f"target {METRICS[metric]}, %")
     return picture

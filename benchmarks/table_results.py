@@ -51,14 +51,14 @@ class Spread(NamedTuple):
     """A figure over the seeds, in percent.
 
     Attributes:
-        count: number of seeds.
+        n: number of seeds.
         mean: over them.
         deviation: standard deviation with n - 1, None for a single seed.
         low: the smallest.
         high: the largest.
     """
 
-    count: int
+    n: int
     mean: float
     deviation: float | None
     low: float
@@ -69,7 +69,7 @@ def spread(values: Iterable[float | None]) -> Spread | None:
     """Of fractions; None are left out, and where nothing is left the spread is None.
 
     >>> spread([0.25, None, 0.75])
-    Spread(count=2, mean=50.0, deviation=35.35533905932738, low=25.0, high=75.0)
+    Spread(n=2, mean=50.0, deviation=35.35533905932738, low=25.0, high=75.0)
     """
     found = [100 * value for value in values if value is not None]
     if not found:
@@ -193,8 +193,8 @@ def sensitivity(results: Results, metric: str) -> list[Line]:
         if not found:
             continue
         own = results.own.get(parameter.key)
-        tried = [(value, False, row) for value, row in found.items()]
-        tried.append((own, True, parameter.row))
+        tried: list[tuple[float | None, bool, str]] = [(own, True, parameter.row)]
+        tried += [(value, False, row) for value, row in found.items()]
         for value, is_own, row in sorted(tried, key=lambda line: -(line[0] or 0)):
             cell = figure(results, row, "target", metric)
             paper = None if value is None else parameter.in_paper(value, own)

@@ -83,11 +83,14 @@ def _sensitivity(results: Results) -> str:
         value = "" if line.value is None else f"{line.value:g}"
         cells = [line.parameter.symbol, line.parameter.row]
         cells.append(f"{value} (own)".strip() if line.own else value)
-        count = line.target.count if line.target else 0
+        count = line.target.n if line.target else 0
         cells += [str(count) if count else "-", _cell(line.target, count, extremes=True)]
         lines.append([*cells, _number(line.published)])
     title = f"### {results.config}: sensitivity\n\n"
-    title += "As above. The paper's lambda_T is compared at the same multiple of the row's own."
+    title += (
+        "As above; measured on target labels, so it chooses nothing. The paper's lambda_T stands"
+    )
+    title += " at the same multiple of the row's own."
     title += f" Paper: {GTA5.title.partition(',')[0]}, Table 5.\n\n"
     headings = ["parameter", "row", "value", "n", f"target {METRICS[metric]}", "paper"]
     return title + _table(headings, lines)
@@ -110,7 +113,7 @@ def _cell(cell: Spread | None, count: int, *, signed: bool = False, extremes: bo
     if cell.deviation is not None:
         text += f" ± {cell.deviation:.1f}"
         text += f" [{cell.low:.1f}, {cell.high:.1f}]" if extremes else ""
-    return text if cell.count == count else f"{text} (n={cell.count})"
+    return text if cell.n == count else f"{text} (n={cell.n})"
 
 
 def main_csv(results: Results) -> str:
@@ -154,7 +157,7 @@ def _csv(lines: Iterable[Sequence[object]]) -> str:
 def _numbers(cell: Spread | None) -> list[str]:
     if cell is None:
         return ["0", "", "", "", ""]
-    return [str(cell.count), *map(_exact, cell[1:])]
+    return [str(cell.n), *map(_exact, cell[1:])]
 
 
 def _exact(value: float | None) -> str:

@@ -71,7 +71,7 @@ def results(write) -> Results:
 
 def _mean(results: Results, row: str, name: str) -> Any:
     cell = figure(results, row, name, "miou")
-    return cell and (cell.count, pytest.approx(cell.mean))
+    return cell and (cell.n, pytest.approx(cell.mean))
 
 
 def test_figures(results: Results) -> None:
@@ -103,7 +103,7 @@ def test_no_gap_where_the_oracle_is_no_better(write) -> None:
     folder = write({**MIOU, "oracle": {0: (None, 0.20), 1: (None, 0.45)}})
     cell = figure(read_results(folder), "max_square", "gap_closed", "miou")
     assert cell is not None
-    assert (cell.count, cell.deviation) == (1, None)
+    assert (cell.n, cell.deviation) == (1, None)
 
 
 MAIN_ROWS = """\

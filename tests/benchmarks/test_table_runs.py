@@ -41,6 +41,7 @@ if folder.name == waits:
     (folder / "waiting").write_text(f"{os.getpid()}\\n")
     signal.pause()
 (folder / "results.json").write_text("{}")
+print("the table of a run")
 """
 
 
@@ -95,10 +96,12 @@ def test_one_after_the_other(experiment, program, capfd) -> None:
     }
     out, err = capfd.readouterr()
     assert out == ""
-    assert err.splitlines()[0] == (
-        "seed 3, source: run 1 of 3; 3 left, no estimate before the first has ended"
-    )
-    assert err.splitlines()[2].startswith("seed 3, max_square_iw: run 3 of 3; 1 left, about ")
+    lines = err.splitlines()
+    assert lines[:2] == [
+        "seed 3, source: run 1 of 3; 3 left, no estimate before the first has ended",
+        "the table of a run",
+    ]
+    assert lines[4].startswith("seed 3, max_square_iw: run 3 of 3; 1 left, about ")
 
 
 def test_finished_runs_are_not_run_again(experiment, program, capfd) -> None:
@@ -106,7 +109,7 @@ def test_finished_runs_are_not_run_again(experiment, program, capfd) -> None:
     planned = plan([0], ["source", "minent"])
     assert run_all(experiment, planned, lambda: None, program()) == {}
     # 4,000 steps took 9,000 s; 6 steps of the adaptation make two passes each.
-    assert capfd.readouterr().err == "seed 0, minent: run 2 of 2; 1 left, about 1 min\n"
+    assert capfd.readouterr().err.startswith("seed 0, minent: run 2 of 2; 1 left, about 1 min\n")
     assert experiment.seconds_left([Run("minent", 0)], [Run("source", 0)]) == 27
     assert "config" not in json.loads((experiment.workdir / "seed0/source/config.json").read_text())
 
