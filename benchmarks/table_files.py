@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from msl_jax.errors import UserError
 
 # Values of the parameters that the rows themselves have, beside the results of other values.
 OWN_VALUES = "own_values.json"
-_RUN = re.compile(r"(\w+(?:-\w+=[\w.+-]+)?)-seed(\d+)\.json")
+_RUN = re.compile(r"((\w+)(?:-\w+=\d+(?:\.\d+)?(?:e[+-]?\d+)?)?)-seed(\d+)\.json")
 
 
 def result_file(output: Path, run: Run) -> Path:
@@ -51,7 +51,8 @@ def expect_room(output: Path, left: Iterable[Run], config: str) -> None:
 
 
 def _is_result(path: Path) -> re.Match[str] | None:
-    return _RUN.fullmatch(path.name)
+    match = _RUN.fullmatch(path.name)
+    return match if match and match[2] in VARIANTS else None
 
 
 def copy_results(workdir: Path, output: Path) -> None:
@@ -60,19 +61,15 @@ def copy_results(workdir: Path, output: Path) -> None:
     Raises:
         UserError: there is none, or other results stand in their place.
     """
-    found = [
-        path
-        for path in sorted(workdir.glob(f"seed*/*/{runs.RESULTS}"))
-        if path.parent.name.partition("-")[0] in VARIANTS  # there may be other runs of the user's
-    ]
+    found = {}
+    for path in sorted(workdir.glob(f"seed*/*/{runs.RESULTS}")):
+        copy = output / f"{path.parent.name}-{path.parent.parent.name}.json"
+        if _is_result(copy):  # there may be other runs of the user's
+            found[path] = copy
     if not found:
         raise UserError(f"{workdir}: no finished run, expected seedS/ROW/{runs.RESULTS} there")
     runs.make_folder(output, "--output")
-    varied = set()
-    for path in found:
-        row, seed = path.parent.name, path.parent.parent.name
-        varied.add(row.rpartition("=")[0])
-        copy = output / f"{row}-{seed}.json"
+    for path, copy in found.items():
         if not copy.exists():
             runs.write_text(copy, path.read_text())
         elif copy.read_text() != path.read_text():
@@ -80,13 +77,20 @@ def copy_results(workdir: Path, output: Path) -> None:
                 f"{copy} holds other results than {path}. Give another --output, or move the file"
                 " away; nothing has been changed."
             )
+    if own := _own_values(list(found)):
+        runs.write_json(output / OWN_VALUES, own)
+
+
+def _own_values(finished: Sequence[Path]) -> dict[str, float]:
+    """Of the parameters that were varied, by key."""
+    varied = {path.parent.name.rpartition("=")[0] for path in finished}
     own = {}
     for parameter in PARAMETERS:
-        configs = sorted(workdir.glob(f"seed*/{parameter.row}/{runs.CONFIG}"))
-        if f"{parameter.row}-{parameter.key}" in varied and configs:
-            own[parameter.key] = runs.read_json(configs[0])[parameter.key]
-    if own:
-        runs.write_json(output / OWN_VALUES, own)
+        rows = [path.parent for path in finished if path.parent.name == parameter.row]
+        config = runs.saved_config(rows[0]) if rows else None
+        if f"{parameter.row}-{parameter.key}" in varied and config is not None:
+            own[parameter.key] = config[parameter.key]
+    return own
 
 
 def read_results(folder: Path) -> Results:
@@ -100,9 +104,9 @@ def read_results(folder: Path) -> Results:
     for path in sorted(folder.glob("*.json")):
         if match := _is_result(path):
             values = runs.read_json(path)
-            _expect_results(path, values, match[1].partition("-")[0], int(match[2]))
+            _expect_results(path, values, match[2], int(match[3]))
             names.add(values["config"])
-            found.setdefault(match[1], {})[int(match[2])] = values
+            found.setdefault(match[1], {})[int(match[3])] = values
     if not found:
         raise UserError(f"{folder}: no results, expected files ROW-seedS.json there")
     if len(names) > 1:
@@ -120,6 +124,8 @@ def _expect_results(path: Path, values: Any, variant: str, seed: int) -> None:
     missing = sorted(keys - set(values if isinstance(values, dict) else ()))
     if missing:
         raise UserError(f"{path}: no results of a run, {', '.join(missing)} missing")
+    if not isinstance(values["final"], dict) or {"target", "source"} - set(values["final"]):
+        raise UserError(f"{path}: final: expected metrics of target and source")
     for key, value in expected.items():
         if values[key] != value:
             raise UserError(f"{path}: {key}: expected {value!r}, found {values[key]!r}")

@@ -87,8 +87,7 @@ def with_two_heads(results: Results) -> Results:
     return results._replace(runs={**results.runs, TWO_HEADS: found}) if found else results
 
 
-# Columns of the main table: heading, and the figure from a row's run, the runs of all rows of the
-# same seed, and the metric.
+# A figure of one seed, from the row's run, the runs of all rows of the same seed, and the metric.
 _Runs = Mapping[str, Mapping[str, Any]]
 _Figure = Callable[[Mapping[str, Any], _Runs, str], float | None]
 
@@ -126,6 +125,7 @@ def _gap_closed(run: Mapping[str, Any], runs: _Runs, metric: str) -> float | Non
     return change / gap if change is not None and gap is not None and gap > 0 else None
 
 
+# In the order of the main table's columns.
 FIGURES: dict[str, _Figure] = {
     "target": lambda run, runs, metric: _target(run, metric),
     "best": lambda run, runs, metric: _target(run, metric, "best"),

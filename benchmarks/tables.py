@@ -57,6 +57,9 @@ def main() -> None:
     results = flags.DEFINE_string("results", None, "make tables of this folder's results, run none")
 
     def command() -> None:
+        given = [flag for flag in (dry_run, report_only, results) if flag.value]
+        if len(given) > 1:
+            raise UserError(f"--{given[0].name} and --{given[1].name}: choose one of them")
         if results.value is not None:
             report(None, _folder(output.value or results.value), _folder(results.value))
             return

@@ -232,11 +232,12 @@ def test_files_are_the_same_for_the_same_results(write, tmp_path: Path) -> None:
     assert str(tmp_path) not in svg
 
 
-def _finish(workdir: Path, row: str, seed: int, **own: float) -> None:
+def _finish(workdir: Path, row: str, seed: int, **keys: Any) -> None:
     folder = workdir / f"seed{seed}" / row
     folder.mkdir(parents=True)
     (folder / "results.json").write_text(json.dumps(_results(row, seed, None, 0.2)))
-    (folder / "config.json").write_text(json.dumps(own))
+    config = {"name": "camvid", "variant": row.partition("-")[0], **keys}
+    (folder / "config.json").write_text(json.dumps(config))
 
 
 def test_results_are_copied(tmp_path: Path, snapshot) -> None:
@@ -246,7 +247,8 @@ def test_results_are_copied(tmp_path: Path, snapshot) -> None:
     assert not output.exists()
     _finish(workdir, "max_square", 0, lambda_target=4.0)
     _finish(workdir, "max_square-lambda_target=8", 0)
-    _finish(workdir, "my_own_trial", 0)
+    for name in ("my_own_trial", "max_square-lambda_target=x", "max_square_old"):
+        _finish(workdir, name, 0)
     before = snapshot(workdir)
     copy_results(workdir, output)
     assert sorted(path.name for path in output.iterdir()) == [
@@ -280,6 +282,7 @@ def test_room_for_results(write) -> None:
     [
         ("{", r"cannot read .*source-seed0\.json"),
         ("[]", r"source-seed0\.json: no results of a run, config, final, seed, source_only, v"),
+        (json.dumps({**_results("source", 0, None, 0.2), "final": {}}), r"final: expected metrics"),
         (json.dumps(_results("source", 1, None, 0.2)), r"seed: expected 0, found 1"),
         (json.dumps(_results("oracle", 0, None, 0.2)), r"variant: expected 'source', found 'o"),
     ],

@@ -33,6 +33,7 @@ def _finish(workdir: Path, row: str, seed: int, miou: float) -> None:
         (["--workdir=w", "--seeds=0,x"], "--seeds: expected integers like 0,1,2, found '0,x'"),
         (["--workdir=w", "--rows=sources"], "--rows: no row 'sources'; choose some of source, "),
         (["--workdir=w", "--report_only"], "no finished run, expected seedS/ROW/results.json"),
+        (["--results=w", "--dry_run"], "--dry_run and --results: choose one of them"),
         (["--results=w"], "no results, expected files ROW-seedS.json there"),
     ],
 )
