@@ -41,7 +41,7 @@ def train(config: ConfigDict, workdir: str | None = None) -> dict:
 
 
 def _train(config: ConfigDict, folder: Path) -> dict:
-    config, start = parallel.together(lambda: _prepared(config, folder))
+    config, start = parallel.together(lambda: prepared(config, folder))
     console = Console(stderr=True, quiet=not parallel.is_first())
     results = parallel.by_first(lambda: runs.finished_results(folder, config))
     if results is not None:
@@ -67,10 +67,17 @@ def _train(config: ConfigDict, folder: Path) -> dict:
     return results
 
 
-def _prepared(config: ConfigDict, folder: Path) -> tuple[ConfigDict, Weights | None]:
+def prepared(config: ConfigDict, folder: Path) -> tuple[ConfigDict, Weights | None]:
     """The complete configuration, and the weights of `init_from` if the run still needs them.
 
     A run that has kept checkpoints of its own, or is finished, needs them no more.
+
+    Args:
+        config: as the user gave it.
+        folder: of the run, which may not exist yet.
+
+    Raises:
+        UserError: wrong values, weights that do not fit or are not there, or a damaged run.
     """
     saved = runs.saved_config(folder)
     if saved is not None and config.init_from and config.init_from == saved.init_from:

@@ -1,0 +1,110 @@
+"""The tables as pictures, PNG and SVG. Needs matplotlib."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from benchmarks.table_paper import published
+from benchmarks.table_results import (
+    METRICS,
+    Results,
+    Spread,
+    figure,
+    of_seeds,
+    sensitivity,
+)
+from benchmarks.table_rows import PARAMETERS
+from msl_jax.files import written_whole
+
+_OURS: dict[str, Any] = {"color": "tab:blue", "marker": "o", "markersize": 6, "capsize": 3}
+_SEED: dict[str, Any] = {"color": "tab:blue", "marker": ".", "linestyle": "none", "alpha": 0.5}
+_PAPER: dict[str, Any] = {
+    "color": "tab:orange",
+    "marker": "D",
+    "markerfacecolor": "none",
+    "linestyle": "none",
+}
+
+
+def write(results: Results, output: Path) -> None:
+    """Writes ``table`` and, where parameters were varied, ``sensitivity``."""
+    for name, picture in pictures(results):
+        for kind in ("png", "svg"):
+            # Equal results give equal files: no date, and no random names inside.
+            metadata = {"Date": None} if kind == "svg" else {}
+            with (
+                matplotlib.rc_context({"svg.hashsalt": name}),
+                written_whole(output / f"{name}.{kind}") as path,
+            ):
+                picture.savefig(path, format=kind, dpi=150, metadata=metadata)
+
+
+def pictures(results: Results) -> Iterator[tuple[str, Figure]]:
+    """Each picture with the name of its file."""
+    rows = results.rows
+    picture = Figure(figsize=(11, 1.5 + 0.35 * len(rows)), layout="constrained")
+    left, right = picture.subplots(1, 2, sharey=True)
+    name = METRICS[results.metrics[0]]
+    paper = published(results.config, results.metrics[0])
+    _by_row(left, results, rows, "target")
+    _by_row(right, results, rows, "gap_closed")
+    shown = [(row, paper.gap_closed(row)) for row in rows]
+    places = [(value, rows.index(row)) for row, value in shown if value is not None]
+    if places:
+        label = f"paper ({paper.title})"
+        right.plot(*zip(*places, strict=True), label=label, **_PAPER)
+        right.legend(fontsize=8)
+    left.set_yticks(range(len(rows)), rows)
+    left.set_ylim(len(rows) - 0.5, -0.5)
+    left.set(
+        xlabel=f"target {name}, %", title=f"{results.config}: mean ± deviation; below it the seeds"
+    )
+    right.axvline(0, color="0.5", linewidth=0.8)
+    right.set(xlabel="gap to the oracle closed, %")
+    yield "table", picture
+    if sensitivity(results, results.metrics[0]):
+        yield "sensitivity", _sensitivity(results)
+
+
+def _by_row(axes: Axes, results: Results, rows: list[str], column: str) -> None:
+    metric = results.metrics[0]
+    for place, row in enumerate(rows):
+        cell = figure(results, row, column, metric)
+        if cell is not None:
+            axes.errorbar(cell.mean, place, xerr=_bar(cell), **_OURS)
+            seeds = of_seeds(results, row, column, metric).values()
+            values = [100 * value for value in seeds if value is not None]
+            axes.plot(values, [place + 0.3] * len(values), **_SEED)
+    axes.grid(axis="x", alpha=0.3)
+
+
+def _sensitivity(results: Results) -> Figure:
+    metric = results.metrics[0]
+    picture = Figure(figsize=(11, 3.5), layout="constrained")
+    panels = picture.subplots(1, len(PARAMETERS), sharey=True)
+    lines = sensitivity(results, metric)
+    for axes, parameter in zip(panels, PARAMETERS, strict=True):
+        tried = [line for line in lines if line.parameter == parameter and line.value is not None]
+        for line in tried:
+            if line.target is not None:
+                style = {**_OURS, "marker": "s"} if line.own else _OURS
+                axes.errorbar(line.value, line.target.mean, yerr=_bar(line.target), **style)
+        if parameter.relative_to is not None:
+            axes.set_xscale("log")
+        values = [line.value for line in tried]
+        axes.set_xticks(values, [f"{value:g}" for value in values])
+        axes.minorticks_off()
+        axes.set(xlabel=f"{parameter.symbol} ({parameter.row}; square: its own)")
+        axes.grid(alpha=0.3)
+    panels[0].set(ylabel=f"target {METRICS[metric]}, %")
+    return picture
+
+
+def _bar(cell: Spread) -> float:
+    return cell.deviation or 0.0

@@ -1,0 +1,186 @@
+"""The paper's ablation and sensitivity tables for a configuration: all runs, then the tables.
+
+python -m benchmarks.tables [--config configs/NAME.py] --workdir W [--seeds 0,1,2] [--rows ROW,ROW]
+    [--sensitivity] [--output DIR] [--dry_run] [--report_only] [--config.KEY=VALUE ...]
+python -m benchmarks.tables --results DIR [--output DIR]
+
+Runs train.py for every row of Table 4, with the control (target_statistics) and the oracle beside,
+and for every seed; with --sensitivity for the values of Table 5 too. One run after the other, all
+rows of a seed before the next seed. Runs that another begins from are made where they are missing:
+
+    W/seedS/source                  one head; the next five begin from its network
+    W/seedS/target_statistics, minent, minent_iw, max_square, max_square_iw
+    W/seedS/max_square_multi        trains its own source-only network of two heads
+    W/seedS/max_square_iw_multi     begins from that one
+    W/seedS/oracle
+    W/seedS/ROW-KEY=VALUE           with --sensitivity; the row's own value is not run again
+
+The same command goes on after SIGTERM, Ctrl-C or a failed run: what is finished is not run again.
+A failed run does not keep the others from being made; the exit status is 1 then.
+
+After each run, DIR (default: W/tables) gets its results as ROW-seedS.json, and is written anew:
+
+    tables.md                       all tables; also printed at the end
+    table.csv, classes.csv, sensitivity.csv
+    table.png, sensitivity.png      and .svg, where matplotlib is installed
+
+--report_only makes them of the runs that are finished, --results of such a DIR alone.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from absl import flags
+from ml_collections import config_flags
+
+from msl_jax.commands import command_line
+from msl_jax.errors import UserError
+
+# The sweep sets these keys itself.
+_OURS = {"seed": "--seeds", "variant": "--rows"}
+
+
+def main() -> None:
+    """Runs the command."""
+    # Defined here: flags are global, and other commands in a process have flags of these names.
+    command_line.define_config()
+    workdir = flags.DEFINE_string("workdir", None, "folder of all runs")
+    seeds = flags.DEFINE_list("seeds", ["0", "1", "2"], "seeds of the runs")
+    rows = flags.DEFINE_list("rows", None, "variants, default: all rows of Table 4")
+    sensitivity = flags.DEFINE_bool("sensitivity", False, "vary the parameters of Table 5 too")
+    output = flags.DEFINE_string("output", None, "folder of the tables, default W/tables")
+    dry_run = flags.DEFINE_bool("dry_run", False, "print the runs that are left, write nothing")
+    report_only = flags.DEFINE_bool("report_only", False, "make tables of finished runs, run none")
+    results = flags.DEFINE_string("results", None, "make tables of this folder's results, run none")
+
+    def command() -> None:
+        given = [flag for flag in (dry_run, report_only, results) if flag.value]
+        if len(given) > 1:
+            raise UserError(f"--{given[0].name} and --{given[1].name}: choose one of them")
+        if results.value is not None:
+            report(None, _folder(output.value or results.value), _folder(results.value))
+            return
+        if workdir.value is None:
+            raise UserError("--workdir is missing: the folder of all runs")
+        folder = _folder(workdir.value)
+        tables = _folder(output.value) if output.value else folder / "tables"
+        if report_only.value:
+            report(folder, tables)
+            return
+        sweep(
+            _config_file(),
+            folder,
+            tables,
+            _seeds(seeds.value),
+            rows.value,
+            sensitivity=sensitivity.value,
+            dry_run=dry_run.value,
+        )
+
+    command_line.run(command, __doc__, "the same command goes on with the run that was stopped")
+
+
+def report(workdir: Path | None, output: Path, results: Path | None = None) -> None:
+    """Writes the tables of finished runs and prints them.
+
+    Args:
+        workdir: of all runs; None takes no new results.
+        output: for the tables.
+        results: folder of the results; default: `output`.
+
+    Raises:
+        UserError: there are no results, some are damaged, or the folder cannot be written.
+    """
+    from benchmarks import table_files
+
+    if workdir is not None:
+        table_files.copy_results(workdir, output)
+    print(table_files.write_tables(table_files.read_results(results or output), output))
+
+
+def sweep(
+    config_file: str,
+    workdir: Path,
+    output: Path,
+    seeds: Sequence[int],
+    rows: Sequence[str] | None,
+    *,
+    sensitivity: bool = False,
+    dry_run: bool = False,
+) -> None:
+    """Makes the runs, and the tables after each.
+
+    Args:
+        config_file: ``configs/NAME.py``; keys are those of the command line.
+        workdir: of all runs, absolute.
+        output: for the tables.
+        seeds: of the runs.
+        rows: variants, None for all.
+        sensitivity: vary parameters too.
+        dry_run: print the runs and write nothing.
+
+    Raises:
+        UserError: anything that the user can put right, or runs have failed.
+        Stopped: a signal asked for it.
+    """
+    # Only now: --help shall not wait for the libraries.
+    from benchmarks import table_files, table_runs
+    from benchmarks.table_rows import ROWS, plan
+    from msl_jax.occupied import occupied
+
+    experiment = table_runs.Experiment(config_file, command_line.overrides(), workdir)
+    planned = plan(seeds, rows or ROWS, experiment.own_values() if sensitivity else None)
+    if dry_run:
+        table_runs.show(experiment, planned)
+        return
+
+    def update() -> None:
+        table_files.copy_results(workdir, output)
+        table_files.write_tables(table_files.read_results(output), output)
+
+    left = [run for run in planned if not experiment.finished(run)]
+    table_files.expect_room(output, left, experiment.config(planned[0]).name)
+    with occupied(workdir):  # only now: a sweep that could not start leaves nothing
+        if len(left) < len(planned):
+            update()  # what is wrong with the tables shall not come out after hours
+        failed = table_runs.run_all(experiment, planned, update)
+    if len(failed) < len(planned):
+        report(workdir, output)
+    if failed:
+        raise UserError(
+            f"{len(failed)} of {len(planned)} runs are missing:\n"
+            + "".join(f"  seed {run.seed}, {run.row}: {why}\n" for run, why in failed.items())
+            + "The others are kept; the same command tries these again."
+        )
+
+
+def _config_file() -> str:
+    """The file of `--config`.
+
+    Raises:
+        UserError: a variant or a key is set that the sweep sets itself.
+    """
+    file, _, variant = config_flags.get_config_filename(flags.FLAGS["config"]).partition(":")
+    if variant:
+        raise UserError(f"--config={file}:{variant}: give the file alone; --rows={variant} chooses")
+    for key, flag in _OURS.items():
+        if key in command_line.overrides():
+            raise UserError(f"--config.{key}: here {flag} sets it")
+    return file
+
+
+def _folder(path: str) -> Path:
+    return Path(os.path.abspath(os.path.expanduser(path)))
+
+
+def _seeds(texts: Sequence[str]) -> list[int]:
+    if not texts or not all(text.isdecimal() for text in texts):
+        raise UserError(f"--seeds: expected integers like 0,1,2, found {','.join(texts)!r}")
+    return [int(text) for text in texts]
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,87 @@
+"""Which runs the tables take, in which order, and where each begins."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from benchmarks.table_rows import PARAMETERS, ROWS, Run, plan
+from msl_jax.errors import UserError
+
+W = Path("/w")
+OWN = {"lambda_target": 0.1, "iw_alpha": 0.2, "guidance_threshold": 0.95}
+
+
+def test_rows_of_a_seed_before_those_of_the_next() -> None:
+    planned = plan([2, 0, 2], ROWS)
+    assert planned == [Run(row, seed) for seed in (2, 0) for row in ROWS]
+    assert ROWS[0] == "source"
+    assert ROWS[-3:] == ("max_square_multi", "max_square_iw_multi", "oracle")
+
+
+def test_folders_and_starts() -> None:
+    """The layout of the folder of all runs."""
+    found = {run.row: (str(run.folder(W)), run.keys(W).get("init_from")) for run in plan([1], ROWS)}
+    one_head = ("target_statistics", "minent", "minent_iw", "max_square", "max_square_iw")
+    assert found == {
+        **{row: (f"/w/seed1/{row}", "/w/seed1/source") for row in one_head},
+        **{row: (f"/w/seed1/{row}", None) for row in ("source", "oracle", "max_square_multi")},
+        "max_square_iw_multi": ("/w/seed1/max_square_iw_multi", "/w/seed1/max_square_multi:source"),
+    }
+
+
+@pytest.mark.parametrize(
+    ("rows", "expected"),
+    [
+        (["max_square_iw"], ["source", "max_square_iw"]),
+        (["oracle", "hard"], ["oracle", "source", "hard"]),
+        (["max_square_iw_multi"], ["max_square_multi", "max_square_iw_multi"]),
+        (["max_square", "source"], ["source", "max_square"]),
+    ],
+)
+def test_runs_that_others_begin_from_are_added_before_them(rows, expected) -> None:
+    assert [run.row for run in plan([0], rows)] == expected
+
+
+def test_sensitivity_comes_last_and_runs_nothing_twice() -> None:
+    planned = plan([0, 1], ROWS, OWN)
+    assert planned[: 2 * len(ROWS)] == plan([0, 1], ROWS)
+    varied = planned[2 * len(ROWS) :]
+    assert [run.seed for run in varied] == [0] * 12 + [1] * 12
+    assert len(set(planned)) == len(planned)
+    values: dict[str, list[float]] = {}
+    for run in varied[:12]:
+        assert run.keys(W)[run.key] == run.value
+        values.setdefault(run.row.partition("=")[0], []).append(run.value)
+    assert values == {  # Table 5 without the paper's own choice, which are rows of Table 4
+        "max_square-lambda_target": [0.5, 0.2, 0.05, 0.02],
+        "max_square_iw-iw_alpha": [0.0, 0.1, 0.15, 0.25, 0.3],
+        "max_square_iw_multi-guidance_threshold": [0.98, 0.9, 0.8],
+    }
+    assert varied[0].row == "max_square-lambda_target=0.5"
+    assert varied[0].start == Run("source", 0)
+    assert varied[11].start == Run("max_square_multi", 0)
+
+
+def test_multiples_of_another_weight() -> None:
+    """An own value off the paper's grid leaves a whole one; weights are tried around it."""
+    planned = plan([0], ["max_square", "max_square_iw"], {**OWN, "lambda_target": 3, "iw_alpha": 1})
+    assert [run.value for run in planned if run.key == "lambda_target"] == [15, 6, 1.5, 0.6]
+    assert [run.value for run in planned if run.key == "iw_alpha"] == [0, 0.1, 0.15, 0.2, 0.25, 0.3]
+    assert not [run for run in planned if run.key == "guidance_threshold"]
+
+
+def test_place_in_the_paper() -> None:
+    weight, alpha, _ = PARAMETERS
+    assert weight.in_paper(15, 3) == 43.2
+    assert weight.in_paper(3, 3) == 44.3
+    assert weight.in_paper(0.5, 3) is None
+    assert weight.in_paper(0.5, None) is None
+    assert alpha.in_paper(0.0, None) == 44.3
+    assert alpha.in_paper(1.0, 1.0) is None
+
+
+def test_unknown_row() -> None:
+    with pytest.raises(UserError, match="--rows: no row 'maxsq'; choose some of source, "):
+        plan([0], ["source", "maxsq"])

@@ -1,0 +1,228 @@
+"""The runs behind the tables: one after the other, stopped, continued, failing."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jax
+import pytest
+
+from benchmarks.table_rows import Run, plan
+from benchmarks.table_runs import Experiment, run_all, show
+from msl_jax import config as configuration
+from msl_jax import presets, runs, stopping
+from msl_jax.errors import UserError
+from msl_jax.occupied import occupied
+
+CONFIG = str(Path(__file__).parents[2] / "configs" / "camvid.py")
+# In place of train.py. It fails in one row and trains without end in another, as their seeds say.
+FAKE = """
+import json, os, pathlib, signal, sys
+words = dict(word.lstrip("-").split("=", 1) for word in sys.argv[1:])
+folder, (fails, waits) = pathlib.Path(words["workdir"]), PARTS
+folder.mkdir(parents=True, exist_ok=True)
+(folder / "config.json").write_text(json.dumps(words))
+if folder.name == fails:
+    sys.exit("error: made up")
+if folder.name == waits:
+    def stop(number, frame):
+        (folder / "stopped").write_text(signal.Signals(number).name)
+        sys.exit(128 + number)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, stop)
+    (folder / "waiting").write_text(f"{os.getpid()}\\n")
+    signal.pause()
+(folder / "results.json").write_text("{}")
+print("the table of a run")
+"""
+
+
+@pytest.fixture
+def experiment(tmp_path: Path) -> Experiment:
+    return Experiment(CONFIG, {"steps": 6, "target_size": (16, 32)}, tmp_path / "w")
+
+
+@pytest.fixture
+def program(tmp_path: Path) -> Callable[..., list[str]]:
+    """Function that gives the command in place of train.py."""
+
+    def write(fails: str = "", waits: str = "") -> list[str]:
+        path = tmp_path / "fake.py"
+        path.write_text(FAKE.replace("PARTS", repr((fails, waits))))
+        return [sys.executable, "-S", str(path)]
+
+    return write
+
+
+def _finish(experiment: Experiment, run: Run, seconds: int = 0, **keys: Any) -> None:
+    """Makes the files of a finished run that took so long."""
+    folder = run.folder(experiment.workdir)
+    config = experiment.config(run)
+    config.update_from_flattened_dict(keys)
+    runs.write_text(folder / "config.json", configuration.as_json(presets.complete(config)))
+    (folder / "results.json").write_text("{}")
+    os.utime(folder / "config.json", (1000, 1000))
+    os.utime(folder / "results.json", (1000 + seconds, 1000 + seconds))
+
+
+def _begun(experiment: Experiment) -> list[str]:
+    paths = experiment.workdir.glob("*/*/config.json")
+    return [path.parent.name for path in sorted(paths, key=lambda path: path.stat().st_mtime_ns)]
+
+
+def test_one_after_the_other(experiment, program, capfd) -> None:
+    finished: list[list[str]] = []
+    planned = plan([3], ["max_square_iw", "minent"])
+    assert (
+        run_all(experiment, planned, lambda: finished.append(_begun(experiment)), program()) == {}
+    )
+    assert finished == [["source"], ["source", "minent"], ["source", "minent", "max_square_iw"]]
+    words = json.loads((experiment.workdir / "seed3" / "minent" / "config.json").read_text())
+    assert words == {
+        "config": f"{CONFIG}:minent",
+        "config.steps": "6",
+        "config.target_size": "(16, 32)",
+        "config.seed": "3",
+        "config.init_from": str(experiment.workdir / "seed3" / "source"),
+        "workdir": str(experiment.workdir / "seed3" / "minent"),
+    }
+    out, err = capfd.readouterr()
+    assert out == ""
+    lines = err.splitlines()
+    assert lines[:2] == [
+        "seed 3, source: run 1 of 3; 3 left, no estimate before the first has ended",
+        "the table of a run",
+    ]
+    assert lines[4].startswith("seed 3, max_square_iw: run 3 of 3; 1 left, about ")
+
+
+def test_finished_runs_are_not_run_again(experiment, program, capfd) -> None:
+    _finish(experiment, Run("source", 0), seconds=9000)
+    planned = plan([0], ["source", "minent"])
+    assert run_all(experiment, planned, lambda: None, program()) == {}
+    # 4,000 steps took 9,000 s; 6 steps of the adaptation make two passes each.
+    assert capfd.readouterr().err.startswith("seed 0, minent: run 2 of 2; 1 left, about 1 min\n")
+    assert experiment.seconds_left([Run("minent", 0)], [Run("source", 0)]) == 27
+    assert "config" not in json.loads((experiment.workdir / "seed0/source/config.json").read_text())
+
+
+def test_plan_is_shown_and_nothing_written(experiment, capfd, snapshot, tmp_path: Path) -> None:
+    _finish(experiment, Run("source", 0), seconds=9000)
+    before = snapshot(tmp_path)
+    show(experiment, plan([0], ["source", "oracle"]))
+    lines = capfd.readouterr().out.splitlines()
+    assert lines[0] == "# seed 0, source is finished"
+    assert lines[1].startswith(f"python train.py --config={CONFIG}:oracle --config.steps=6 ")
+    assert lines[2:] == ["# 1 of 2 left, about 2 h 30 min"]
+    assert snapshot(tmp_path) == before
+
+
+def test_finished_run_of_another_configuration(experiment, program, capfd) -> None:
+    _finish(experiment, Run("source", 0), momentum=0.5)
+    with pytest.raises(UserError, match=r"source holds .* differs in\n  momentum: 0\.5 -> 0\.9\n"):
+        run_all(experiment, plan([0], ["oracle", "source"]), lambda: None, program())
+    assert _begun(experiment) == ["source"]
+    assert capfd.readouterr().err == ""
+
+
+def test_failed_run_keeps_back_what_begins_from_it_and_nothing_else(
+    experiment, program, capfd
+) -> None:
+    finished: list[list[str]] = []
+    planned = plan([0], ["source", "minent", "max_square_iw_multi", "oracle"])
+    failed = run_all(
+        experiment, planned, lambda: finished.append(_begun(experiment)), program("source")
+    )
+    assert failed == {
+        Run("source", 0): "exit status 1",
+        Run("minent", 0): "not begun: it begins from source",
+    }
+    assert finished[-1] == ["source", "max_square_multi", "max_square_iw_multi", "oracle"]
+    assert len(finished) == 3
+    err = capfd.readouterr().err
+    assert "error: made up\nseed 0, source: exit status 1; its message stands above\n" in err
+    assert "seed 0, minent: not begun: it begins from source, which failed\n" in err
+    # The same call tries again what is missing, and that alone.
+    for row in ("max_square_multi", "max_square_iw_multi", "oracle"):
+        _finish(experiment, Run(row, 0))
+    again: list[None] = []
+    assert run_all(experiment, planned, lambda: again.append(None), program()) == {}
+    assert len(again) == 2
+
+
+def _when_waiting(folder: Path, action: Callable[[int], object]) -> threading.Thread:
+    """Does something with the number of the process that waits in a folder."""
+
+    def watch() -> None:
+        limit, path = time.monotonic() + 30, folder / "waiting"
+        while not (path.exists() and path.read_text().endswith("\n")):
+            if time.monotonic() > limit:
+                return
+            time.sleep(0.01)
+        action(int(path.read_text()))
+
+    watching = threading.Thread(target=watch)
+    watching.start()
+    return watching
+
+
+@pytest.mark.parametrize("number", stopping.SIGNALS)
+def test_signal_is_passed_on(experiment, program, number: signal.Signals) -> None:
+    folder = Run("minent", 0).folder(experiment.workdir)
+    planned = plan([0], ["source", "minent", "oracle"])
+    _when_waiting(folder, lambda _: os.kill(os.getpid(), number))
+    with pytest.raises(stopping.Stopped), stopping.handled():
+        run_all(experiment, planned, lambda: None, program(waits="minent"))
+    assert (folder / "stopped").read_text() == number.name  # by then it has ended
+    assert _begun(experiment) == ["source", "minent"]
+
+
+def test_run_that_somebody_else_stops(experiment, program) -> None:
+    """No failure: the next one does not begin."""
+    folder = Run("minent", 0).folder(experiment.workdir)
+    sending = _when_waiting(folder, lambda process: os.kill(process, signal.SIGTERM))
+    with pytest.raises(stopping.Stopped, match=r"in .*/seed0/minent"):
+        run_all(experiment, plan([0], ["minent", "oracle"]), lambda: None, program(waits="minent"))
+    sending.join()
+    assert _begun(experiment) == ["source", "minent"]
+
+
+def test_run_that_somebody_else_trains(experiment, program) -> None:
+    with (
+        occupied(Run("source", 0).folder(experiment.workdir)),
+        pytest.raises(UserError, match=r"seed0/source is in use: process \d+ on .* trains there"),
+    ):
+        run_all(experiment, plan([0], ["source", "oracle"]), lambda: None, program())
+    assert _begun(experiment) == []
+
+
+def test_real_runs_stopped_after_the_first(
+    tiny_keys: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`train.py` takes these commands, and the second run begins where the first has ended."""
+    monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", jax.config.jax_compilation_cache_dir)
+    monkeypatch.setenv("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
+    monkeypatch.setenv("JAX_DISABLE_MOST_OPTIMIZATIONS", "true")
+    experiment = Experiment(CONFIG, tiny_keys, tmp_path / "w")
+    planned = plan([0], ["source", "max_square"])
+    with pytest.raises(stopping.Stopped), stopping.handled():
+        run_all(experiment, planned, lambda: os.kill(os.getpid(), signal.SIGTERM))
+    assert _begun(experiment) == ["source"]
+    again: list[None] = []
+    assert run_all(experiment, planned, lambda: again.append(None)) == {}
+    assert len(again) == 1
+    source, adapted = (
+        runs.read_json(run.folder(experiment.workdir) / runs.RESULTS) for run in planned
+    )
+    assert adapted["source_only"] == {key: source["final"][key] for key in ("target", "source")}
+    assert adapted["final"] != source["final"]
+    assert all(experiment.finished(run) for run in planned)
+    assert configuration.VARIANTS[adapted["variant"]].target_loss == "max_square"
