@@ -1,0 +1,42 @@
+"use strict";
+
+// Shows the images of the class that the address names, as in report.html#class=car: those that
+// changed most come first. The links of the legend set the address.
+(() => {
+  const list = document.getElementById("images");
+  if (!list) return;
+  const links = [...document.querySelectorAll("#filter a")];
+  const all = [...list.children];
+  const classes = new Map(all.map((item) => [item, JSON.parse(item.dataset.classes)]));
+
+  function wanted() {
+    const name = new URLSearchParams(location.hash.slice(1)).get("class") ?? "";
+    return links.some((link) => link.dataset.class === name) ? name : "";
+  }
+
+  function show() {
+    const name = wanted();
+    const found = (item) => (Object.hasOwn(classes.get(item), name) ? classes.get(item)[name] : null);
+    const shown = name === "" ? all : all.filter(found);
+    if (name !== "") shown.sort((a, b) => found(b)[0] - found(a)[0]);
+    for (const item of all) {
+      const note = item.querySelector(".note");
+      item.hidden = !shown.includes(item);
+      note.hidden = name === "" || item.hidden;
+      note.textContent = note.hidden ? "" : `${name}: ${found(item)[1]}`;
+    }
+    list.append(...shown);
+    for (const link of links) {
+      if (link.dataset.class === name) link.setAttribute("aria-current", "true");
+      else link.removeAttribute("aria-current");
+    }
+    document.getElementById("shown").textContent =
+      name === ""
+        ? `${all.length} images`
+        : `${shown.length} of ${all.length} images, ordered by how much of ${name} changed`;
+  }
+
+  addEventListener("hashchange", show);
+  show();
+  if (wanted() !== "") document.getElementById("gallery").scrollIntoView();
+})();
