@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from xml.etree.ElementTree import Element
 
 from msl_jax.evaluation.report.elements import element
@@ -15,16 +15,13 @@ _MOST_POINTS = 300  # more than there are pixels to show
 _MOST_DOTS = 40
 
 
-def line_chart(
-    lines: Mapping[str, Points], steps: int, title: str, text: Callable[[float], str]
-) -> Element:
+def line_chart(lines: Mapping[str, Points], steps: int, title: str) -> Element:
     """A chart of values over steps.
 
     Args:
         lines: values by step of each line, at least one line with a value each.
         steps: where the axis of steps ends.
         title: for those who do not see it; the first and last value of each line are added.
-        text: writes a value.
 
     Returns:
         An element ``svg``; its lines have the classes ``line0``, ``line1`` ...
@@ -41,10 +38,10 @@ def line_chart(
         return f"{_TOP + (_HEIGHT - _TOP - _BOTTOM) * (high - value) / (high - low):.1f}"
 
     right, bottom = _WIDTH - _RIGHT, _HEIGHT - _BOTTOM
-    parts = [element("title", f"{title}. {_summary(lines, text)}")]
+    parts = [element("title", f"{title}. {_summary(lines)}")]
     for tick in rows:
         parts.append(element("line", class_="grid", x1=_LEFT, x2=right, y1=y(tick), y2=y(tick)))
-        label = element("text", text(tick), x=_LEFT - 6, y=y(tick), dy="0.32em", class_="row")
+        label = element("text", _text(tick), x=_LEFT - 6, y=y(tick), dy="0.32em", class_="row")
         parts.append(label)
     for tick in columns:
         parts.append(element("text", f"{tick:,.0f}", x=x(tick), y=bottom + 17, class_="column"))
@@ -54,19 +51,23 @@ def line_chart(
         group.append(element("polyline", points=path))
         if len(points) <= _MOST_DOTS:
             for step, value in points.items():
-                tip = element("title", f"{name}, step {step:,}: {text(value)}")
+                tip = element("title", f"{name}, step {step:,}: {_text(value)}")
                 group.append(element("circle", tip, cx=x(step), cy=y(value), r=3))
         parts.append(group)
     return element("svg", *parts, viewBox=f"0 0 {_WIDTH} {_HEIGHT}", role="img")
 
 
-def _summary(lines: Mapping[str, Points], text: Callable[[float], str]) -> str:
+def _summary(lines: Mapping[str, Points]) -> str:
     ends = ((name, list(points.items())) for name, points in lines.items())
     return " ".join(
-        f"{name}: {text(points[0][1])} at step {points[0][0]:,},"
-        f" {text(points[-1][1])} at step {points[-1][0]:,}."
+        f"{name}: {_text(points[0][1])} at step {points[0][0]:,},"
+        f" {_text(points[-1][1])} at step {points[-1][0]:,}."
         for name, points in ends
     )
+
+
+def _text(value: float) -> str:
+    return f"{value:.3g}"
 
 
 def ticks(low: float, high: float, most: int = 5) -> list[float]:

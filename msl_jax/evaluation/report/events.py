@@ -7,11 +7,12 @@ import struct
 from collections.abc import Iterator
 from pathlib import Path
 
-from google.protobuf.message import DecodeError
 from tensorboardX.proto.event_pb2 import Event, SessionLog
+from tensorboardX.record_writer import masked_crc32c
 
-# A record is its length (8 bytes), a checksum of the length (4), the event, and its checksum (4).
-_HEAD, _TAIL = struct.Struct("<Q4x"), 4
+# A record is its length, a checksum of the length, the event, and a checksum of the event.
+_HEAD, _TAIL = struct.Struct("<QI"), struct.Struct("<I")
+_LARGEST = 4096  # bytes of an event with figures: larger ones hold pictures
 
 Points = dict[int, float]
 
@@ -45,16 +46,19 @@ def read_scalars(folder: Path) -> dict[str, Points]:
 
 
 def _events(path: Path) -> Iterator[Event]:
-    """The events of a file up to its end, or up to where a killed run or damage has cut it."""
+    """The small events of a file, up to where a killed run or damage has cut it."""
     with path.open("rb") as file:
         left = os.fstat(file.fileno()).st_size
         while left >= _HEAD.size:
-            (length,) = _HEAD.unpack(file.read(_HEAD.size))
-            left -= _HEAD.size + length + _TAIL
-            if left < 0:
+            head = file.read(_HEAD.size)
+            length, checksum = _HEAD.unpack(head)
+            left -= _HEAD.size + length + _TAIL.size
+            if left < 0 or checksum != masked_crc32c(head[:8]):
                 return
-            try:
-                yield Event.FromString(file.read(length))
-            except DecodeError:
+            if length > _LARGEST:
+                file.seek(length + _TAIL.size, os.SEEK_CUR)
+                continue
+            content = file.read(length)
+            if _TAIL.unpack(file.read(_TAIL.size)) != (masked_crc32c(content),):
                 return
-            file.read(_TAIL)
+            yield Event.FromString(content)

@@ -1,7 +1,7 @@
 "use strict";
 
-// Shows the images of the class that the address names, as in report.html#class=car: those that
-// changed most come first. The links of the legend set the address.
+// Shows the images of the class that the address names, as in report.html#class=car, those with the
+// most pixels of interest first. The links of the legend set the address.
 (() => {
   const list = document.getElementById("images");
   if (!list) return;
@@ -17,8 +17,8 @@
   function show() {
     const name = wanted();
     const found = (item) => (Object.hasOwn(classes.get(item), name) ? classes.get(item)[name] : null);
-    const shown = name === "" ? all : all.filter(found);
-    if (name !== "") shown.sort((a, b) => found(b)[0] - found(a)[0]);
+    const shown =
+      name === "" ? all : all.filter(found).sort((a, b) => found(b)[0] - found(a)[0]);
     for (const item of all) {
       const note = item.querySelector(".note");
       item.hidden = !shown.includes(item);
@@ -33,7 +33,7 @@
     document.getElementById("shown").textContent =
       name === ""
         ? `${all.length} images`
-        : `${shown.length} of ${all.length} images, ordered by how much of ${name} changed`;
+        : `${shown.length} of ${all.length} images with ${name}, most ${list.dataset.measure} first`;
   }
 
   addEventListener("hashchange", show);

@@ -39,23 +39,32 @@ class ClassShare(NamedTuple):
     """What an image shows of one class.
 
     Attributes:
-        changed: share of the pixels that became or ceased to be of the class; without a network
-            before, of those that are wrongly so; without labels either, of those that are.
+        pixels: share of the pixels, in [0, 1], that are what `GalleryImage.measure` says.
         before: IoU of the source-only network in this image, None where there is none.
         after: of the other network.
     """
 
-    changed: float
+    pixels: float
     before: float | None
     after: float | None
 
 
 class GalleryImage(NamedTuple):
-    """An image of the gallery; `classes` by train id, of those in the label or a prediction."""
+    """An image of the gallery.
+
+    Attributes:
+        key: its name.
+        pictures: the image, its label, the predictions, the confidence.
+        classes: by train id, those in the label or in a prediction.
+        measure: which pixels of a class are counted, and decide which images come first. With two
+            networks those that became or ceased to be of the class, "changed"; with one and
+            labels, those that are wrongly of the class or wrongly not, "wrong"; else "predicted".
+    """
 
     key: str
     pictures: list[Picture]
     classes: dict[int, ClassShare]
+    measure: str
 
 
 class Gallery(NamedTuple):
@@ -124,9 +133,15 @@ def _title(weights: Weights) -> str:
 
 
 def _weights_before(workdir: Path, config: ConfigDict) -> Weights:
-    """The weights that an adaptation began with."""
+    """The weights that an adaptation began with.
+
+    Raises:
+        UserError: they are not there any more.
+    """
     if runs.has_checkpoint(workdir, runs.SOURCE_STAGE):
         return find(f"{workdir}:{runs.SOURCE_STAGE}")
+    if not config.init_from:
+        raise UserError(f"{workdir} has no checkpoint of the {runs.SOURCE_STAGE} stage any more.")
     return find(config.init_from)
 
 
@@ -156,7 +171,8 @@ def gallery_image(
         pictures.append(_map(name, classes, label_set))
     pictures.append(_photo("confidence", confidence_map(confidence)))
     classes = class_shares(label, before[0][0] if before else None, after, label_set.num_classes)
-    return GalleryImage(record["key"], pictures, classes)
+    measure = "changed" if before else "predicted" if label is None else "wrong"
+    return GalleryImage(record["key"], pictures, classes, measure)
 
 
 def class_shares(
@@ -172,16 +188,15 @@ def class_shares(
     """
     maps = [classes for classes in (label, before, after) if classes is not None]
     present = np.unique(np.concatenate([np.unique(classes) for classes in maps]))
-    counted = None if label is None else label != IGNORE
     old, new = (_ious(label, prediction, num_classes) for prediction in (before, after))
     found = {}
     for index in present[present != IGNORE].tolist():
-        changed = after == index
+        pixels = after == index
         if before is not None:
-            changed = changed != (before == index)
+            pixels = pixels != (before == index)
         elif label is not None:
-            changed = (changed != (label == index)) & counted
-        found[index] = ClassShare(float(changed.mean()), old.get(index), new.get(index))
+            pixels = (pixels != (label == index)) & (label != IGNORE)
+        found[index] = ClassShare(float(pixels.mean()), old.get(index), new.get(index))
     return found
 
 

@@ -37,7 +37,9 @@ def gallery_images(images: Sequence[GalleryImage], label_set: LabelSet) -> list[
     status = element("p", f"{len(images)} images", id="shown", role="status")
     large = element("label", element("input", type="checkbox", id="large"), " large pictures")
     items = (_item(image, label_set) for image in images)
-    return [legend, element("div", status, large, class_="bar"), element("ol", *items, id="images")]
+    measure = images[0].measure if images else ""
+    listed = element("ol", *items, id="images", data_measure=measure)
+    return [legend, element("div", status, large, class_="bar"), listed]
 
 
 def _link(name: str, text: str, color: tuple[int, int, int] | None) -> Element:
@@ -47,7 +49,7 @@ def _link(name: str, text: str, color: tuple[int, int, int] | None) -> Element:
 
 def _item(image: GalleryImage, label_set: LabelSet) -> Element:
     classes = {
-        label_set.names[index]: [round(share.changed, 6), _note(share)]
+        label_set.names[index]: [round(share.pixels, 6), _note(share, image.measure)]
         for index, share in image.classes.items()
     }
     pictures = []
@@ -64,13 +66,12 @@ def _item(image: GalleryImage, label_set: LabelSet) -> Element:
     )
 
 
-def _note(share: ClassShare) -> str:
+def _note(share: ClassShare, measure: str) -> str:
     """What is said of an image where its class is chosen."""
-    covered = f"{100 * share.changed:.1f} % of the pixels"
-    if share.before is None and share.after is None:
-        return covered
+    pixels = f"{percent(share.pixels)} % of the pixels {measure}"
+    if share.after is None:
+        return pixels
     if share.before is None:
-        return f"IoU {percent(share.after)} %"
+        return f"IoU {percent(share.after)} %, {pixels}"
     moved = change(share.before, share.after)
-    ious = f"IoU {percent(share.before)} → {percent(share.after)} %"
-    return f"{ious} ({moved}), {covered} changed"
+    return f"IoU {percent(share.before)} → {percent(share.after)} % ({moved}), {pixels}"

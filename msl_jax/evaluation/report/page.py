@@ -133,20 +133,25 @@ def _curves(stages: Sequence[StageCurves]) -> list[Element]:
     for stage in stages:
         charts = []
         if stage.miou:
-            charts.append(_chart(stage, "mIoU in %", stage.miou, percent))
+            miou = {
+                domain: {step: 100 * value for step, value in points.items()}
+                for domain, points in stage.miou.items()
+            }
+            charts.append(_chart(stage, "mIoU in %", miou))
         for name, points in stage.losses.items():
-            charts.append(_chart(stage, name, {name: points}, lambda value: f"{value:.3g}"))
+            charts.append(_chart(stage, name, {name: points}))
         content.append(element("h3", f"{stage.title}, {stage.steps:,} steps"))
         content.append(element("div", *charts, class_="charts"))
     return content or [element("p", "The run has logged nothing yet.")]
 
 
-def _chart(stage: StageCurves, title: str, lines: Mapping[str, Points], text: object) -> Element:
+def _chart(stage: StageCurves, title: str, lines: Mapping[str, Points]) -> Element:
     caption: list[Element | str] = [title]
     if len(lines) > 1:
         for number, name in enumerate(lines):
-            caption += [" ", element("span", f"— {name}", class_=f"legend line{number}")]
-    chart = line_chart(lines, stage.steps, f"{stage.title}: {title}", text)  # type: ignore[arg-type]
+            dash = element("span", "—" if number == 0 else "- -", class_=f"legend line{number}")
+            caption += ["  ", dash, f" {name}"]
+    chart = line_chart(lines, stage.steps, f"{stage.title}: {title}")
     return element("figure", element("figcaption", *caption), chart)
 
 

@@ -22,7 +22,7 @@ class Measured(NamedTuple):
     Attributes:
         title: which network.
         step: of its stage; None where that is not known.
-        metrics: ``{"target": M, "source": M}``, the source perhaps missing.
+        metrics: ``{"target": M, "source": M}``.
     """
 
     title: str
@@ -94,7 +94,7 @@ def _unfinished(workdir: Path, config: ConfigDict) -> Results:
         f"Not finished: evaluated up to step {step} of {steps} of the {name}.",
         before,
         Measured(f"step {step}", step, _checked(path, metrics)),
-        best and Measured("best so far", best[0], {"target": _checked(path, best[1])["target"]}),
+        best and Measured("best so far", best[0], _checked(path, {"target": best[1]["target"]})),
     )
 
 
@@ -105,7 +105,7 @@ def _checked(path: Path, metrics: Any) -> Metrics:
         UserError: they are not.
     """
     try:
-        domains = {name: metrics[name] for name in ("target", "source") if name in metrics}
+        domains = {"target": metrics["target"], "source": metrics.get("source")}
         for measured in domains.values():
             if measured is not None:
                 values = [*measured["iou"].values(), measured["miou"], measured["pixel_accuracy"]]

@@ -30,7 +30,7 @@ def change(before: float | None, after: float | None) -> str:
     """
     if before is None or after is None:
         return ""
-    return f"{100 * (after - before):+.1f}"
+    return f"{round(100 * (after - before), 1) + 0:+.1f}"  # never -0.0
 
 
 def swatch(color: Color | None) -> Element:
