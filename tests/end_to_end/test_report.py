@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import json
+import runpy
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 from html_pages import Node, expect_self_contained, read_page, rows_of
+from PIL import Image
 
 from msl_jax.data.labels import LABEL_SETS
 from msl_jax.errors import UserError
+from msl_jax.evaluation import confusion_matrix, summary
 from msl_jax.evaluation.report.command import main, write_report
 
-NAMES = LABEL_SETS["camvid"].names
+CAMVID = LABEL_SETS["camvid"]
+NAMES = CAMVID.names
 
 
 @pytest.fixture
@@ -81,13 +89,28 @@ def test_whole_run(whole, tmp_path: Path, capsys: pytest.CaptureFixture[str], sn
     assert not list(root.find("p", class_="warning"))
 
 
-def test_evaluation_in_the_gallery_is_that_of_the_results(whole) -> None:
-    """One image alone says what the whole split says where the split has but that image."""
-    root = _written(whole.workdir, images=1000)
-    items = list(root.one("ol").find("li"))
-    for name in NAMES:
-        found = any(name in json.loads(item.attributes["data-classes"]) for item in items)
-        assert found == (whole.results["final"]["target"]["iou"][name] is not None)
+def _classes(item: Node, title: str) -> np.ndarray:
+    """The train ids that a map of the gallery shows, 255 where ignored."""
+    (figure,) = (f for f in item.find("figure") if f.one("figcaption").text == title)
+    content = base64.b64decode(figure.one("img").attributes["src"].partition("base64,")[2])
+    with Image.open(io.BytesIO(content)) as picture:
+        colors = np.array(picture.convert("RGB"))
+    found = np.full(colors.shape[:2], 255, np.uint8)
+    for train_id in range(len(NAMES)):
+        found[(colors == CAMVID.palette[train_id]).all(-1)] = train_id
+    return found
+
+
+def test_pictures_give_the_numbers_of_the_results(whole) -> None:
+    """The gallery of the whole split holds what was evaluated, before and after."""
+    items = list(_written(whole.workdir, images=1000).one("ol").find("li"))
+    assert len(items) == 5
+    for title, results in (("source-only", "source_only"), ("adapted", "final")):
+        confusion = sum(
+            np.asarray(confusion_matrix(_classes(item, "label"), _classes(item, title), len(NAMES)))
+            for item in items
+        )
+        assert summary(confusion, NAMES) == whole.results[results]["target"]
 
 
 def test_default_output_and_its_replacement(source, copied) -> None:
@@ -150,10 +173,19 @@ def test_damaged_checkpoint(whole, copied) -> None:
 
 
 @pytest.mark.parametrize("exists", [True, False])
-def test_no_run(tmp_path: Path, exists: bool) -> None:
+def test_no_run(
+    tmp_path: Path,
+    exists: bool,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     workdir = tmp_path / "run"
     if exists:
         workdir.mkdir()
-    with pytest.raises(UserError, match=f"--workdir {workdir} is no run"):
-        write_report(workdir)
+    monkeypatch.setattr(sys, "argv", ["report", f"--workdir={workdir}"])
+    with pytest.raises(SystemExit, match="1"):
+        runpy.run_module("msl_jax.evaluation.report", run_name="__main__")
+    error = capsys.readouterr().err
+    assert error.startswith(f"error: --workdir {workdir} is no run")
+    assert ("it does not exist" in error) == (not exists)
     assert list(tmp_path.rglob("*")) == [workdir] * exists

@@ -59,7 +59,7 @@ def test_finished_run(workdir: Path, config: ConfigDict) -> None:
 def test_run_that_has_only_begun(workdir: Path, config: ConfigDict) -> None:
     found = read_results(workdir, config)
     assert found[1:] == (None, None, None)
-    assert "nothing of the training on the source has been evaluated" in found.state
+    assert "nothing of the source-only stage has been evaluated" in found.state
     assert read_curves(workdir, config, None) == []
 
 
@@ -67,7 +67,7 @@ def test_run_in_its_first_stage(workdir: Path, config: ConfigDict) -> None:
     _checkpoint(workdir, "source", 5, 0.5)
     _checkpoint(workdir, "source", 9, 0.25)
     found = read_results(workdir, config)
-    assert "up to step 9 of 80000 of the training on the source" in found.state
+    assert "up to step 9 of 80000 of the source-only stage" in found.state
     assert found.before is None
     assert found.after.metrics["source"]["miou"] == 0.25
     assert found.best.step == 5

@@ -51,9 +51,9 @@ def write_report(
             f"--workdir {workdir} is no run: expected a folder with {runs.CONFIG}, as train.py"
             " writes it" + ("" if workdir.exists() else " (it does not exist)")
         )
-    path = Path(output).expanduser() if output else workdir / "report.html"
-    output_file.expect_writable(path)
     results = read_results(workdir, config)
+    path = Path(output).expanduser() if output else workdir / "report.html"
+    output_file.expect_writable(path)  # before the work, after what can be refused
     gallery, about, notes = _gallery(workdir, images)
     report = Report(
         title=f"{config.name}:{config.variant}, seed {config.seed}",

@@ -167,8 +167,7 @@ def gallery_image(
     pictures = [_photo("image", image)]
     if label is not None:
         pictures.append(_map("label", label, label_set))
-    for name, (classes, _) in predictions.items():
-        pictures.append(_map(name, classes, label_set))
+    pictures += [_map(name, found, label_set) for name, (found, _) in predictions.items()]
     pictures.append(_photo("confidence", confidence_map(confidence)))
     classes = class_shares(label, before[0][0] if before else None, after, label_set.num_classes)
     measure = "changed" if before else "predicted" if label is None else "wrong"

@@ -150,7 +150,7 @@ def _chart(stage: StageCurves, title: str, lines: Mapping[str, Points]) -> Eleme
     if len(lines) > 1:
         for number, name in enumerate(lines):
             dash = element("span", "—" if number == 0 else "- -", class_=f"legend line{number}")
-            caption += ["  ", dash, f" {name}"]
+            caption += [dash, f" {name}"]
     chart = line_chart(lines, stage.steps, f"{stage.title}: {title}")
     return element("figure", element("figcaption", *caption), chart)
 

@@ -72,14 +72,14 @@ def read_results(workdir: Path, config: ConfigDict) -> Results:
 
 
 def _unfinished(workdir: Path, config: ConfigDict) -> Results:
-    adapts = VARIANTS[config.variant].adapt
+    variant = VARIANTS[config.variant]
     baseline = workdir / runs.BASELINE
     before = None
-    if adapts and baseline.exists():
+    if variant.adapt and baseline.exists():
         metrics = _checked(baseline, runs.read_json(baseline))
         before = Measured("source-only", None, metrics)
     stage = runs.ADAPT_STAGE if before else runs.SOURCE_STAGE
-    name = "adaptation" if before else "training on the source"
+    name = "adaptation" if before else "oracle" if variant.oracle else "source-only stage"
     steps = config.steps if before else config.source_steps
     checkpoints = Checkpoints(workdir / stage)
     step = checkpoints.latest

@@ -111,9 +111,8 @@ def settings_table(group: str, found: Sequence[Setting]) -> Element:
     for setting in found:
         value = element("td", element("b" if setting.changed else "span", setting.value))
         default = (setting.default or "none") if setting.changed else ""
-        kind = "changed" if setting.changed else ""
         name = element("th", element("code", setting.key), scope="row")
-        rows.append(element("tr", name, value, element("td", default), class_=kind))
+        rows.append(element("tr", name, value, element("td", default)))
     headings = (element("th", text, scope="col") for text in ("key", "value", "default"))
     return element(
         "table",
