@@ -86,4 +86,6 @@ def expect_self_contained(html: str) -> None:
     for script in page.find("script"):
         assert not re.search(r"fetch|XMLHttpRequest|import\b|WebSocket", script.text)
     policy = page.one("meta", http_equiv="Content-Security-Policy").attributes["content"]
+    sources = {source for rule in policy.split(";") for source in rule.split()[1:]}
     assert policy.startswith("default-src 'none';")
+    assert sources == {"'none'", "'unsafe-inline'", "data:"}

@@ -10,7 +10,7 @@ from msl_jax.evaluation.report.elements import element
 from msl_jax.evaluation.report.events import Points
 
 _WIDTH, _HEIGHT = 420, 200
-_LEFT, _RIGHT, _TOP, _BOTTOM = 52, 14, 10, 24
+_LEFT, _RIGHT, _TOP, _BOTTOM = 52, 26, 10, 24
 _MOST_POINTS = 300  # more than there are pixels to show
 _MOST_DOTS = 40
 

@@ -7,7 +7,10 @@
   if (!list) return;
   const links = [...document.querySelectorAll("#filter a")];
   const all = [...list.children];
-  const classes = new Map(all.map((item) => [item, JSON.parse(item.dataset.classes)]));
+  // Of each image: its classes, of each class: its share of the pixels and a sentence.
+  const classes = new Map(
+    all.map((item) => [item, new Map(Object.entries(JSON.parse(item.dataset.classes)))]),
+  );
 
   function wanted() {
     const name = new URLSearchParams(location.hash.slice(1)).get("class") ?? "";
@@ -16,7 +19,7 @@
 
   function show() {
     const name = wanted();
-    const found = (item) => (Object.hasOwn(classes.get(item), name) ? classes.get(item)[name] : null);
+    const found = (item) => classes.get(item).get(name);
     const shown =
       name === "" ? all : all.filter(found).sort((a, b) => found(b)[0] - found(a)[0]);
     for (const item of all) {

@@ -71,14 +71,12 @@ class Gallery(NamedTuple):
     """The gallery of a run.
 
     Attributes:
-        label_set: classes and their colours.
         networks: what the predictions are made with, one line each.
         total: images of the split.
         images: evenly spaced over the split; computed one by one.
         notes: what could not be shown, and why.
     """
 
-    label_set: LabelSet
     networks: list[str]
     total: int
     images: Iterator[GalleryImage]
@@ -120,7 +118,7 @@ def open_gallery(workdir: Path, count: int) -> Gallery:
         gallery_image(split.records[int(place)], split.labelled, predicted, split.label_set)
         for place in places
     )
-    return Gallery(split.label_set, described, len(split.records), images, notes)
+    return Gallery(described, len(split.records), images, notes)
 
 
 def _title(weights: Weights) -> str:
