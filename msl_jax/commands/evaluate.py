@@ -10,7 +10,7 @@ from ml_collections import config_dict
 from msl_jax import parallel, runs
 from msl_jax.commands.trained import open_trained
 from msl_jax.errors import UserError
-from msl_jax.evaluation.report import print_results
+from msl_jax.evaluation.table import print_results
 from msl_jax.parts import DomainEvaluation, build_model
 from msl_jax.weights import Weights
 

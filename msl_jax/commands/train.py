@@ -9,7 +9,7 @@ from ml_collections.config_dict import ConfigDict
 from rich.console import Console
 
 from msl_jax import parallel, parts, presets, runs
-from msl_jax.evaluation.report import print_results
+from msl_jax.evaluation.table import print_results
 from msl_jax.experiment import Experiment
 from msl_jax.occupied import expect_free, occupied
 from msl_jax.weights import Weights

@@ -12,6 +12,7 @@ from PIL import Image
 from msl_jax.commands.evaluate import evaluate
 from msl_jax.commands.predict import predict
 from msl_jax.data import prepare
+from msl_jax.evaluation.report.command import write_report
 
 
 class Connected(BaseException):
@@ -40,6 +41,7 @@ def test_every_command(
     prepare.main(["camvid", "--size", "24,32", *arguments])
     run = start(tiny_config("source", records_dir=records), tmp_path / "run")
     evaluate(run.config, str(run.workdir))
+    write_report(run.workdir)
     photo = tmp_path / "photo.png"
     Image.fromarray(np.zeros((20, 30, 3), np.uint8)).save(photo)
     (written,) = predict(run.config, str(run.workdir), str(photo), str(tmp_path / "out"))

@@ -1,0 +1,135 @@
+"""`python -m msl_jax.evaluation.report`: a run as one HTML page."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from ml_collections.config_dict import ConfigDict
+from rich.console import Console
+from rich.progress import track
+
+from msl_jax import runs
+from msl_jax.data import open_label_set
+from msl_jax.data.labels import LabelSet
+from msl_jax.errors import UserError
+from msl_jax.evaluation.report import output as output_file
+from msl_jax.evaluation.report.curves import read_curves
+from msl_jax.evaluation.report.gallery import GalleryImage, open_gallery
+from msl_jax.evaluation.report.page import Report, page
+from msl_jax.evaluation.report.results import read_results
+from msl_jax.evaluation.report.settings import settings
+from msl_jax.parts import classes_file
+
+IMAGES = 24
+
+
+def write_report(
+    workdir: str | Path, output: str | Path | None = None, images: int = IMAGES
+) -> Path:
+    """Writes the report of a run, finished or not, and says on stderr what is missing in it.
+
+    Args:
+        workdir: the run's folder; nothing is changed in it but the report.
+        output: an HTML file, default ``WORKDIR/report.html``. An earlier report there is replaced,
+            if nobody has changed it since.
+        images: how many target images the gallery shows; with 0 no network is loaded.
+
+    Returns:
+        The file.
+
+    Raises:
+        UserError: no run, damaged results, or an output that cannot be written or is something
+            else.
+    """
+    workdir = Path(workdir).expanduser()
+    config = runs.saved_config(workdir)
+    if config is None:
+        raise UserError(
+            f"--workdir {workdir} is no run: expected a folder with {runs.CONFIG}, as train.py"
+            " writes it" + ("" if workdir.exists() else " (it does not exist)")
+        )
+    results = read_results(workdir, config)
+    path = Path(output).expanduser() if output else workdir / "report.html"
+    output_file.expect_writable(path)  # before the work, after what can be refused
+    gallery, about, notes = _gallery(workdir, images)
+    report = Report(
+        title=f"{config.name}:{config.variant}, seed {config.seed}",
+        place=str(workdir.resolve()),
+        results=results,
+        curves=read_curves(workdir, config, results.before and results.before.metrics),
+        settings=settings(config),
+        label_set=_label_set(config),
+        images=gallery,
+        about=about,
+        notes=notes,
+    )
+    for note in notes:
+        print(f"note: {note}", file=sys.stderr)
+    size = output_file.write(path, page(report))
+    print(f"Report: {path} ({size / 1e6:.1f} MB)")
+    return path
+
+
+def _gallery(workdir: Path, count: int) -> tuple[list[GalleryImage], list[str], list[str]]:
+    """Images, what is to be said of them, and what cannot be shown."""
+    if count == 0:
+        return [], ["No images were asked for."], []
+    try:
+        gallery = open_gallery(workdir, count)
+        console = Console(stderr=True)
+        images = list(
+            track(
+                gallery.images,
+                description="predicting",
+                total=min(count, gallery.total),
+                console=console,
+                transient=True,
+                disable=not console.is_terminal,
+            )
+        )
+    except UserError as error:
+        return [], [], [f"There is no gallery. {error}"]
+    about = [
+        f"{len(images)} of {gallery.total} images, evenly spaced. Confidence is the probability of"
+        " the predicted class in the last network, black 0, white 1.",
+        f"{'; '.join(gallery.networks)}.",
+    ]
+    return images, about, gallery.notes
+
+
+def _label_set(config: ConfigDict) -> LabelSet | None:
+    try:
+        return open_label_set(config.target_eval, config.num_classes, classes_file(config))
+    except UserError:  # such as a file of classes that has been moved: names are in the results
+        return None
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"expected a number of 0 or more, found {text!r}")
+    return int(text)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Runs the command."""
+    parser = argparse.ArgumentParser(
+        prog="python -m msl_jax.evaluation.report",
+        description="Writes one HTML page of a run: IoU table, curves, gallery of target images,"
+        " configuration. It loads nothing from elsewhere.",
+    )
+    parser.add_argument("--workdir", required=True, help="the run's folder")
+    parser.add_argument(
+        "--output",
+        help="HTML file, default WORKDIR/report.html; replaced where it is an unchanged report",
+    )
+    parser.add_argument(
+        "--images",
+        type=_count,
+        default=IMAGES,
+        help=f"target images in the gallery, default {IMAGES}; 0 loads no network",
+    )
+    options = parser.parse_args(arguments)
+    write_report(options.workdir, options.output, options.images)

@@ -1,0 +1,81 @@
+"""Losses and mIoU over the steps of a run, from what it has logged and kept."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from pathlib import Path
+from typing import NamedTuple
+
+from ml_collections.config_dict import ConfigDict
+
+from msl_jax import runs
+from msl_jax.checkpoints import Checkpoints
+from msl_jax.config import VARIANTS
+from msl_jax.errors import DamagedError
+from msl_jax.evaluation.report.events import Points, read_scalars
+from msl_jax.evaluation.report.results import Metrics
+
+_LOSS, _MIOU = "loss/", "miou/"
+
+
+class StageCurves(NamedTuple):
+    """The curves of one stage.
+
+    Attributes:
+        title: of the stage.
+        steps: its length.
+        miou: by domain, in [0, 1].
+        losses: by the name of the part.
+    """
+
+    title: str
+    steps: int
+    miou: dict[str, Points]
+    losses: dict[str, Points]
+
+
+def read_curves(workdir: Path, config: ConfigDict, baseline: Metrics | None) -> list[StageCurves]:
+    """The curves of the stages that have begun, in their order.
+
+    Args:
+        workdir: of the run.
+        config: complete.
+        baseline: metrics before the first step of the adaptation.
+    """
+    variant = VARIANTS[config.variant]
+    first = "oracle" if variant.oracle else "source-only"
+    stages = [_stage(workdir, runs.SOURCE_STAGE, first, config.source_steps, None)]
+    if variant.adapt:
+        stages.append(_stage(workdir, runs.ADAPT_STAGE, config.variant, config.steps, baseline))
+    return [stage for stage in stages if stage.miou or stage.losses]
+
+
+def _stage(
+    workdir: Path, name: str, title: str, steps: int, baseline: Metrics | None
+) -> StageCurves:
+    scalars = read_scalars(workdir / "logs" / name)
+    # Not every run still has its logs: a few evaluations are in the checkpoints as well.
+    evaluations = {0: baseline} if baseline else {}
+    checkpoints = Checkpoints(workdir / name)
+    for step in checkpoints.steps:
+        with contextlib.suppress(DamagedError):
+            evaluations[step] = checkpoints.metrics(step)
+    miou = {}
+    for domain in ("target", "source"):
+        kept = {step: m[domain]["miou"] for step, m in evaluations.items() if m.get(domain)}
+        points = _finite({**scalars.get(_MIOU + domain, {}), **kept})
+        if points:
+            miou[domain] = points
+    losses = {
+        tag.removeprefix(_LOSS): _finite(points)
+        for tag, points in sorted(scalars.items())
+        if tag.startswith(_LOSS)
+    }
+    return StageCurves(
+        title, steps, miou, {part: points for part, points in losses.items() if points}
+    )
+
+
+def _finite(points: Points) -> Points:
+    return {step: points[step] for step in sorted(points) if math.isfinite(points[step])}

@@ -1,0 +1,227 @@
+"""Target images with their labels and what the networks make of them."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from ml_collections.config_dict import ConfigDict
+from PIL import Image
+
+from msl_jax import runs
+from msl_jax.commands.trained import open_trained
+from msl_jax.config import VARIANTS, base_config
+from msl_jax.data.images import resize_image, resize_label
+from msl_jax.data.labels import IGNORE, LabelSet
+from msl_jax.errors import UserError
+from msl_jax.evaluation.confusion import confusion_matrix, iou
+from msl_jax.evaluation.pictures import confidence_map
+from msl_jax.evaluation.segmentation import predict
+from msl_jax.parts import build_model, build_predictor, load_split
+from msl_jax.weights import Weights, find
+
+# A picture of more columns is made smaller: that is enough to look at, and keeps the page small.
+_COLUMNS = 512
+
+
+class Picture(NamedTuple):
+    """A picture as a file's content: `kind` is its MIME type."""
+
+    title: str
+    content: bytes
+    kind: str
+
+
+class ClassShare(NamedTuple):
+    """What an image shows of one class.
+
+    Attributes:
+        pixels: share of the pixels, in [0, 1], that are what `GalleryImage.measure` says.
+        before: IoU of the source-only network in this image, None where there is none.
+        after: of the other network.
+    """
+
+    pixels: float
+    before: float | None
+    after: float | None
+
+
+class GalleryImage(NamedTuple):
+    """An image of the gallery.
+
+    Attributes:
+        key: its name.
+        pictures: the image, its label, the predictions, the confidence.
+        classes: by train id, those in the label or in a prediction.
+        measure: which pixels of a class are counted, and decide which images come first. With two
+            networks those that became or ceased to be of the class, "changed"; with one and
+            labels, those that are wrongly of the class or wrongly not, "wrong"; else "predicted".
+    """
+
+    key: str
+    pictures: list[Picture]
+    classes: dict[int, ClassShare]
+    measure: str
+
+
+class Gallery(NamedTuple):
+    """The gallery of a run.
+
+    Attributes:
+        networks: what the predictions are made with, one line each.
+        total: images of the split.
+        images: evenly spaced over the split; computed one by one.
+        notes: what could not be shown, and why.
+    """
+
+    networks: list[str]
+    total: int
+    images: Iterator[GalleryImage]
+    notes: list[str]
+
+
+def open_gallery(workdir: Path, count: int) -> Gallery:
+    """Loads the networks of a run and opens the target's evaluation split.
+
+    Args:
+        workdir: of the run.
+        count: of the images.
+
+    Raises:
+        UserError: there is no whole checkpoint, or the split is not as it should be.
+    """
+    weights, config = open_trained(str(workdir), base_config(""), {})
+    model = build_model(config)
+    split = load_split(config, "target_eval", evaluation=True)
+    after, notes = weights.load(model), []
+    networks = {_title(weights): after}
+    described = [f"{_title(weights)}: {weights.title}"]
+    if weights.run and weights.run.folder.name == runs.ADAPT_STAGE:
+        try:
+            start = _weights_before(workdir, config)
+            networks = {"source-only": start.load(model), **networks}
+            described.insert(0, f"source-only: {start.title}")
+        except UserError as error:
+            notes.append(f"The source-only network cannot be shown. {error}")
+    predictor = build_predictor(config, model)
+
+    def predicted(image: np.ndarray) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+        size = image.shape[:2]
+        found = {name: predict(predictor, v, image[None], size) for name, v in networks.items()}
+        return {name: (labels[0], share[0]) for name, (labels, share) in found.items()}
+
+    places = np.linspace(0, len(split.records) - 1, min(count, len(split.records))).astype(int)
+    images = (
+        gallery_image(split.records[int(place)], split.labelled, predicted, split.label_set)
+        for place in places
+    )
+    return Gallery(described, len(split.records), images, notes)
+
+
+def _title(weights: Weights) -> str:
+    """What the predictions of a run's newest checkpoint are called."""
+    assert weights.run is not None
+    variant = weights.run.config["variant"]
+    if VARIANTS[variant].adapt:
+        return "adapted" if weights.run.folder.name == runs.ADAPT_STAGE else "source-only"
+    return "oracle" if VARIANTS[variant].oracle else "source-only"
+
+
+def _weights_before(workdir: Path, config: ConfigDict) -> Weights:
+    """The weights that an adaptation began with.
+
+    Raises:
+        UserError: they are not there any more.
+    """
+    if runs.has_checkpoint(workdir, runs.SOURCE_STAGE):
+        return find(f"{workdir}:{runs.SOURCE_STAGE}")
+    if not config.init_from:
+        raise UserError(f"{workdir} has no checkpoint of the {runs.SOURCE_STAGE} stage any more.")
+    return find(config.init_from)
+
+
+def gallery_image(
+    record: dict[str, Any],
+    labelled: bool,
+    predicted: Callable[[np.ndarray], dict[str, tuple[np.ndarray, np.ndarray]]],
+    label_set: LabelSet,
+) -> GalleryImage:
+    """Pictures and classes of one image.
+
+    Args:
+        record: key, image and label, see `msl_jax.data.records.Records`.
+        labelled: whether the label means anything.
+        predicted: gives classes uint8 and their probabilities `[H, W]` of each network, the
+            source-only network first where there are two.
+        label_set: classes and colours.
+    """
+    image = record["image"]
+    label = resize_label(record["label"], image.shape[:2]) if labelled else None
+    predictions = predicted(image)
+    *before, (after, confidence) = predictions.values()
+    pictures = [_photo("image", image)]
+    if label is not None:
+        pictures.append(_map("label", label, label_set))
+    pictures += [_map(name, found, label_set) for name, (found, _) in predictions.items()]
+    pictures.append(_photo("confidence", confidence_map(confidence)))
+    classes = class_shares(label, before[0][0] if before else None, after, label_set.num_classes)
+    measure = "changed" if before else "predicted" if label is None else "wrong"
+    return GalleryImage(record["key"], pictures, classes, measure)
+
+
+def class_shares(
+    label: np.ndarray | None, before: np.ndarray | None, after: np.ndarray, num_classes: int
+) -> dict[int, ClassShare]:
+    """What an image shows of the classes that are in its label or in a prediction.
+
+    Args:
+        label: uint8 `[H, W]`, 255 where ignored.
+        before: prediction uint8 `[H, W]` of the source-only network.
+        after: of the other network.
+        num_classes: C.
+    """
+    maps = [classes for classes in (label, before, after) if classes is not None]
+    present = np.unique(np.concatenate([np.unique(classes) for classes in maps]))
+    old, new = (_ious(label, prediction, num_classes) for prediction in (before, after))
+    found = {}
+    for index in present[present != IGNORE].tolist():
+        pixels = after == index
+        if before is not None:
+            pixels = pixels != (before == index)
+        elif label is not None:
+            pixels = (pixels != (label == index)) & (label != IGNORE)
+        found[index] = ClassShare(float(pixels.mean()), old.get(index), new.get(index))
+    return found
+
+
+def _ious(
+    label: np.ndarray | None, prediction: np.ndarray | None, num_classes: int
+) -> dict[int, float]:
+    """IoU of the classes that are in the label or the prediction."""
+    if label is None or prediction is None:
+        return {}
+    values = iou(np.asarray(confusion_matrix(label, prediction, num_classes)))
+    return {index: float(value) for index, value in enumerate(values) if not np.isnan(value)}
+
+
+def _small(array: np.ndarray) -> tuple[int, int]:
+    height, width = array.shape[:2]
+    columns = min(width, _COLUMNS)
+    return max(1, round(height * columns / width)), columns
+
+
+def _photo(title: str, pixels: np.ndarray) -> Picture:
+    file = io.BytesIO()
+    Image.fromarray(resize_image(pixels, _small(pixels))).save(file, "WEBP", quality=80)
+    return Picture(title, file.getvalue(), "image/webp")
+
+
+def _map(title: str, classes: np.ndarray, label_set: LabelSet) -> Picture:
+    picture = Image.fromarray(resize_label(classes, _small(classes)))
+    picture.putpalette(label_set.palette.tobytes())
+    file = io.BytesIO()
+    picture.save(file, "PNG", optimize=True)
+    return Picture(title, file.getvalue(), "image/png")

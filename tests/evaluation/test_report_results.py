@@ -1,0 +1,126 @@
+"""What a run has measured so far, finished or not, and its curves."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import jax.numpy as jnp
+import pytest
+from ml_collections.config_dict import ConfigDict
+
+from msl_jax import runs
+from msl_jax.checkpoints import Checkpoints
+from msl_jax.config import base_config
+from msl_jax.errors import UserError
+from msl_jax.evaluation.report.curves import read_curves
+from msl_jax.evaluation.report.results import Measured, read_results
+from msl_jax.presets import complete
+from msl_jax.training.state import TrainState
+
+
+def _metrics(miou: float) -> dict[str, Any]:
+    return {"miou": miou, "iou": {"road": miou, "car": None}, "pixel_accuracy": 0.5}
+
+
+BASELINE = {"target": _metrics(0.25), "source": _metrics(0.75)}
+
+
+@pytest.fixture
+def config() -> ConfigDict:
+    return complete(base_config("demo", "minent"))
+
+
+@pytest.fixture
+def workdir(tmp_path: Path, config: ConfigDict) -> Path:
+    runs.claim_workdir(tmp_path / "run", config)
+    return tmp_path / "run"
+
+
+def _checkpoint(workdir: Path, stage: str, step: int, miou: float) -> None:
+    state = TrainState(jnp.int32(step), {"a": jnp.ones(1)}, {"b": jnp.ones(1)}, ())
+    metrics = {"target": _metrics(miou), "source": _metrics(miou)}
+    Checkpoints(workdir / stage).save(state, {}, metrics)
+
+
+def test_finished_run(workdir: Path, config: ConfigDict) -> None:
+    final, best = {**BASELINE, "step": 9}, {"target": _metrics(0.9), "step": 6}
+    runs.write_json(
+        workdir / "results.json", {"source_only": BASELINE, "final": final, "best": best}
+    )
+    found = read_results(workdir, config)
+    assert found.state == "Finished after step 9."
+    assert found.before == Measured("source-only", None, BASELINE)
+    assert found.after == Measured("final", 9, BASELINE)
+    assert found.best == Measured("best", 6, {"target": _metrics(0.9), "source": None})
+
+
+def test_run_that_has_only_begun(workdir: Path, config: ConfigDict) -> None:
+    found = read_results(workdir, config)
+    assert found[1:] == (None, None, None)
+    assert "nothing of the source-only stage has been evaluated" in found.state
+    assert read_curves(workdir, config, None) == []
+
+
+def test_run_in_its_first_stage(workdir: Path, config: ConfigDict) -> None:
+    _checkpoint(workdir, "source", 5, 0.5)
+    _checkpoint(workdir, "source", 9, 0.25)
+    found = read_results(workdir, config)
+    assert "up to step 9 of 80000 of the source-only stage" in found.state
+    assert found.before is None
+    assert found.after.metrics["source"]["miou"] == 0.25
+    assert found.best.step == 5
+    (curves,) = read_curves(workdir, config, None)
+    assert curves.title == "source-only"
+    assert curves.miou == {"target": {5: 0.5, 9: 0.25}, "source": {5: 0.5, 9: 0.25}}
+
+
+def test_run_in_its_adaptation(workdir: Path, config: ConfigDict) -> None:
+    _checkpoint(workdir, "source", 9, 0.25)
+    runs.write_json(workdir / "source_only.json", BASELINE)
+    found = read_results(workdir, config)
+    assert "nothing of the adaptation" in found.state
+    assert (found.before.metrics, found.after) == (BASELINE, None)
+    _checkpoint(workdir, "adapt", 3, 0.5)
+    found = read_results(workdir, config)
+    assert "up to step 3 of 29750 of the adaptation" in found.state
+    assert found.after.title == "step 3"
+    first, second = read_curves(workdir, config, found.before.metrics)
+    assert first.miou["target"] == {9: 0.25}
+    assert second.title == "minent"
+    assert second.miou["target"] == {0: 0.25, 3: 0.5}
+
+
+def test_damaged_metrics_of_an_unfinished_run(workdir: Path, config: ConfigDict) -> None:
+    _checkpoint(workdir, "source", 9, 0.25)
+    (workdir / "source/9/metrics/metrics").write_text("{")
+    found = read_results(workdir, config)
+    assert "checkpoint" in found.state
+    assert "is damaged" in found.state
+    assert found.after is None
+    assert read_curves(workdir, config, None) == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{",
+        "[]",
+        "{}",
+        json.dumps(
+            {"source_only": None, "final": {"target": {"accuracy": 1}, "step": 1}, "best": None}
+        ),
+        json.dumps({"source_only": None, "final": {"target": 3, "step": 1}, "best": None}),
+        json.dumps({"source_only": [1], "final": {**BASELINE, "step": 1}, "best": None}),
+        json.dumps(
+            {"source_only": None, "final": {"target": _metrics(7), "step": 1}, "best": None}
+        ),
+        json.dumps({"source_only": None, "final": BASELINE, "best": None}),
+    ],
+)
+def test_results_of_another_kind(workdir: Path, config: ConfigDict, text: str) -> None:
+    path = workdir / "results.json"
+    path.write_text(text)
+    with pytest.raises(UserError, match=r"results\.json"):
+        read_results(workdir, config)
