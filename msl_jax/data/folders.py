@@ -8,9 +8,11 @@ format. Folders inside both keep their structure. The classes are listed in `cla
 
 from __future__ import annotations
 
+import hashlib
 import reprlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -140,6 +142,12 @@ class Folders(FileDataset):
             raise UserError(f"{self.root} is not a folder. {self._advice()}")
         classes = read_classes(classes_file)
         self.label_set, self._lookup = classes.label_set, id_lookup(classes.ids)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Digest of the files, and of the ids of the classes, which records hold as train ids."""
+        ids = hashlib.sha256(self._lookup.tobytes()).hexdigest()[:8]
+        return f"{super().fingerprint}-{ids}"
 
     @classmethod
     def find_label_set(cls, num_classes: int | None, classes_file: str | Path | None) -> LabelSet:

@@ -203,3 +203,12 @@ def test_names_that_are_no_utf8(root: Path, tmp_path: Path) -> None:
     dataset = Folders(root, root / "classes.yaml")
     records = prepare(dataset, "target_eval", (6, 10), tmp_path / "records")
     assert name in {records[index]["key"] for index in range(len(records))}
+
+
+def test_records_of_other_ids_are_not_taken(root: Path, tmp_path: Path) -> None:
+    """The files are the same, but the classes are in another order."""
+    for classes, label in ((CLASSES, 0), ({**CLASSES, "classes": [SKY, ROAD]}, 1)):
+        _write_classes(root / "classes.yaml", classes)
+        dataset = Folders(root, root / "classes.yaml")
+        records = prepare(dataset, "source_train", (12, 20), tmp_path / "records")
+        assert records[0]["label"][0, 0] == label  # of the road
