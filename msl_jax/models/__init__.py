@@ -3,11 +3,11 @@
 from msl_jax.models.deeplab import DeepLabV2
 from msl_jax.models.initial import initial_heads, initial_variables
 from msl_jax.models.layers import resize_align_corners
-from msl_jax.models.resnet import DilatedResNet
+from msl_jax.models.resnet import ResNet
 
 __all__ = [
     "DeepLabV2",
-    "DilatedResNet",
+    "ResNet",
     "initial_heads",
     "initial_variables",
     "resize_align_corners",
