@@ -157,7 +157,7 @@ def _read(
     read: Callable[[Path], np.ndarray], path: Path, missing: str, note: Callable[[str, str], None]
 ) -> np.ndarray | None:
     if not path.is_file():
-        note(missing, f"{path}: no such file.")
+        note(missing, f"{path}: {'not a file' if path.exists() else 'no such file'}.")
         return None
     try:
         return read(path)

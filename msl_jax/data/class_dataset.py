@@ -89,12 +89,14 @@ class ClassDataset(FileDataset):
 
         Args:
             split: one of `splits`.
-            missing_ok: of no meaning here: what is listed is there.
+            missing_ok: of no meaning here: a folder's entry that is no file is an example that
+                cannot be read.
 
         Raises:
             UserError: unknown domain, no photo in it, or a class without one.
         """
-        found = super().examples(split, missing_ok=missing_ok)
+        del missing_ok
+        found = super().examples(split, missing_ok=True)
         self.expect_classes(split)
         return found
 
