@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 
@@ -69,7 +69,7 @@ class ClassDataset(FileDataset):
     example that cannot be read, so that it is named and not passed over. Hidden files are not seen.
     """
 
-    kind: Literal["classes"] = "classes"
+    kind: ClassVar[Literal["classes"]] = "classes"
     layout = "DOMAIN/CLASS/PHOTO, the same classes in every domain"
 
     def pairs(self, split: str) -> list[FileExample]:
