@@ -157,9 +157,9 @@ def _classes(layout: Layout, model: Model) -> int | None:
 
 def _network(model: Model) -> str:
     network = f"ResNet-{model.depth} of width {model.width}, {model.num_classes} classes"
-    if isinstance(model, ResNetClassifier):
-        return network
-    return f"{network}, heads of {len(model.head_rates)} convolutions"
+    if isinstance(model, DeepLabV2):
+        network += f", heads of {len(model.head_rates)} convolutions"
+    return network
 
 
 def _advice(layout: Layout, model: Model) -> str:

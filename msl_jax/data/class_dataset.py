@@ -130,7 +130,7 @@ class ClassDataset(FileDataset):
         if empty:
             folder = self.domain_folder(split)
             found = ", ".join(_what_is_wrong(folder / name) for name in empty)
-            others = ", ".join(path.name for path in self._other_folders(split))
+            others = ", ".join(path.name for path in self._of_no_class(split) if path.is_dir())
             raise UserError(
                 f"{self.title}: {split} lacks photos of {len(empty)} of {len(photos)} classes, but"
                 f" source and target need the same ones: {found}."
@@ -140,22 +140,17 @@ class ClassDataset(FileDataset):
 
     def unused(self) -> list[Path]:
         """Files and folders of the domains that belong to no class."""
-        there = [split for split in self.splits if (self.root / split).is_dir()]
-        return [
-            path
-            for split in there
-            for path in visible(self.domain_folder(split))
-            if path.name not in self.label_set.names or not path.is_dir()
-        ]
+        return [path for split in self.splits for path in self._of_no_class(split)]
 
     @cached_property
     def fingerprint(self) -> str:
         """Names of the classes and digest of the files of all domains."""
         return f"{'-'.join(self.label_set.names)}-{super().fingerprint}"
 
-    def _other_folders(self, split: str) -> list[Path]:
-        folder, names = self.domain_folder(split), self.label_set.names
-        return [path for path in visible(folder) if path.is_dir() and path.name not in names]
+    def _of_no_class(self, split: str) -> list[Path]:
+        names = self.label_set.names
+        found = visible(self.domain_folder(split))
+        return [path for path in found if path.name not in names or not path.is_dir()]
 
     def _advice_on_classes(self) -> str:
         return f"Expected {self.layout}: fetch what is missing, or rename the folders."
