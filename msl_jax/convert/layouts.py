@@ -68,7 +68,7 @@ class Layout(NamedTuple):
         if self.left_out:
             modules = sorted({name.partition(".")[0] for name in self.left_out})
             whom = "" if self.classifier in (None, IMAGENET_CLASSES) else " by DeepLabv2"
-            parts.append(f"{', '.join(modules)} left out{whom} ({len(self.left_out)} arrays)")
+            parts.append(f"{', '.join(modules)} left out ({len(self.left_out)} arrays){whom}")
         if missing := [head for head in TORCH_HEADS if head not in self.heads]:
             parts.append(f"without {' and '.join(missing)}")
         return "; ".join(parts)

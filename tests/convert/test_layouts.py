@@ -32,7 +32,7 @@ RECOGNISED: dict[str, tuple[Shapes, str]] = {
     },
     "classifier of other classes": (
         resnet(50) | classifier(classes=31),
-        f"torchvision ResNet-50; {_TORCHVISION}; fc left out by DeepLabv2 (2 arrays); {_NO_HEADS}",
+        f"torchvision ResNet-50; {_TORCHVISION}; fc left out (2 arrays) by DeepLabv2; {_NO_HEADS}",
     ),
     "without fc": (
         resnet(50),
