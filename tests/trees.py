@@ -114,3 +114,14 @@ def write_crosscity(root: Path, cities: Sequence[str] = ("Rome",)) -> Path:
             (city / "List").mkdir(exist_ok=True)
             (city / "List" / f"{part}.txt").write_text("\n".join(stems) + "\n")
     return root
+
+
+def write_domains(
+    root: Path, domains: Sequence[str], classes: Iterable[str], number: int = 2, inner: str = ""
+) -> Path:
+    """Writes photos of every class in every domain, `DOMAIN/[inner/]CLASS/frame_0001.jpg`."""
+    for name in classes:
+        for domain in domains:
+            for place in range(number):
+                write_image(root / domain / inner / name / f"frame_{place + 1:04}.jpg")
+    return root

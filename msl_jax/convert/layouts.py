@@ -14,7 +14,9 @@ from msl_jax.tasks.segmentation import InputConvention
 
 # `module.`: saved from DataParallel. `Scale.`: the DeepLab initialisation of AdaptSegNet.
 _PREFIXES = ("module.", "Scale.")
-_STEM = "conv1.weight"
+_STEM, _CLASSIFIER = "conv1.weight", "fc.weight"
+# Outputs of the classifier that torchvision's weights have, which other classes have no use for.
+IMAGENET_CLASSES = 1000
 
 
 class Layout(NamedTuple):
@@ -30,7 +32,9 @@ class Layout(NamedTuple):
         stride_placement: the convention of such files; it cannot be seen in them.
         input_convention: likewise.
         prefix: in front of every name.
-        left_out: names (without prefix) that are not taken over, e.g. ImageNet's classifier.
+        left_out: names (without prefix) that DeepLabv2 does not take over, e.g. ImageNet's
+            classifier.
+        classifier: outputs of torchvision's classifier `fc`; None without one.
     """
 
     title: str
@@ -43,6 +47,7 @@ class Layout(NamedTuple):
     input_convention: InputConvention
     prefix: str
     left_out: tuple[str, ...]
+    classifier: int | None
 
     def with_conventions(self, stride: StridePlacement, entering: InputConvention) -> Layout:
         """The same with conventions that are known better, from a description in the file."""
@@ -62,7 +67,8 @@ class Layout(NamedTuple):
             parts.append(f"prefix {self.prefix!r} taken off")
         if self.left_out:
             modules = sorted({name.partition(".")[0] for name in self.left_out})
-            parts.append(f"{', '.join(modules)} left out ({len(self.left_out)} arrays)")
+            whom = "" if self.classifier in (None, IMAGENET_CLASSES) else " by DeepLabv2"
+            parts.append(f"{', '.join(modules)} left out ({len(self.left_out)} arrays){whom}")
         if missing := [head for head in TORCH_HEADS if head not in self.heads]:
             parts.append(f"without {' and '.join(missing)}")
         return "; ".join(parts)
@@ -124,6 +130,7 @@ def detect(shapes: Shapes) -> Layout:
         input_convention=convention,
         prefix=prefix,
         left_out=left_out,
+        classifier=next(iter(inner.get(_CLASSIFIER, ())), None),
     )
 
 

@@ -1,8 +1,9 @@
 """Names and layouts of arrays: PyTorch's beside ours.
 
 `layer3.5.conv2.weight` is `backbone/layer3_5/conv2/kernel`, the public checkpoints' `layer5` and
-`layer6` are the low and the final head. Kernels are `[out, in, kh, kw]` there and `[kh, kw, in,
-out]` here.
+`layer6` are the low and the final head, torchvision's `fc` is the classifier. Kernels are
+`[out, in, kh, kw]` there and `[kh, kw, in, out]` here; in a linear layer `[out, in]` and `[in,
+out]`.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ from flax.traverse_util import flatten_dict
 Path = tuple[str, ...]
 
 TORCH_HEADS = {"low_head": "layer5", "final_head": "layer6"}
+# All parts of a network but the backbone, whose modules stand at the top in PyTorch.
+TORCH_PARTS = {**TORCH_HEADS, "classifier": "fc"}
 COUNTER = "num_batches_tracked"
 _LEAVES = {
     "kernel": "weight",
@@ -24,6 +27,8 @@ _LEAVES = {
     "mean": "running_mean",
     "var": "running_var",
 }
+# Kernels by their number of axes: which of our axes stands at each place in PyTorch.
+_TORCH_AXES = {4: (3, 2, 0, 1), 2: (1, 0)}
 
 
 def torch_name(path: Path) -> str:
@@ -33,9 +38,11 @@ def torch_name(path: Path) -> str:
     'layer3.5.downsample.1.running_mean'
     >>> torch_name(("final_head", "conv0", "kernel"))
     'layer6.conv2d_list.0.weight'
+    >>> torch_name(("classifier", "kernel"))
+    'fc.weight'
     """
     part, *inner, leaf = path
-    modules = [TORCH_HEADS[part]] if part in TORCH_HEADS else []
+    modules = [TORCH_PARTS[part]] if part in TORCH_PARTS else []
     for module in inner:
         if part in TORCH_HEADS:
             module = module.replace("conv", "conv2d_list.")
@@ -52,14 +59,16 @@ def paths_by_torch_name(variables: Any) -> dict[str, Path]:
 
 def torch_shape(shape: tuple[int, ...]) -> tuple[int, ...]:
     """Shape that an array of our `shape` has in PyTorch."""
-    return (shape[3], shape[2], shape[0], shape[1]) if len(shape) == 4 else tuple(shape)
+    return tuple(shape[axis] for axis in _TORCH_AXES.get(len(shape), range(len(shape))))
 
 
 def torch_array(array: np.ndarray) -> np.ndarray:
     """Our array in PyTorch's layout."""
-    return np.ascontiguousarray(array.transpose(3, 2, 0, 1)) if array.ndim == 4 else array
+    axes = _TORCH_AXES.get(array.ndim)
+    return array if axes is None else np.ascontiguousarray(array.transpose(axes))
 
 
 def flax_array(array: np.ndarray) -> np.ndarray:
     """PyTorch's array in our layout."""
-    return array.transpose(2, 3, 1, 0) if array.ndim == 4 else array
+    axes = _TORCH_AXES.get(array.ndim)
+    return array if axes is None else array.transpose(np.argsort(axes))

@@ -9,10 +9,10 @@ import jax.numpy as jnp
 import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
 
-from msl_jax.convert.layouts import Layout, detect, is_counter
+from msl_jax.convert.layouts import IMAGENET_CLASSES, Layout, detect, is_counter
 from msl_jax.convert.names import (
     COUNTER,
-    TORCH_HEADS,
+    TORCH_PARTS,
     flax_array,
     paths_by_torch_name,
     torch_array,
@@ -21,14 +21,15 @@ from msl_jax.convert.names import (
 )
 from msl_jax.errors import UserError
 from msl_jax.mismatch import expect_same_shapes
-from msl_jax.models import DeepLabV2
+from msl_jax.models import DeepLabV2, ResNetClassifier
 from msl_jax.models.initial import abstract_variables, initial_heads
 
 StateDict = Mapping[str, np.ndarray]
+Model = DeepLabV2 | ResNetClassifier
 
 
 def from_torch(
-    state_dict: StateDict, model: DeepLabV2, *, reinit_heads: bool = False, seed: int = 0
+    state_dict: StateDict, model: Model, *, reinit_heads: bool = False, seed: int = 0
 ) -> dict[str, Any]:
     """Variables of `model` from a state dict of PyTorch.
 
@@ -36,11 +37,14 @@ def from_torch(
     official code, AdaptSegNet and ADVENT, see `detect`, which also tells the stride placement and
     the input convention that the weights need: `model` should have that stride placement.
 
+    Heads that the file lacks are drawn. Of torchvision's `fc` a classifier takes over that of its
+    own classes; that of ImageNet's 1000 gives way to a new one.
+
     Args:
         state_dict: arrays by name. Kernels are `[out, in, kh, kw]`.
         model: gives names, shapes and the dtype of the result (`param_dtype`).
-        reinit_heads: draw both heads anew, also where the file has them.
-        seed: of the heads that are drawn: those that the file lacks, or both.
+        reinit_heads: draw all heads anew, also where the file has them.
+        seed: of the heads that are drawn.
 
     Returns:
         ``{"params", "batch_stats"}``. Every number is the file's own, rounded where the model's
@@ -59,24 +63,25 @@ def from_torch(
     True
     """
     layout = detect({name: np.shape(array) for name, array in state_dict.items()})
-    heads = {} if reinit_heads else layout.heads
+    heads = {} if reinit_heads else _heads(layout, model)
+    abstract = abstract_variables(model)
     paths = {}
-    for name, path in paths_by_torch_name(abstract_variables(model)).items():
+    for name, path in paths_by_torch_name(abstract).items():
         part = path[1]
         if part in heads:
-            paths[heads[part] + name.removeprefix(TORCH_HEADS[part])] = path
-        elif part not in TORCH_HEADS:
+            paths[heads[part] + name.removeprefix(TORCH_PARTS[part])] = path
+        elif part not in TORCH_PARTS:
             paths[name] = path
     found = {
         name.removeprefix(layout.prefix): array
         for name, array in state_dict.items()
-        if _is_taken(name.removeprefix(layout.prefix), layout, reinit_heads, state_dict)
+        if _is_taken(name.removeprefix(layout.prefix), layout, heads, reinit_heads, state_dict)
     }
-    abstract = flatten_dict(abstract_variables(model))
+    leaves = flatten_dict(abstract)
     expect_same_shapes(
         {name: np.shape(array) for name, array in found.items()},
-        {name: torch_shape(abstract[path].shape) for name, path in paths.items()},
-        title=f"{_sentence(layout)} does not fit the network: {_network(model)}.",
+        {name: torch_shape(leaves[path].shape) for name, path in paths.items()},
+        title=f"{_sentence(layout, model)} does not fit the network: {_network(model)}.",
         advice=_advice(layout, model),
     )
     broken = [name for name, array in found.items() if not _all_finite(np.asarray(array))]
@@ -89,21 +94,21 @@ def from_torch(
         for name, path in paths.items()
     }
     variables = unflatten_dict(converted)
-    if new := TORCH_HEADS.keys() - heads:
+    if new := abstract["params"].keys() & TORCH_PARTS.keys() - heads.keys():
         drawn = initial_heads(model, seed)
         variables["params"].update({head: drawn[head] for head in new})
     return variables
 
 
 def to_torch(variables: Any) -> dict[str, np.ndarray]:
-    """State dict of the official network, lossless; the inverse of `from_torch`.
+    """State dict of the official network, or of torchvision's; the inverse of `from_torch`.
 
     Args:
-        variables: ``{"params", "batch_stats"}`` of a `DeepLabV2`.
+        variables: ``{"params", "batch_stats"}`` of a `DeepLabV2` or a `ResNetClassifier`.
 
     Returns:
-        Arrays by name, in PyTorch's layouts, without a prefix. Each norm's count of batches is 0,
-        which PyTorch reads only for a momentum of None.
+        Arrays by name, in PyTorch's layouts, without a prefix; no number is changed. Each norm's
+        count of batches is 0, which PyTorch reads only for a momentum of None.
     """
     state_dict = {}
     for path, leaf in flatten_dict(variables).items():
@@ -114,11 +119,21 @@ def to_torch(variables: Any) -> dict[str, np.ndarray]:
     return state_dict
 
 
-def _is_taken(name: str, layout: Layout, reinit_heads: bool, state_dict: StateDict) -> bool:
+def _heads(layout: Layout, model: Model) -> dict[str, str]:
+    """Our name -> the module's name in the file, of the heads that the network takes over."""
+    if isinstance(model, DeepLabV2):
+        return layout.heads
+    foreign = layout.classifier == IMAGENET_CLASSES != model.num_classes
+    return {} if layout.classifier is None or foreign else {"classifier": TORCH_PARTS["classifier"]}
+
+
+def _is_taken(
+    name: str, layout: Layout, heads: dict[str, str], reinit_heads: bool, state_dict: StateDict
+) -> bool:
     """Whether an array has to have its place in the network."""
-    if name in layout.left_out:
-        return False
-    if reinit_heads and name.partition(".")[0] in layout.heads.values():
+    module = name.partition(".")[0]
+    drawn_anew = reinit_heads and module in layout.heads.values()
+    if module not in heads.values() and (drawn_anew or name in layout.left_out):
         return False
     # A count belongs to a norm; one that stands alone is left over.
     norm = layout.prefix + name.removesuffix(COUNTER) + "running_var"
@@ -129,19 +144,25 @@ def _all_finite(array: np.ndarray) -> bool:
     return bool(jnp.issubdtype(array.dtype, jnp.floating) and np.isfinite(array).all())
 
 
-def _sentence(layout: Layout) -> str:
-    classes = f" with {layout.num_classes} classes" if layout.num_classes else ""
-    return f"{layout.title}{classes}"
+def _sentence(layout: Layout, model: Model) -> str:
+    classes = _classes(layout, model)
+    return f"{layout.title} with {classes} classes" if classes else layout.title
 
 
-def _network(model: DeepLabV2) -> str:
-    return (
-        f"ResNet-{model.depth} of width {model.width}, {model.num_classes} classes, heads of"
-        f" {len(model.head_rates)} convolutions"
-    )
+def _classes(layout: Layout, model: Model) -> int | None:
+    """Outputs of the heads that the network would take over; None without any."""
+    heads = _heads(layout, model)
+    return layout.classifier if "classifier" in heads else layout.num_classes
 
 
-def _advice(layout: Layout, model: DeepLabV2) -> str:
+def _network(model: Model) -> str:
+    network = f"ResNet-{model.depth} of width {model.width}, {model.num_classes} classes"
+    if isinstance(model, DeepLabV2):
+        network += f", heads of {len(model.head_rates)} convolutions"
+    return network
+
+
+def _advice(layout: Layout, model: Model) -> str:
     """What to set, where only sizes that a configuration names differ."""
     keys = []
     if layout.depth != model.depth:
@@ -149,9 +170,9 @@ def _advice(layout: Layout, model: DeepLabV2) -> str:
     if layout.width != model.width:
         keys.append(f"--config.model.width={layout.width}")
     convolutions = layout.head_convolutions
-    if convolutions not in (None, len(model.head_rates)):
+    if isinstance(model, DeepLabV2) and convolutions not in (None, len(model.head_rates)):
         keys.append(f"{convolutions} rates (--config.model.head_rates, convert: --head_rates)")
-    if layout.num_classes not in (None, model.num_classes):
+    if _classes(layout, model) not in (None, model.num_classes):
         keys.append("--config.reinit_heads=true to train new heads")
     if not keys:
         return "It is a checkpoint of another network."

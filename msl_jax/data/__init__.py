@@ -15,10 +15,12 @@ from msl_jax.errors import UserError
 _DATASETS = {
     "camvid": ("msl_jax.data.camvid", "CamVid", True),
     "cityscapes": ("msl_jax.data.cityscapes", "Cityscapes", True),
+    "class_folders": ("msl_jax.data.class_folders", "ClassFolders", True),
     "crosscity": ("msl_jax.data.crosscity", "CrossCity", True),
     "demo": ("msl_jax.data.demo", "Demo", False),
     "folders": ("msl_jax.data.folders", "Folders", True),
     "gta5": ("msl_jax.data.gta5", "GTA5", True),
+    "office31": ("msl_jax.data.office31", "Office31", True),
     "synthia": ("msl_jax.data.synthia", "SYNTHIA", True),
 }
 DATASETS = tuple(_DATASETS)
@@ -118,7 +120,7 @@ def _find(name: str) -> tuple[Any, str]:
             f" {sorted(_DATASETS)}."
         )
     cls = _class(dataset_name)
-    if split not in cls.splits:
+    if cls.splits and split not in cls.splits:  # without any: a root tells, once it is opened
         choices = [f"{dataset_name}/{valid}" for valid in cls.splits]
         raise UserError(f"Unknown split {name!r}; choose one of {choices}.")
     return cls, split

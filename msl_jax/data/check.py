@@ -63,6 +63,7 @@ class SplitCheck:
         pixels: number of pixels of each id in all label files.
         labels: number of label files in which each id occurs.
         meanings: class name, "ignored" or "UNEXPECTED" of each id that occurs.
+        photos: number of images of each class, where an image has one as a whole.
     """
 
     title: str
@@ -73,6 +74,7 @@ class SplitCheck:
     pixels: Mapping[int, int]
     labels: Mapping[int, int]
     meanings: Mapping[int, str]
+    photos: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def num_bad(self) -> int:
@@ -112,6 +114,7 @@ def summarize(
     checks: Iterable[PairCheck],
     label_set: LabelSet,
     expected: int | None = None,
+    photos: Mapping[str, int] | None = None,
 ) -> SplitCheck:
     """Adds up the checks of a split.
 
@@ -121,6 +124,7 @@ def summarize(
         checks: what was found in each of them, in the same order.
         label_set: the classes that labels are read as.
         expected: number of images that was published.
+        photos: number of images of each class, where an image has one as a whole.
     """
     problems: list[Problem] = []
     pixels, labels = Counter[int](), Counter[int]()
@@ -140,11 +144,12 @@ def summarize(
         pixels,
         labels,
         {label_id: _meaning(label_id, lookup, label_set) for label_id in sorted(pixels)},
+        photos or {},
     )
 
 
 def describe(check: SplitCheck) -> str:
-    """Writes a check for a reader: counts, problems by kind, histogram of ids."""
+    """Writes a check for a reader: counts, problems by kind, histogram of ids or classes."""
     return "\n".join((_counts(check), *_problem_lines(check), *_histogram(check)))
 
 
@@ -152,7 +157,7 @@ def _read(
     read: Callable[[Path], np.ndarray], path: Path, missing: str, note: Callable[[str, str], None]
 ) -> np.ndarray | None:
     if not path.is_file():
-        note(missing, f"{path}: no such file.")
+        note(missing, f"{path}: {'not a file' if path.exists() else 'no such file'}.")
         return None
     try:
         return read(path)
@@ -187,6 +192,8 @@ def _counts(check: SplitCheck) -> str:
     if check.expected is not None:
         images_text += f" of {check.expected:,} expected"
     labels_text = "no labels" if check.num_labels is None else f"{check.num_labels:,} labels"
+    if check.photos:
+        labels_text = f"{sum(map(bool, check.photos.values()))} of {len(check.photos)} classes"
     if not check.num_bad:
         return f"{check.title}: {images_text}, {labels_text}, no problem"
     return f"{check.title}: {images_text}, {labels_text}, {check.num_bad:,} with a problem"
@@ -207,3 +214,7 @@ def _histogram(check: SplitCheck) -> Iterator[str]:
     for label_id, meaning in check.meanings.items():
         share = check.pixels[label_id] / total
         yield f"    {label_id:5d}  {meaning:<14}{share:8.3%}{check.labels[label_id]:9,}"
+    if check.photos:
+        yield "  images of each class:"
+    for name, number in check.photos.items():
+        yield f"    {number:7,}  {name}{'' if number else '  MISSING'}"

@@ -37,7 +37,7 @@ class FileDataset(abc.ABC):
     title: ClassVar[str]
     layout: ClassVar[str]
     folders: ClassVar[Sequence[str]] = ()
-    splits: ClassVar[tuple[str, ...]]
+    splits: tuple[str, ...]
     expected: ClassVar[Mapping[str, int]] = {}
     label_sets: ClassVar[Sequence[LabelSet]]
     label_globs: ClassVar[Sequence[str]] = ()

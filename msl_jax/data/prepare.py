@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 from msl_jax.commands import command_line
 from msl_jax.data import DATASETS, check, open_dataset
+from msl_jax.data.class_dataset import ClassDataset
 from msl_jax.data.dataset import Dataset
 from msl_jax.data.decoding import MAX_PIXELS
 from msl_jax.data.file_dataset import FileDataset
@@ -28,6 +29,9 @@ _SIZES = {
     "camvid": (270, 360),
     "demo": (96, 160),
     "folders": (270, 360),
+    # The paper does not say; crops of 224 are cut out of it.
+    "office31": (256, 256),
+    "class_folders": (256, 256),
 }
 # Splits that repeat others, and those that no configuration uses.
 _REPEATED = ("all", "val_500")
@@ -43,7 +47,7 @@ that exist are not touched.
 Exit code: 0 when the files were checked (and the records are there), also where pairs with a \
 problem were left out; 1 after an error, and with --strict where any pair has a problem; 2 where \
 the command line is wrong; 130 after Ctrl-C."""
-_LISTED = 10  # labels without image that are named
+_LISTED = 10  # unused files that are named
 
 
 def prepare(
@@ -73,7 +77,10 @@ def prepare(
     chosen = _choose(dataset, splits, check_only)
     bad = sum(_check(dataset, split, num_processes) for split in chosen)
     if isinstance(dataset, FileDataset):
-        _print_labels_without_image(dataset)
+        _print_unused(dataset)
+    if isinstance(dataset, ClassDataset):
+        for split in chosen:  # with a class missing nothing can be left out to mend it
+            dataset.expect_classes(split)
     if bad and strict:
         raise UserError(f"{bad} pairs have a problem, and --strict refuses them.")
     if not check_only:
@@ -83,7 +90,7 @@ def prepare(
                 split,
                 size or _SIZES[dataset.name],
                 records_dir,
-                keep_label_size=not _is_for_training(split),
+                keep_label_size=_keeps_label_size(dataset, split),
                 on_bad_example="skip",
                 num_processes=num_processes,
                 report=False,
@@ -114,8 +121,9 @@ def _has_files(dataset: Dataset, split: str) -> bool:
     return known and bool(not isinstance(dataset, FileDataset) or dataset.pairs(split))
 
 
-def _is_for_training(split: str) -> bool:
-    return "train" in split or split == "all"
+def _keeps_label_size(dataset: Dataset, split: str) -> bool:
+    """Whether records keep label maps as they are: those that evaluate do."""
+    return not ("train" in split or split == "all" or isinstance(dataset, ClassDataset))
 
 
 def _check(dataset: Dataset, split: str, num_processes: int | None) -> int:
@@ -131,15 +139,18 @@ def _check(dataset: Dataset, split: str, num_processes: int | None) -> int:
     ):
         counted = (pair for pair in checks if step() or True)
         expected = dataset.expected.get(split)
-        found = check.summarize(title, pairs, counted, dataset.label_set, expected)
+        photos = dataset.photos_by_class(split) if isinstance(dataset, ClassDataset) else None
+        found = check.summarize(title, pairs, counted, dataset.label_set, expected, photos)
     print(check.describe(found), flush=True)
     return found.num_bad
 
 
-def _print_labels_without_image(dataset: FileDataset) -> None:
-    paths = dataset.labels_without_image()
+def _print_unused(dataset: FileDataset) -> None:
+    paths, what = dataset.labels_without_image(), "labels have no image"
+    if isinstance(dataset, ClassDataset):
+        paths, what = dataset.unused(), "files or folders are of no class"
     if paths:
-        print(f"{dataset.name}: {len(paths):,} labels have no image and are not used:")
+        print(f"{dataset.name}: {len(paths):,} {what} and are not used:")
         for path in paths[:_LISTED]:
             print(f"    {path}")
         if len(paths) > _LISTED:

@@ -10,7 +10,7 @@ from flax import linen as nn
 from jax import Array
 
 from msl_jax.models.layers import Conv
-from msl_jax.models.resnet import DilatedResNet, StridePlacement
+from msl_jax.models.resnet import ResNet, StridePlacement
 
 
 class ASPP(nn.Module):
@@ -104,7 +104,7 @@ class DeepLabV2(nn.Module):
             `(final, low)`, each `[B, h, w, num_classes]`.
         """
         x = images.astype(self.dtype or images.dtype)
-        stage3, stage4 = DilatedResNet(
+        stage3, stage4 = ResNet(
             self.depth,
             self.width,
             self.stride_placement,

@@ -1,4 +1,4 @@
-"""ResNet with dilated last stages: the backbone of DeepLabv2 (He et al. 2016; Chen et al. 2018)."""
+"""ResNet, as it was published and with dilated last stages (He et al. 2016; Chen et al. 2018)."""
 
 from __future__ import annotations
 
@@ -19,6 +19,11 @@ STAGE_SIZES: dict[int, tuple[int, int, int, int]] = {
     26: (2, 2, 2, 2),
     50: (3, 4, 6, 3),
     101: (3, 4, 23, 3),
+}
+# Strides and dilations of the stages, by the number that the whole network divides the size by.
+_STEPS: dict[int, tuple[tuple[int, ...], tuple[int, ...]]] = {
+    8: ((1, 2, 1, 1), (1, 1, 2, 4)),
+    32: ((1, 2, 2, 2), (1, 1, 1, 1)),
 }
 
 
@@ -63,8 +68,8 @@ class Bottleneck(nn.Module):
         return add_relu(x, y)
 
 
-class DilatedResNet(nn.Module):
-    """ResNet of output stride 8: the last two stages keep their size and dilate by 2 and 4.
+class ResNet(nn.Module):
+    """ResNet of bottleneck blocks without a classifier; as it stands the backbone of DeepLabv2.
 
     Attributes:
         depth: one of `STAGE_SIZES`.
@@ -72,6 +77,9 @@ class DilatedResNet(nn.Module):
         stride_placement: see `Bottleneck`.
         rematerialize: keep no more than each block's input for the gradient and compute the block
             again: less memory, for a second forward pass.
+        output_stride: 32 as published; with 8 the last two stages keep their size and dilate by 2
+            and 4.
+        ceil_pool: round the size after the stem's pool up (DeepLabv2) or down (torchvision).
     """
 
     depth: int = 101
@@ -79,17 +87,19 @@ class DilatedResNet(nn.Module):
     stride_placement: StridePlacement = "caffe"
     rematerialize: bool = False
     param_dtype: Any = jnp.float32
+    output_stride: Literal[8, 32] = 8
+    ceil_pool: bool = True
 
     @nn.compact
     def __call__(self, images: Array, *, use_running_average: bool) -> tuple[Array, Array]:
-        """Features of stages 3 and 4, at 1/8 of the size.
+        """Features of stages 3 and 4, with `output_stride` 8 both at 1/8 of the size.
 
         Args:
             images: `[B, H, W, 3]`, ready for the network.
             use_running_average: normalise by the running statistics.
 
         Returns:
-            `[B, h, w, 16 width]` and `[B, h, w, 32 width]`.
+            `[B, h, w, 16 width]` and `[B, h', w', 32 width]`.
         """
         if self.depth not in STAGE_SIZES:
             raise ValueError(f"depth must be one of {sorted(STAGE_SIZES)}, found {self.depth}")
@@ -97,10 +107,14 @@ class DilatedResNet(nn.Module):
         x = BatchNorm(param_dtype=self.param_dtype, name="bn1")(
             x, use_running_average=use_running_average
         )
-        x = max_pool_ceil(nn.relu(x))
+        x = nn.relu(x)
+        if self.ceil_pool:
+            x = max_pool_ceil(x)
+        else:
+            x = nn.max_pool(x, (3, 3), (2, 2), padding=((1, 1), (1, 1)))
         # Argument 2, after the module and its input, is known when the program is traced.
         block_type = nn.remat(Bottleneck, static_argnums=(2,)) if self.rematerialize else Bottleneck
-        strides, dilations = (1, 2, 1, 1), (1, 1, 2, 4)
+        strides, dilations = _STEPS[self.output_stride]
         stages = []
         for stage, blocks in enumerate(STAGE_SIZES[self.depth]):
             for block in range(blocks):

@@ -40,9 +40,9 @@ def resnet(depth: int, width: int = 64) -> Shapes:
     return shapes
 
 
-def classifier(width: int = 64) -> Shapes:
+def classifier(width: int = 64, classes: int = 1000) -> Shapes:
     """`fc` of torchvision's ResNets."""
-    return {"fc.weight": (1000, 32 * width), "fc.bias": (1000,)}
+    return {"fc.weight": (classes, 32 * width), "fc.bias": (classes,)}
 
 
 def head(name: str, channels: int, classes: int = 19, convolutions: int = 4) -> Shapes:

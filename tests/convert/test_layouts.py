@@ -30,6 +30,10 @@ RECOGNISED: dict[str, tuple[Shapes, str]] = {
         )
         for depth in (50, 101)
     },
+    "classifier of other classes": (
+        resnet(50) | classifier(classes=31),
+        f"torchvision ResNet-50; {_TORCHVISION}; fc left out (2 arrays) by DeepLabv2; {_NO_HEADS}",
+    ),
     "without fc": (
         resnet(50),
         f"ResNet-50 without a classifier; {_TORCHVISION}; {_NO_HEADS}",
@@ -76,6 +80,14 @@ def test_heads_by_their_names_in_the_file() -> None:
     assert detect(official()).heads == {"final_head": "layer6", "low_head": "layer5"}
     assert detect(resnet(50) | head("layer5", 2048)).heads == {"final_head": "layer5"}
     assert detect(resnet(50) | classifier()).heads == {}
+
+
+def test_outputs_of_the_classifier() -> None:
+    assert detect(resnet(50) | classifier()).classifier == 1000
+    assert detect(prefixed("module.", resnet(50) | classifier(classes=31))).classifier == 31
+    assert detect(resnet(50)).classifier is None
+    assert detect(resnet(50) | {"fc.weight": ()}).classifier is None
+    assert detect(resnet(50) | {"fc.0.weight": (128, 2048)}).classifier is None
 
 
 def test_convolutions_of_a_head_are_counted() -> None:

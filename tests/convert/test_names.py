@@ -13,17 +13,17 @@ from msl_jax.convert.names import (
     torch_name,
     torch_shape,
 )
-from msl_jax.models import DeepLabV2
+from msl_jax.models import DeepLabV2, ResNetClassifier
 from msl_jax.models.initial import abstract_variables
 
-from .public_files import Shapes, official, resnet, without_counters
+from .public_files import Shapes, classifier, official, resnet, without_counters
 
 GOLDEN = Path(__file__).parents[3] / "shared" / "goldens" / "deeplab_names.json"
 
 
-def _our_shapes() -> Shapes:
-    """Names and shapes of all arrays of the official network, translated from ours."""
-    tree = abstract_variables(DeepLabV2(num_classes=19))
+def _our_shapes(model: DeepLabV2 | ResNetClassifier) -> Shapes:
+    """Names and shapes of all arrays of a network, translated from ours."""
+    tree = abstract_variables(model)
     shapes = {}
     for name, path in paths_by_torch_name(tree).items():
         leaf = tree
@@ -34,9 +34,17 @@ def _our_shapes() -> Shapes:
 
 
 def test_all_names_and_shapes_are_those_of_the_official_checkpoints() -> None:
-    ours = _our_shapes()
+    ours = _our_shapes(DeepLabV2(num_classes=19))
     assert len(ours) == 328 + 208  # parameters, running statistics
     assert ours == without_counters(official())
+
+
+@pytest.mark.parametrize(("depth", "arrays"), [(50, 267), (101, 522)])
+def test_all_names_and_shapes_are_those_of_torchvision(depth: int, arrays: int) -> None:
+    """Parameters and running statistics of its resnet50 and resnet101."""
+    ours = _our_shapes(ResNetClassifier(num_classes=1000, depth=depth))
+    assert len(ours) == arrays
+    assert ours == without_counters(resnet(depth) | classifier())
 
 
 def test_rule_gives_the_names_of_the_official_code() -> None:
@@ -65,13 +73,15 @@ def test_rule_gives_the_names_of_torchvision() -> None:
         ("backbone/layer1_0/downsample_bn/var", "layer1.0.downsample.1.running_var"),
         ("low_head/conv0/kernel", "layer5.conv2d_list.0.weight"),
         ("final_head/conv3/bias", "layer6.conv2d_list.3.bias"),
+        ("classifier/kernel", "fc.weight"),
+        ("classifier/bias", "fc.bias"),
     ],
 )
 def test_name(path: str, name: str) -> None:
     assert torch_name(tuple(path.split("/"))) == name
 
 
-@pytest.mark.parametrize("shape", [(), (5,), (2, 3, 4, 5)])
+@pytest.mark.parametrize("shape", [(), (5,), (2, 3), (2, 3, 4, 5)])
 def test_layouts_are_inverse(shape: tuple[int, ...]) -> None:
     array = np.arange(np.prod(shape, dtype=int), dtype=np.float32).reshape(shape)
     assert torch_array(array).shape == torch_shape(shape)
@@ -84,3 +94,9 @@ def test_kernel() -> None:
     """`[kh, kw, in, out]` becomes `[out, in, kh, kw]`."""
     kernel = np.arange(2 * 3 * 4 * 5).reshape(2, 3, 4, 5)
     assert torch_array(kernel)[4, 3, 1, 2] == kernel[1, 2, 3, 4]
+
+
+def test_kernel_of_a_linear_layer() -> None:
+    """`[in, out]` becomes `[out, in]`."""
+    kernel = np.arange(2 * 3).reshape(2, 3)
+    assert torch_array(kernel)[2, 1] == kernel[1, 2]
