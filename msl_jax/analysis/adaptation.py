@@ -16,6 +16,7 @@ from msl_jax.analysis.pixels import pixel_sums
 from msl_jax.analysis.predictions import predictions
 from msl_jax.analysis.study import BINS
 from msl_jax.analysis.sums import add_up
+from msl_jax.segmentation import label_size
 from msl_jax.training.state import TrainState
 from msl_jax.training.step import parallel_train_step, replicate
 from msl_jax.weights import find
@@ -55,7 +56,7 @@ def watched_adaptation(config: ConfigDict, *, every: int, share: float = 0.3) ->
     step = parallel_train_step(*training, accumulate=config.accumulate)
     state = replicate(TrainState.create(jax.tree.map(jnp.array, first), training.optimizer))
     records = parts.load_split(config, "target_eval", evaluation=True).records
-    size = parts.label_size(config, "target")
+    size = label_size(config, "target")
 
     def sweep(*networks: Any) -> Any:
         return predictions(model, config.input_convention, networks, records, size)

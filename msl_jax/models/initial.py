@@ -10,16 +10,14 @@ from __future__ import annotations
 
 import hashlib
 import math
-import re
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from msl_jax.models.deeplab import DeepLabV2
-
-HEADS = ("low_head", "final_head")
+# Of all networks; each has some of them.
+HEADS = ("low_head", "final_head", "classifier")
 
 # Standard deviation of the classifiers' kernels (official code).
 _HEAD_STD = 0.01
@@ -27,7 +25,7 @@ _HEAD_STD = 0.01
 _TRUNCATED_STD = 0.87962566103423978
 
 
-def initial_variables(model: DeepLabV2, seed: int) -> dict[str, Any]:
+def initial_variables(model: Any, seed: int) -> dict[str, Any]:
     """Random variables for a network trained from scratch.
 
     Convolutions of the backbone are He-normal by fan-in, cut off at two standard deviations;
@@ -41,6 +39,7 @@ def initial_variables(model: DeepLabV2, seed: int) -> dict[str, Any]:
     Returns:
         ``{"params", "batch_stats"}``, of the dtype `model.param_dtype`.
 
+    >>> from msl_jax.models import DeepLabV2
     >>> model = DeepLabV2(num_classes=3, depth=14, width=4)
     >>> variables = initial_variables(model, seed=0)
     >>> variables["params"]["backbone"]["conv1"]["kernel"].shape
@@ -50,21 +49,21 @@ def initial_variables(model: DeepLabV2, seed: int) -> dict[str, Any]:
     return {collection: _draw(tree, seed) for collection, tree in shapes.items()}
 
 
-def initial_heads(model: DeepLabV2, seed: int) -> dict[str, Any]:
-    """New parameters of both heads, for a backbone that comes from elsewhere.
+def initial_heads(model: Any, seed: int) -> dict[str, Any]:
+    """New parameters of the heads, for a backbone that comes from elsewhere.
 
     Args:
         model: the network.
         seed: as of `initial_variables`, whose heads these are.
 
     Returns:
-        ``{"low_head", "final_head"}``, as in the network's `params`.
+        ``{"low_head", "final_head"}`` or ``{"classifier"}``, as in the network's `params`.
     """
     params = abstract_variables(model)["params"]
-    return _draw({head: params[head] for head in HEADS}, seed)
+    return _draw({head: params[head] for head in HEADS if head in params}, seed)
 
 
-def abstract_variables(model: DeepLabV2) -> Any:
+def abstract_variables(model: Any) -> Any:
     """Shapes and dtypes of the variables, which do not depend on the images' size."""
     image = jax.ShapeDtypeStruct((1, 32, 32, 3), jnp.float32)
     return jax.eval_shape(model.init, jax.random.key(0), image)
@@ -85,11 +84,11 @@ def _draw(shapes: Any, seed: int) -> Any:
 
 
 def _kernel(name: str, shape: tuple[int, ...], seed: int) -> np.ndarray:
-    """The float32 kernel `[kh, kw, C, K]` of that name."""
+    """The float32 kernel `[kh, kw, C, K]` or `[C, K]` of that name."""
     digest = hashlib.sha256(name.encode()).digest()
     rng = np.random.Generator(np.random.Philox([seed, int.from_bytes(digest[:8], "little")]))
     values = rng.standard_normal(math.prod(shape), np.float32)
-    if re.match("(low|final)_head/", name):
+    if name.startswith(tuple(f"{head}/" for head in HEADS)):
         std = _HEAD_STD
     else:
         std = math.sqrt(2 / math.prod(shape[:-1])) / _TRUNCATED_STD
