@@ -63,6 +63,13 @@ def initial_heads(model: Any, seed: int) -> dict[str, Any]:
     return _draw({head: params[head] for head in HEADS if head in params}, seed)
 
 
+def initial_params(module: Any, shape: tuple[int, ...], seed: int) -> Any:
+    """Parameters of a module without statistics, whose input is `[1, *shape]`."""
+    example = jax.ShapeDtypeStruct((1, *shape), jnp.float32)
+    shapes: Any = jax.eval_shape(module.init, jax.random.key(0), example)
+    return _draw(shapes["params"], seed)
+
+
 def abstract_variables(model: Any) -> Any:
     """Shapes and dtypes of the variables, which do not depend on the images' size."""
     image = jax.ShapeDtypeStruct((1, 32, 32, 3), jnp.float32)
