@@ -63,9 +63,7 @@ def measure(keys: Mapping[str, Any]) -> dict[str, float]:
         "arguments_mb": arguments / 1e6,
         "temporaries_mb": temporaries / 1e6,
         "total_mb": (arguments + temporaries + results) / 1e6,
-        "kept_mb": max(
-            kept_bytes(single, state, batch, config.accumulate) for single in passes
-        )
+        "kept_mb": max(kept_bytes(single, state, batch, config.accumulate) for single in passes)
         / 1e6,
     }
 

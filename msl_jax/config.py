@@ -16,11 +16,24 @@ from ml_collections import config_dict
 from msl_jax.data.decoding import MAX_PIXELS
 from msl_jax.errors import UserError
 from msl_jax.models.resnet import STAGE_SIZES
+from msl_jax.models.small_resnet import SMALL_DEPTHS
 from msl_jax.tasks.segmentation import Objective
 from msl_jax.variants import DEFAULT_VARIANT, VARIANTS, VARIANTS_OF, expect_variant, variant_of
 
 # Keys that may differ between the start of a run and its continuation.
 FREE_KEYS = ("debug",)
+
+# By the key `task`: its networks with their depths, and keys with one meaningful value.
+DEPTHS_OF = {
+    "segmentation": {"deeplab": tuple(STAGE_SIZES)},
+    "classification": {"small_resnet": SMALL_DEPTHS},
+}
+FIXED_OF = {
+    "classification": {
+        **{"eval_size": "network", "scales": (1.0,)},
+        **{"frozen_norms": False, "rematerialize": False},
+    },
+}
 
 _MOST = 2**31 - 1  # steps are counted in 32 bits
 _SIZE = f"(height, width), integers of at least 16, {MAX_PIXELS:,} pixels at most"
@@ -67,11 +80,13 @@ def base_config(
             # Network. Conventions: "caffe" or "torchvision"; None: what the weights ask for.
             "input_convention": placeholder(str),  # see tasks.segmentation.network_input
             "model": {
+                "network": "deeplab",  # classification: "small_resnet"
                 "depth": 101,
                 "width": 64,
                 "stride_placement": placeholder(str),
                 "head_rates": (6, 12, 18, 24),
                 "active_rates": placeholder(tuple),
+                "discriminator_width": 1024,  # of dann
             },
             "compute_dtype": "float32",  # or "bfloat16": parameters and statistics stay in float32
             "rematerialize": False,  # less memory: blocks are computed again for the gradient
@@ -81,6 +96,7 @@ def base_config(
             "source_steps": placeholder(int),
             "source_poly_steps": placeholder(int),  # where the schedule reaches 0
             "source_learning_rate": 2.5e-4,
+            "schedule": "poly",  # or "inverse" (Section 4.3), see msl_jax.training.optimizer
             "steps": placeholder(int),
             "poly_steps": placeholder(int),
             "learning_rate": 2.5e-4,
@@ -177,8 +193,11 @@ def check_config(config: config_dict.ConfigDict) -> None:
     choice("normalization", config.normalization, ("official", "paper"))
     choice("guidance_rule", config.guidance_rule, ("official", "paper"))
     choice("input_convention", config.input_convention, ("caffe", "torchvision"))
-    choice("model.depth", config.model.depth, tuple(STAGE_SIZES))
+    networks = DEPTHS_OF.get(config.task, {})
+    choice("model.network", config.model.network, tuple(networks))
+    choice("model.depth", config.model.depth, networks.get(config.model.network, ()))
     choice("model.stride_placement", config.model.stride_placement, ("caffe", "torchvision"))
+    choice("schedule", config.schedule, ("poly", "inverse"))
     choice("compute_dtype", config.compute_dtype, ("float32", "bfloat16"))
     choice("eval_size", config.eval_size, ("network", "full"))
     choice("on_bad_example", config.on_bad_example, ("error", "skip"))
@@ -192,7 +211,10 @@ def check_config(config: config_dict.ConfigDict) -> None:
     for key in ("eval_every", "log_every"):
         expect(key, config[key] >= 1, "at least 1")
     expect("num_classes", config.num_classes < 255, "at most 254: 255 marks ignored pixels")
-    expect("model.width", config.model.width >= 1, "at least 1")
+    for key in ("width", "discriminator_width"):
+        expect(f"model.{key}", config.model[key] >= 1, "at least 1")
+    for key, value in FIXED_OF.get(config.task, {}).items():
+        expect(key, config[key] == value, f"{value!r} in {config.task}")
     expect("seed", config.seed >= 0, "0 or more")
     for key in ("source_size", "target_size"):
         expect(key, _is_size(config[key]), _SIZE)

@@ -12,8 +12,9 @@ from ml_collections.config_dict import ConfigDict
 
 from msl_jax.data.labels import LabelSet
 from msl_jax.data.records import Records
-from msl_jax.training.optimizer import poly_schedule
+from msl_jax.training.optimizer import inverse_schedule, poly_schedule
 from msl_jax.training.step import Passes
+from msl_jax.variants import task_name
 
 
 class Training(NamedTuple):
@@ -88,8 +89,11 @@ class Task(Protocol):
 
 def task_of(config: Any) -> Task:
     """The task of a complete configuration, or of one that a run has saved."""
-    # Imported when asked for: it brings its networks and evaluation along.
-    del config
+    # Imported when asked for: each brings its networks and evaluation along.
+    if task_name(config) == "classification":
+        from msl_jax.classification import Classification
+
+        return Classification()
     from msl_jax.segmentation import Segmentation
 
     return Segmentation()
@@ -99,4 +103,6 @@ def stage_schedule(config: ConfigDict, *, adapt: bool) -> optax.Schedule:
     """The learning rate of a stage: the adaptation's, or the source-only stage's."""
     stage = "" if adapt else "source_"
     rate = config[f"{stage}learning_rate"]
+    if config.schedule == "inverse":
+        return inverse_schedule(rate, config[f"{stage}steps"])
     return poly_schedule(rate, config[f"{stage}poly_steps"])

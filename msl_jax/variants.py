@@ -39,8 +39,17 @@ VARIANTS: dict[str, Variant] = {
 }
 DEFAULT_VARIANT = "max_square_iw_multi"
 
+# IW counts the pixels of an image, Multi and hard pseudo-labels are of the segmentation sections.
+CLASSIFICATION_VARIANTS = {
+    **{
+        name: VARIANTS[name]
+        for name in ("source", "target_statistics", "minent", "max_square", "oracle")
+    },
+    "dann": Variant(target_loss="dann"),
+}
+
 # By the key `task`.
-VARIANTS_OF = {"segmentation": VARIANTS}
+VARIANTS_OF = {"segmentation": VARIANTS, "classification": CLASSIFICATION_VARIANTS}
 
 
 def expect_variant(variant: str, task: str, name: str) -> None:

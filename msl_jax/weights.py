@@ -21,6 +21,7 @@ from msl_jax.errors import UserError
 from msl_jax.files import written_whole
 from msl_jax.mismatch import expect_same_shapes
 from msl_jax.models import DeepLabV2
+from msl_jax.models.discriminator import DISCRIMINATOR
 from msl_jax.models.initial import HEADS, abstract_variables, initial_heads
 from msl_jax.stored_arrays import read_tree, write_tree
 from msl_jax.variants import task_name
@@ -29,7 +30,7 @@ from msl_jax.variants import task_name
 DESCRIPTION, VARIABLES = "weights.json", "variables"
 FILE_SUFFIXES = (".pth", ".pt", ".safetensors")
 # The heads of a task's networks, the one that predicts last.
-HEADS_OF = {"segmentation": tuple(TORCH_HEADS)}
+HEADS_OF = {"segmentation": tuple(TORCH_HEADS), "classification": ("classifier",)}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,7 +41,7 @@ class Weights:
         path: where, as it was given.
         title: what they are, one line.
         network: what is known of the network they belong to.
-        heads: ``"final_head"``, ``"low_head"``: those that they hold.
+        heads: ``"final_head"``, ``"low_head"``, or ``"classifier"``: those that they hold.
         read: see `load`, which names the path in errors.
         step: steps they were trained in their run; None outside of one.
         run: the checkpoint's place, where it is one of a run.
@@ -180,14 +181,16 @@ def _in_run(path: str) -> Weights:
 def network_of(config: Any) -> Network:
     """What is to be known of the network that a run's configuration, complete, describes."""
     model = config["model"]
+    # Classifiers know no rates; the keys are there all the same.
+    dilated = task_name(config) == "segmentation"
     return Network(
         model["depth"],
         model["width"],
         model["stride_placement"],
         config["input_convention"],
         config["num_classes"],
-        tuple(model["head_rates"]),
-        tuple(model["active_rates"]),
+        tuple(model["head_rates"]) if dilated else None,
+        tuple(model["active_rates"]) if dilated else None,
     )
 
 
@@ -200,6 +203,7 @@ def _tree_reader(
         shapes = abstract_variables(model)
         new = [h for h in HEADS if h in shapes["params"] and (reinit_heads or h not in heads)]
         tree = read_tree(folder)
+        tree["params"].pop(DISCRIMINATOR, None)  # has done its work
         expect_same_shapes(
             _shapes(tree, heads if reinit_heads else ()),
             _shapes(shapes, new),
