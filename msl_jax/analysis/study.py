@@ -62,6 +62,11 @@ def study(workdir: str, *, share: float = 0.3) -> Study:
         UserError: no such run, or its target has no labels.
     """
     after, config = open_trained(workdir, base_config(""), {})
+    if config.task != "segmentation":
+        raise UserError(
+            f"{workdir} is a run of {config.task} (found {after.title}): the figures are of"
+            " segmentation"
+        )
     if after.run is None or not variant_of(config).adapt:
         raise UserError(
             f"{workdir} is no run of an adapting variant (found {after.title}): the figures compare"
