@@ -100,7 +100,8 @@ class Classification:
                 f"{names[index]} {100 * share:.0f}%"
                 for index, share in zip(found, confidence, strict=True)
             ]
-            return contact_sheet(images, captions, (labels != IGNORE) & (labels != found))
+            wrong = (labels != IGNORE) & (labels != found)
+            return contact_sheet(list(images), captions, wrong.tolist())
 
         return drawn
 

@@ -24,11 +24,11 @@ from msl_jax.variants import DEFAULT_VARIANT, VARIANTS, VARIANTS_OF, expect_vari
 FREE_KEYS = ("debug",)
 
 # By the key `task`: its networks with their depths, and keys with one meaningful value.
-DEPTHS_OF = {
+DEPTHS_OF: dict[str, dict[str, tuple[int, ...]]] = {
     "segmentation": {"deeplab": tuple(STAGE_SIZES)},
     "classification": {"small_resnet": SMALL_DEPTHS},
 }
-FIXED_OF = {
+FIXED_OF: dict[str, dict[str, Any]] = {
     "classification": {
         **{"eval_size": "network", "scales": (1.0,)},
         **{"frozen_norms": False, "rematerialize": False},

@@ -70,6 +70,6 @@ def domain_loss(
         strength: of the reversal.
     """
     reversed_features = reverse_gradient(features, strength)
-    logits = discriminator.apply({"params": params[DISCRIMINATOR]}, reversed_features)
+    logits: Any = discriminator.apply({"params": params[DISCRIMINATOR]}, reversed_features)
     labels = jnp.full_like(logits, float(target))
     return optax.sigmoid_binary_cross_entropy(logits, labels).mean()
