@@ -20,7 +20,7 @@ from msl_jax.weights import find
 @contextlib.contextmanager
 def _quick_compilation() -> Iterator[None]:
     """Compiles in half the time; what the optimised programs compute is tested elsewhere."""
-    before = jax.config.jax_disable_most_optimizations
+    before = jax.config.read("jax_disable_most_optimizations")
     jax.config.update("jax_disable_most_optimizations", True)
     try:
         yield
