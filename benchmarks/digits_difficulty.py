@@ -82,7 +82,7 @@ def figure(folder: Path, title: str) -> Any:
     """Accuracy of the sets over the steps, means over seeds."""
     from matplotlib.figure import Figure
 
-    page = Figure(figsize=(6, 4), layout="constrained")
+    page = Figure(figsize=(6, 5), layout="constrained")
     axes = page.subplots()
     colors = {"top": "tab:green", "all": "tab:blue", "bottom": "tab:red"}
     for loss, courses in read_courses(folder).items():
@@ -97,7 +97,7 @@ def figure(folder: Path, title: str) -> Any:
                 label=f"{LOSSES[loss]}, {label}",
             )
     axes.set(xlabel="step", ylabel="accuracy in %", title=title)
-    axes.legend(fontsize="small")
+    page.legend(loc="outside lower center", ncols=2, fontsize="small")  # lines fill the axes
     return page
 
 
@@ -115,7 +115,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for direction in map("-".join, DIRECTIONS):
         folder = given.output / direction
         found[direction] = numbers(folder)
-        page = figure(folder, direction.replace("-", " to "))
+        page = figure(folder, direction.upper().replace("-", " to "))
         for suffix in ("png", "svg"):
             page.savefig(given.output / f"{direction}.{suffix}", dpi=150)
     print(json.dumps({"benchmark": "digits_difficulty", "accuracy": found}, indent=2))
