@@ -96,7 +96,7 @@ def base_config(
             "source_steps": placeholder(int),
             "source_poly_steps": placeholder(int),  # where the schedule reaches 0
             "source_learning_rate": 2.5e-4,
-            "schedule": "poly",  # or "inverse" (Section 4.3), see msl_jax.training.optimizer
+            "schedule": "poly",  # or "inverse" (classification), see msl_jax.training.optimizer
             "steps": placeholder(int),
             "poly_steps": placeholder(int),
             "learning_rate": 2.5e-4,

@@ -34,7 +34,7 @@ def test_every_variant_is_valid(variant: str) -> None:
 
 
 def test_weights_are_those_of_the_paper() -> None:
-    """Section 4.3."""
+    """Section 4.2."""
     assert _config("max_square").lambda_target == 0.3
     assert _config("minent").lambda_target == 0.03
     for variant in ("max_square", "minent"):
