@@ -13,8 +13,8 @@ msl_jax/data/digits.py. It writes a table with file, class and probability:
     python predict.py --checkpoint RUN --input PHOTOS --output DIR
 
 From Section 4.2 of the paper are the weights of the target losses (0.3 for maximum squares, 0.03
-for entropy, normalised as printed), momentum, the schedule and the rate of the adaptation, 0.01; the
-weight of DANN is 1. What the paper's numbers leave open is the same for all variants:
+for entropy, normalised as printed), momentum, the schedule and the rate of the adaptation, 0.01.
+The weight of DANN is 1. What the paper's numbers leave open is the same for all variants:
 
     rate of the source-only stage   0.1, on the accuracy on source test images
     batches and steps               so that a run takes seconds
