@@ -19,7 +19,7 @@ The weight of DANN is 1. What the paper's numbers leave open is the same for all
     rate of the source-only stage   0.1, on the accuracy on source test images
     batches and steps               so that a run takes seconds
     images of 16x16, scale, jitter  between the 8x8 of UCI and the about 20x20 of MNIST; set after
-                                    source-only runs at 28x28 without augmentation, whose target
+                                    source-only runs at 28x28 with blur alone, whose target
                                     accuracy was in sight (75 % on UCI, 35 % on MNIST)
     weight decay                    5e-4, as for segmentation
 
