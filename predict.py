@@ -1,4 +1,4 @@
-"""Segments ordinary photos with a trained network.
+"""Segments or classifies ordinary photos with a trained network.
 
 python predict.py --checkpoint PATH --input IMAGE_OR_FOLDER --output DIR [--config ...]
     [--config.KEY=VALUE ...]

@@ -29,7 +29,7 @@ from PIL import Image
 from benchmarks import official_loader, reporting
 from benchmarks.measuring import progress
 from msl_jax.data.augment import Augmentation
-from msl_jax.data.dataset import FileExample
+from msl_jax.data.dataset import FileExample, Kind
 from msl_jax.data.labels import LABEL_SETS, LabelSet, id_lookup
 from msl_jax.data.pipeline import Prefetch, TrainingBatches
 from msl_jax.data.records import Records, prepare
@@ -51,6 +51,7 @@ class Pairs:
     name: str = "enlarged"
     fingerprint: str = ""
     splits: tuple[str, ...] = ("train",)
+    kind: Kind = "pixels"
     label_set: LabelSet = LABEL_SETS["camvid"]
 
     def examples(self, split: str, *, missing_ok: bool = False) -> Sequence[FileExample]:

@@ -53,6 +53,8 @@ def measure(keys: Mapping[str, Any]) -> dict[str, float]:
     config = presets.complete(config)
     check_config(config)
     state, batch, training = abstract_step(config)
+    passes = training.passes
+    assert not callable(passes)  # as it may be in classification
     step: Any = parallel_train_step(*training, accumulate=config.accumulate)
     analysis = step.lower(state, batch).compile().memory_analysis()
     results = analysis.output_size_in_bytes - analysis.alias_size_in_bytes  # the metrics alone
@@ -61,9 +63,7 @@ def measure(keys: Mapping[str, Any]) -> dict[str, float]:
         "arguments_mb": arguments / 1e6,
         "temporaries_mb": temporaries / 1e6,
         "total_mb": (arguments + temporaries + results) / 1e6,
-        "kept_mb": max(
-            kept_bytes(single, state, batch, config.accumulate) for single in training.passes
-        )
+        "kept_mb": max(kept_bytes(single, state, batch, config.accumulate) for single in passes)
         / 1e6,
     }
 

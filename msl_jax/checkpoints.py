@@ -16,6 +16,7 @@ import numpy as np
 
 from msl_jax import checksums
 from msl_jax.errors import DamagedError, UserError
+from msl_jax.evaluation.headline import deciding
 from msl_jax.files import remove_partial, remove_whole, written_whole
 from msl_jax.stored_arrays import read_like, write_tree
 from msl_jax.training.state import TrainState
@@ -78,7 +79,7 @@ class Checkpoints:
                 self._read(step, name)
 
     def best(self) -> tuple[int, dict[str, Any]] | None:
-        """Step and metrics of the evaluation with the highest mIoU on a target with labels.
+        """Step and metrics of the evaluation that is best on a target with labels.
 
         The latest checkpoint knows it, so that damage to an older one does not change the answer.
         """
@@ -100,7 +101,7 @@ class Checkpoints:
         Args:
             state: replicated state.
             input_state: place of the input iterator, JSON-able.
-            metrics: ``{"target": M, ...}``, JSON-able; the mIoU in `M` decides which is best.
+            metrics: ``{"target": M, ...}``, JSON-able; `deciding` finds in `M` which is best.
 
         Raises:
             UserError: an array is not finite, or the files cannot be written. Nothing is kept of
@@ -241,9 +242,7 @@ def _better(
     """The one of two evaluations, step and metrics, that is better on a target with labels."""
     if not new[1]["target"]:
         return old
-    return new if old is None or _target_miou(new[1]) >= _target_miou(old[1]) else old
-
-
-def _target_miou(metrics: dict[str, Any]) -> float:
-    """What decides which is best; in 16-class runs the 13-class mIoU, as in the official code."""
-    return metrics["target"].get("miou_13", metrics["target"]["miou"])
+    if old is None:
+        return new
+    before, after = (deciding(metrics["target"]).value for _, metrics in (old, new))
+    return new if after >= before else old

@@ -9,69 +9,55 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from ml_collections import config_dict
 
 from msl_jax.data.decoding import MAX_PIXELS
 from msl_jax.errors import UserError
 from msl_jax.models.resnet import STAGE_SIZES
+from msl_jax.models.small_resnet import SMALL_DEPTHS
 from msl_jax.tasks.segmentation import Objective
-
-
-class Variant(NamedTuple):
-    """One row of the paper's tables.
-
-    Attributes:
-        adapt: whether a stage on both domains follows the source-only training.
-        target_loss: see `Objective`.
-        weighted: image-wise weighting of the target loss (IW).
-        multi: multi-level guidance: both heads are trained.
-        oracle: trained on target labels.
-    """
-
-    adapt: bool = True
-    target_loss: str = "none"
-    weighted: bool = False
-    multi: bool = False
-    oracle: bool = False
-
-
-VARIANTS: dict[str, Variant] = {
-    "source": Variant(adapt=False),
-    "target_statistics": Variant(),
-    "minent": Variant(target_loss="minent"),
-    "minent_iw": Variant(target_loss="minent", weighted=True),
-    "hard": Variant(target_loss="hard"),
-    "max_square": Variant(target_loss="max_square"),
-    "max_square_iw": Variant(target_loss="max_square", weighted=True),
-    "max_square_multi": Variant(target_loss="max_square", multi=True),
-    "max_square_iw_multi": Variant(target_loss="max_square", weighted=True, multi=True),
-    "oracle": Variant(adapt=False, oracle=True),
-}
-DEFAULT_VARIANT = "max_square_iw_multi"
+from msl_jax.variants import DEFAULT_VARIANT, VARIANTS, VARIANTS_OF, expect_variant, variant_of
 
 # Keys that may differ between the start of a run and its continuation.
 FREE_KEYS = ("debug",)
+
+# By the key `task`: its networks with their depths, and keys with one meaningful value.
+DEPTHS_OF: dict[str, dict[str, tuple[int, ...]]] = {
+    "segmentation": {"deeplab": tuple(STAGE_SIZES)},
+    "classification": {"small_resnet": SMALL_DEPTHS, "resnet": tuple(STAGE_SIZES)},
+}
+FIXED_OF: dict[str, dict[str, Any]] = {
+    "classification": {
+        **{"eval_size": "network", "scales": (1.0,)},
+        **{"frozen_norms": False, "rematerialize": False},
+    },
+}
 
 _MOST = 2**31 - 1  # steps are counted in 32 bits
 _SIZE = f"(height, width), integers of at least 16, {MAX_PIXELS:,} pixels at most"
 
 
-def base_config(name: str, variant: str = DEFAULT_VARIANT) -> config_dict.ConfigDict:
+def base_config(
+    name: str, variant: str = DEFAULT_VARIANT, task: str = "segmentation"
+) -> config_dict.ConfigDict:
     """Configuration `name` with every key at its default: the official recipe's figures.
+
+    Args:
+        name: of the file in configs/.
+        variant: one of the task's, see `msl_jax.variants`.
+        task: one of `VARIANTS_OF`.
 
     Raises:
         UserError: unknown variant.
     """
-    if variant not in VARIANTS:
-        raise UserError(
-            f"unknown variant {variant!r} of configs/{name}.py; choose one of {', '.join(VARIANTS)}"
-        )
+    expect_variant(variant, task, name)
     placeholder = config_dict.placeholder  # None, until it is decided
     config = config_dict.ConfigDict(
         {
             "name": name,
+            "task": task,
             "variant": variant,
             "seed": 0,
             "preset": "official",  # or "paper": decides keys left at None, see msl_jax.presets
@@ -94,11 +80,13 @@ def base_config(name: str, variant: str = DEFAULT_VARIANT) -> config_dict.Config
             # Network. Conventions: "caffe" or "torchvision"; None: what the weights ask for.
             "input_convention": placeholder(str),  # see tasks.segmentation.network_input
             "model": {
+                "network": "deeplab",  # classification: "small_resnet"
                 "depth": 101,
                 "width": 64,
                 "stride_placement": placeholder(str),
                 "head_rates": (6, 12, 18, 24),
                 "active_rates": placeholder(tuple),
+                "discriminator_width": 1024,  # of dann
             },
             "compute_dtype": "float32",  # or "bfloat16": parameters and statistics stay in float32
             "rematerialize": False,  # less memory: blocks are computed again for the gradient
@@ -108,6 +96,7 @@ def base_config(name: str, variant: str = DEFAULT_VARIANT) -> config_dict.Config
             "source_steps": placeholder(int),
             "source_poly_steps": placeholder(int),  # where the schedule reaches 0
             "source_learning_rate": 2.5e-4,
+            "schedule": "poly",  # or "inverse" (classification), see msl_jax.training.optimizer
             "steps": placeholder(int),
             "poly_steps": placeholder(int),
             "learning_rate": 2.5e-4,
@@ -164,7 +153,7 @@ def objective(config: config_dict.ConfigDict, *, adapt: bool = True) -> Objectiv
         config: complete and checked.
         adapt: of the adaptation; else of the source-only stage, where the target has no loss.
     """
-    variant = VARIANTS[config.variant]
+    variant = variant_of(config)
     return Objective(
         target_loss=variant.target_loss if adapt else "none",  # type: ignore[arg-type]
         multi=variant.multi,
@@ -199,12 +188,16 @@ def check_config(config: config_dict.ConfigDict) -> None:
     def choice(key: str, value: Any, choices: Sequence[Any]) -> None:
         expect(key, value in choices, "one of " + ", ".join(repr(c) for c in choices))
 
-    choice("variant", config.variant, tuple(VARIANTS))
+    choice("task", config.task, tuple(VARIANTS_OF))
+    choice("variant", config.variant, tuple(VARIANTS_OF.get(config.task, VARIANTS)))
     choice("normalization", config.normalization, ("official", "paper"))
     choice("guidance_rule", config.guidance_rule, ("official", "paper"))
     choice("input_convention", config.input_convention, ("caffe", "torchvision"))
-    choice("model.depth", config.model.depth, tuple(STAGE_SIZES))
+    networks = DEPTHS_OF.get(config.task, {})
+    choice("model.network", config.model.network, tuple(networks))
+    choice("model.depth", config.model.depth, networks.get(config.model.network, ()))
     choice("model.stride_placement", config.model.stride_placement, ("caffe", "torchvision"))
+    choice("schedule", config.schedule, ("poly", "inverse"))
     choice("compute_dtype", config.compute_dtype, ("float32", "bfloat16"))
     choice("eval_size", config.eval_size, ("network", "full"))
     choice("on_bad_example", config.on_bad_example, ("error", "skip"))
@@ -218,7 +211,10 @@ def check_config(config: config_dict.ConfigDict) -> None:
     for key in ("eval_every", "log_every"):
         expect(key, config[key] >= 1, "at least 1")
     expect("num_classes", config.num_classes < 255, "at most 254: 255 marks ignored pixels")
-    expect("model.width", config.model.width >= 1, "at least 1")
+    for key in ("width", "discriminator_width"):
+        expect(f"model.{key}", config.model[key] >= 1, "at least 1")
+    for key, value in FIXED_OF.get(config.task, {}).items():
+        expect(key, config[key] == value, f"{value!r} in {config.task}")
     expect("seed", config.seed >= 0, "0 or more")
     for key in ("source_size", "target_size"):
         expect(key, _is_size(config[key]), _SIZE)

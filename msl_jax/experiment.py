@@ -9,7 +9,6 @@ from typing import Any
 import optax
 from ml_collections.config_dict import ConfigDict
 
-from msl_jax import config as configuration
 from msl_jax import parallel, parts, runs, stopping
 from msl_jax.data.pipeline import example_keys
 from msl_jax.errors import UserError
@@ -18,10 +17,12 @@ from msl_jax.logs import StageLog
 from msl_jax.models import initial_variables
 from msl_jax.samples import Samples
 from msl_jax.stage import Stage, StageRun
+from msl_jax.task import task_of
 from msl_jax.training.loop import evaluation_due, fit
 from msl_jax.training.nonfinite import NotFinite, searching
 from msl_jax.training.state import TrainState
 from msl_jax.training.step import TrainStep, parallel_train_step, replicate
+from msl_jax.variants import variant_of
 from msl_jax.weights import Weights, find
 
 
@@ -41,12 +42,12 @@ class Experiment:
             UserError: a split or its files are not as they should be, or the weights do not fit.
         """
         self.config, self.workdir = config, workdir
-        self.variant = configuration.VARIANTS[config.variant]
-        self.model = parts.build_model(config)
-        # Weights without a final head, such as ImageNet's, are where the source-only stage begins.
+        self.variant, self.task = variant_of(config), task_of(config)
+        self.model = self.task.model(config)
+        # Weights without a classifier, such as ImageNet's, are where the source-only stage begins.
         self.pretrained, self.initial = False, None
         if start is not None:
-            self.pretrained = "final_head" in start.heads and not config.reinit_heads
+            self.pretrained = start.classifies and not config.reinit_heads
             self.initial = start.load(
                 self.model, reinit_heads=config.reinit_heads, seed=config.seed
             )
@@ -56,9 +57,9 @@ class Experiment:
             self.target = parts.load_split(config, "target_train", evaluation=False).records
         self.evaluate = parts.DomainEvaluation(config, self.model)
         self.samples = Samples(
-            parts.build_predictor(config, self.model),
-            self.evaluate.label_set.palette,
+            self.task.draw(config, self.model, self.evaluate.label_set),
             self.evaluate.records,
+            self.task.pictured,
         )
 
     def run(self) -> dict[str, Any]:
@@ -120,6 +121,7 @@ class Experiment:
 
         There is no best one where the target has no labels.
         """
+        variables = self.task.stage_variables(self.config, variables, adapt=stage.adapt)
         step, optimizer = self._step(stage, variables)
         with contextlib.ExitStack() as stack:
             target = self.target if stage.adapt else None
@@ -175,7 +177,7 @@ class Experiment:
 
     def _step(self, stage: Stage, variables: Any) -> tuple[TrainStep, optax.GradientTransformation]:
         """The compiled step of a stage and its optimizer."""
-        training = parts.build_training(
+        training = self.task.training(
             self.config, self.model, variables["params"], adapt=stage.adapt
         )
         step = parallel_train_step(*training, accumulate=self.config.accumulate)

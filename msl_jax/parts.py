@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
-import optax
 from ml_collections.config_dict import ConfigDict
 
 from msl_jax import parallel, presets
-from msl_jax.config import check_config, objective
+from msl_jax.config import check_config
 from msl_jax.data import open_label_set, open_split
 from msl_jax.data.augment import Augmentation
 from msl_jax.data.folders import CLASSES_FILE
@@ -21,53 +18,25 @@ from msl_jax.data.labels import LabelSet
 from msl_jax.data.pipeline import Prefetch, TrainingBatches
 from msl_jax.data.records import Records, prepare
 from msl_jax.errors import UserError
-from msl_jax.evaluation.segmentation import Evaluator, Predictor
-from msl_jax.models import DeepLabV2
-from msl_jax.tasks import segmentation
-from msl_jax.training.optimizer import parameter_groups, poly_schedule, sgd
-from msl_jax.training.step import Pass
-from msl_jax.weights import Weights, find, network_of
+from msl_jax.task import Training, task_of
+from msl_jax.weights import Weights, find
 
 
-def build_model(config: ConfigDict) -> DeepLabV2:
+def build_model(config: ConfigDict) -> Any:
     """The network that a complete configuration describes."""
-    return network_of(config).model(
-        dtype=jnp.dtype(config.compute_dtype), rematerialize=config.rematerialize
-    )
+    return task_of(config).model(config)
 
 
-class Training(NamedTuple):
-    """What a stage optimises, and how: the first arguments of `train_step`."""
-
-    passes: Sequence[Pass]
-    optimizer: optax.GradientTransformation
-
-
-def build_training(config: ConfigDict, model: DeepLabV2, params: Any, *, adapt: bool) -> Training:
+def build_training(config: ConfigDict, model: Any, params: Any, *, adapt: bool) -> Training:
     """The objective and the optimizer of a stage, as a complete configuration describes them.
 
     Args:
         config: complete and checked.
         model: its network.
-        params: the network's parameters, or their shapes.
+        params: the parameters that the stage trains, or their shapes; see `Task.stage_variables`.
         adapt: of the adaptation; else of the source-only stage.
     """
-    goal = objective(config, adapt=adapt)
-    if adapt and config.frozen_norms:
-        model = model.clone(frozen_norms=True)
-    stage = "" if adapt else "source_"
-    optimizer = sgd(
-        parameter_groups(params, segmentation.parameter_rules(model, multi=goal.multi)),
-        segmentation.optimizer_groups(
-            config.head_rate_multiplier, repeated_visits=config.repeated_visits
-        ),
-        poly_schedule(config[f"{stage}learning_rate"], config[f"{stage}poly_steps"]),
-        momentum=config.momentum,
-        weight_decay=config.weight_decay,
-    )
-    return Training(
-        segmentation.passes(model, goal, config.input_convention, adapt=adapt), optimizer
-    )
+    return task_of(config).training(config, model, params, adapt=adapt)
 
 
 def starting_weights(config: ConfigDict) -> Weights | None:
@@ -151,11 +120,6 @@ def load_labelled(config: ConfigDict, role: str) -> Records:
     return split.records
 
 
-def build_predictor(config: ConfigDict, model: DeepLabV2) -> Predictor:
-    """Prediction as the configuration's evaluation keys ask for."""
-    return Predictor(model, config.input_convention, config.flip, tuple(config.scales))
-
-
 def build_augmentation(settings: ConfigDict) -> Augmentation:
     """Augmentation from the settings of one domain."""
     low, high = settings.scale
@@ -193,36 +157,27 @@ def build_batches(config: ConfigDict, source: Records, target: Records | None) -
     return Prefetch(batches)
 
 
-def label_size(config: ConfigDict, domain: str) -> tuple[int, int] | None:
-    """(height, width) at which a domain is evaluated; None for each label's own."""
-    return tuple(config[f"{domain}_size"]) if config.eval_size == "network" else None
-
-
 class DomainEvaluation:
     """Metrics of a network on the evaluation splits of both domains, where they have labels."""
 
-    def __init__(self, config: ConfigDict, model: DeepLabV2) -> None:
+    def __init__(self, config: ConfigDict, model: Any) -> None:
         """Opens both splits.
 
         Raises:
             UserError: a split or its files are not as they should be.
         """
         self.records: dict[str, Records] = {}
-        self._sizes: dict[str, Any] = {}
+        self._labelled: set[str] = set()
         for domain in ("target", "source"):
             split = load_split(config, f"{domain}_eval", evaluation=True)
             self.records[domain], self.label_set = split.records, split.label_set
             if split.labelled:
-                self._sizes[domain] = label_size(config, domain)
-        self._evaluate = Evaluator(
-            build_predictor(config, model), self.label_set.names, config.eval_batch_size
-        )
+                self._labelled.add(domain)
+        self._measure = task_of(config).measure(config, model, self.label_set.names)
 
     def __call__(self, variables: Any) -> dict[str, Any]:
         """``{"target": M, "source": M}``, None for a domain without labels."""
         return {
-            domain: self._evaluate(variables, records, self._sizes[domain])
-            if domain in self._sizes
-            else None
+            domain: self._measure(variables, records, domain) if domain in self._labelled else None
             for domain, records in self.records.items()
         }

@@ -14,6 +14,7 @@ from ml_collections.config_dict import ConfigDict
 from msl_jax.config import VARIANTS, base_config
 from msl_jax.convert import Network
 from msl_jax.errors import UserError
+from msl_jax.variants import task_name
 
 # Key of a configuration -> field of `Network`.
 NETWORK_KEYS = {
@@ -116,7 +117,7 @@ def restored(values: Any, origin: str) -> ConfigDict:
             f"{origin} is no run's configuration: it lacks {' and '.join(sorted(missing))}. Nothing"
             " has been changed."
         )
-    config = base_config(values["name"], values["variant"])
+    config = base_config(values["name"], values["variant"], task_name(values))
     with config.unlocked():
         for key in values.keys() - config.keys():
             config[key] = _tuples(values[key])

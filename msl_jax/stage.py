@@ -9,6 +9,7 @@ from typing import Any, NoReturn
 
 from msl_jax import parallel, stopping
 from msl_jax.data.pipeline import Prefetch
+from msl_jax.evaluation.headline import headline
 from msl_jax.kept import Kept, Window
 from msl_jax.logs import StageLog
 from msl_jax.samples import Samples
@@ -67,13 +68,13 @@ class StageRun:
                 pictures = self.samples(state.variables) if first else {}
         except stopping.Stopped:
             self.stop(state)
-        measured = {domain: m["miou"] for domain, m in metrics.items() if m}
-        self.log.scalars(made, {f"miou/{domain}": miou for domain, miou in measured.items()})
+        measured = {domain: headline(m) for domain, m in metrics.items() if m}
+        self.log.scalars(made, {f"{h.key}/{domain}": h.value for domain, h in measured.items()})
         for name, picture in pictures.items():
             self.log.picture(made, name, picture)
         self.log.flush()  # what belongs to the steps up to a checkpoint is not logged again
         parallel.by_first(lambda: self.kept.save(state, self.batches.get_state(), metrics))
-        figures = "  ".join(f"{d} mIoU {100 * miou:.1f}" for d, miou in measured.items())
+        figures = "  ".join(f"{d} {h.title} {100 * h.value:.1f}" for d, h in measured.items())
         self.log.say(f"{title} {made}/{self.stage.steps}  {figures}")
         self.log.resume_clock(made)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +21,16 @@ from msl_jax.errors import UserError
 from msl_jax.files import written_whole
 from msl_jax.mismatch import expect_same_shapes
 from msl_jax.models import DeepLabV2
-from msl_jax.models.initial import abstract_variables, initial_heads
+from msl_jax.models.discriminator import DISCRIMINATOR
+from msl_jax.models.initial import HEADS, abstract_variables, initial_heads
 from msl_jax.stored_arrays import read_tree, write_tree
+from msl_jax.variants import task_name
 
 # A converted checkpoint: the description of its network, and its variables by orbax.
 DESCRIPTION, VARIABLES = "weights.json", "variables"
 FILE_SUFFIXES = (".pth", ".pt", ".safetensors")
-_HEADS = tuple(TORCH_HEADS)
+# The heads of a task's networks, the one that predicts last.
+HEADS_OF = {"segmentation": tuple(TORCH_HEADS), "classification": ("classifier",)}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,7 +41,7 @@ class Weights:
         path: where, as it was given.
         title: what they are, one line.
         network: what is known of the network they belong to.
-        heads: ``"final_head"``, ``"low_head"``: those that they hold.
+        heads: ``"final_head"``, ``"low_head"``, or ``"classifier"``: those that they hold.
         read: see `load`, which names the path in errors.
         step: steps they were trained in their run; None outside of one.
         run: the checkpoint's place, where it is one of a run.
@@ -51,6 +54,11 @@ class Weights:
     read: Callable[[DeepLabV2, bool, int], Any]
     step: int | None = None
     run: runs.CheckpointPath | None = None
+
+    @property
+    def classifies(self) -> bool:
+        """Whether they hold the head that predicts; a backbone alone does not."""
+        return any(heads[-1] in self.heads for heads in HEADS_OF.values())
 
     def load(self, model: DeepLabV2, *, reinit_heads: bool = False, seed: int = 0) -> Any:
         """Variables of `model`; heads that the weights lack are drawn from `seed`.
@@ -156,30 +164,33 @@ def _in_run(path: str) -> Weights:
     try:
         name, variant = found.config["name"], found.config["variant"]
         network = network_of(found.config)
+        heads = HEADS_OF[task_name(found.config)]
     except (KeyError, TypeError) as error:
         raise UserError(f"{path}: the run's {runs.CONFIG} is not complete ({error})") from error
     return Weights(
         path,
         f"run {name}:{variant}, {found.folder.name} step {found.step}",
         network,
-        _HEADS,
-        _tree_reader(found.folder / str(found.step) / VARIABLES, _HEADS),
+        heads,
+        _tree_reader(found.folder / str(found.step) / VARIABLES, heads),
         found.step,
         found,
     )
 
 
 def network_of(config: Any) -> Network:
-    """The network that a run's configuration, complete, describes."""
+    """What is to be known of the network that a run's configuration, complete, describes."""
     model = config["model"]
+    # Classifiers know no rates; the keys are there all the same.
+    dilated = task_name(config) == "segmentation"
     return Network(
         model["depth"],
         model["width"],
         model["stride_placement"],
         config["input_convention"],
         config["num_classes"],
-        tuple(model["head_rates"]),
-        tuple(model["active_rates"]),
+        tuple(model["head_rates"]) if dilated else None,
+        tuple(model["active_rates"]) if dilated else None,
     )
 
 
@@ -189,11 +200,13 @@ def _tree_reader(
     """Function that reads variables saved by orbax, with these heads, into a network."""
 
     def read(model: DeepLabV2, reinit_heads: bool, seed: int) -> dict[str, Any]:
-        new = _HEADS if reinit_heads else tuple(set(_HEADS) - set(heads))
+        shapes = abstract_variables(model)
+        new = [h for h in HEADS if h in shapes["params"] and (reinit_heads or h not in heads)]
         tree = read_tree(folder)
+        tree["params"].pop(DISCRIMINATOR, None)  # has done its work
         expect_same_shapes(
             _shapes(tree, heads if reinit_heads else ()),
-            _shapes(abstract_variables(model), new),
+            _shapes(shapes, new),
             title="the checkpoint holds another network than the configuration describes.",
             advice="Set config.model.* and config.num_classes as they were in training.",
         )
@@ -213,7 +226,7 @@ def _finite(leaf: np.ndarray) -> bool:
     return bool(np.isfinite(leaf).all())
 
 
-def _shapes(tree: Any, without: tuple[str, ...]) -> dict[str, tuple[int, ...]]:
+def _shapes(tree: Any, without: Sequence[str]) -> dict[str, tuple[int, ...]]:
     return {
         "/".join(path): tuple(leaf.shape)
         for path, leaf in flatten_dict(tree).items()

@@ -7,5 +7,6 @@ difficulty   Fig. 5: the most and the least confident samples
 guided       what multi-level guidance labels, and how rightly
 study        all of these for a run, before and after its adaptation
 adaptation   Fig. 5 on the way from the one to the other
+classified   the same of a classifier, as the paper has it
 figures      the command that draws them
 """

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import jax
@@ -16,6 +17,8 @@ from msl_jax.analysis.pixels import pixel_sums
 from msl_jax.analysis.predictions import predictions
 from msl_jax.analysis.study import BINS
 from msl_jax.analysis.sums import add_up
+from msl_jax.segmentation import label_size
+from msl_jax.task import task_of
 from msl_jax.training.state import TrainState
 from msl_jax.training.step import parallel_train_step, replicate
 from msl_jax.weights import find
@@ -51,11 +54,8 @@ def watched_adaptation(config: ConfigDict, *, every: int, share: float = 0.3) ->
     config = parts.complete(config, start)
     model = parts.build_model(config)
     first = start.load(model)
-    training = parts.build_training(config, model, first["params"], adapt=True)
-    step = parallel_train_step(*training, accumulate=config.accumulate)
-    state = replicate(TrainState.create(jax.tree.map(jnp.array, first), training.optimizer))
     records = parts.load_split(config, "target_eval", evaluation=True).records
-    size = parts.label_size(config, "target")
+    size = label_size(config, "target")
 
     def sweep(*networks: Any) -> Any:
         return predictions(model, config.input_convention, networks, records, size)
@@ -70,13 +70,38 @@ def watched_adaptation(config: ConfigDict, *, every: int, share: float = 0.3) ->
         )
         return accuracies_of(add_up(counts))
 
+    course = Course([], [])
+    for made, variables in adapting(config, model, first, every=every):
+        course.steps.append(made)
+        course.accuracy.append(accuracy(variables))
+    return course
+
+
+def adapting(
+    config: ConfigDict, model: Any, first: Any, *, every: int
+) -> Iterator[tuple[int, Any]]:
+    """Adapts a network as a run does, and gives it out on the way.
+
+    Args:
+        config: complete, of an adapting variant.
+        model: its network.
+        first: variables before the first step; left as they are.
+        every: steps between those that are given out.
+
+    Yields:
+        Steps made and variables: at step 0, every so many, and at the last one. They are gone when
+        the next ones are asked for.
+    """
+    task = task_of(config)
+    yield 0, first
+    start = task.stage_variables(config, jax.tree.map(jnp.array, first), adapt=True)
+    training = task.training(config, model, start["params"], adapt=True)
+    step = parallel_train_step(*training, accumulate=config.accumulate)
+    state = replicate(TrainState.create(start, training.optimizer))
     source = parts.load_labelled(config, "source_train")
     target = parts.load_split(config, "target_train", evaluation=False).records
-    course = Course([0], [accuracy(first)])
     with contextlib.closing(parts.build_batches(config, source, target)) as batches:
         for made, batch in enumerate(itertools.islice(batches, config.steps), start=1):
             state, _ = step(state, batch)
             if made % every == 0 or made == config.steps:
-                course.steps.append(made)
-                course.accuracy.append(accuracy(state.variables))
-    return course
+                yield made, state.variables

@@ -10,10 +10,12 @@ from msl_jax.analysis.pixels import PixelSums, pixel_sums
 from msl_jax.analysis.predictions import predictions
 from msl_jax.analysis.sums import add_up
 from msl_jax.commands.trained import open_trained
-from msl_jax.config import VARIANTS, base_config
+from msl_jax.config import base_config
 from msl_jax.errors import UserError
-from msl_jax.parts import build_model, label_size, load_split
+from msl_jax.parts import build_model, load_split
 from msl_jax.runs import SOURCE_STAGE
+from msl_jax.segmentation import label_size
+from msl_jax.variants import variant_of
 from msl_jax.weights import find
 
 # Fine enough to find the 30 % of the pixels that are least and most confident.
@@ -60,7 +62,12 @@ def study(workdir: str, *, share: float = 0.3) -> Study:
         UserError: no such run, or its target has no labels.
     """
     after, config = open_trained(workdir, base_config(""), {})
-    if after.run is None or not VARIANTS[config.variant].adapt:
+    if config.task != "segmentation":
+        raise UserError(
+            f"{workdir} is a run of {config.task} (found {after.title}): the figures are of"
+            " segmentation"
+        )
+    if after.run is None or not variant_of(config).adapt:
         raise UserError(
             f"{workdir} is no run of an adapting variant (found {after.title}): the figures compare"
             " a network before and after its adaptation"

@@ -44,6 +44,11 @@ def convert(
     if target.exists():
         raise UserError(f"{target} exists already and is not replaced; give another name")
     found = weights_module.find(source)
+    if "classifier" in found.heads:
+        raise UserError(
+            f"{source} ({found.title}) is a classifier, which is not converted: its workdir itself"
+            " can be given wherever weights are asked for"
+        )
     network = dataclasses.replace(
         found.network,
         stride_placement=stride_placement or found.network.stride_placement,

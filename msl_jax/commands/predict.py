@@ -1,25 +1,21 @@
-"""`python predict.py`: label maps, colours and overlays for ordinary photos."""
+"""`python predict.py`: what a trained network makes of ordinary photos."""
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
 from ml_collections.config_dict import ConfigDict
-from PIL import Image
 from rich.console import Console
 from rich.progress import track
 
 from msl_jax import runs
 from msl_jax.commands.trained import open_trained
 from msl_jax.data import open_label_set
-from msl_jax.data.images import PHOTO_SUFFIXES, read_image, resize_image
+from msl_jax.data.images import PHOTO_SUFFIXES, read_image
 from msl_jax.errors import UserError
-from msl_jax.evaluation import pictures
-from msl_jax.evaluation.segmentation import predict as predict_labels
-from msl_jax.files import written_whole
-from msl_jax.parts import build_model, build_predictor, classes_file
+from msl_jax.parts import build_model, classes_file
+from msl_jax.task import task_of
 
 
 def predict(
@@ -29,11 +25,15 @@ def predict(
     output: str,
     overrides: dict[str, Any] | None = None,
 ) -> list[Path]:
-    """Writes ``labels/``, ``colors/`` and ``overlays/`` for a photo or a folder of photos.
+    """Writes the predictions of a photo or a folder of photos.
 
-    Each photo is resized to the network's target size (bicubic), its logits are up-sampled to its
-    own size. Labels are train ids, 8-bit PNG. Folders inside the input keep their structure; links
-    to folders are not followed.
+    Segmentation writes ``labels/``, ``colors/`` and ``overlays/``: each photo is resized to the
+    network's target size (bicubic), its logits are up-sampled to its own size. Labels are train
+    ids, 8-bit PNG. Folders inside the input keep their structure; links to folders are not
+    followed.
+
+    Classification writes ``predictions.csv``: file, class and probability of each photo, resized to
+    the network's target size.
 
     Args:
         config: names the classes where the checkpoint belongs to no run.
@@ -44,7 +44,7 @@ def predict(
         overrides: keys to set differently from the run's configuration.
 
     Returns:
-        The label files, in order.
+        The label files, in order; of classification the one file.
 
     Raises:
         UserError: no photo, an unreadable one, or an output that exists or lies in the input.
@@ -53,31 +53,25 @@ def predict(
     label_set = open_label_set(config.target_eval, config.num_classes, classes_file(config))
     photos = find_photos(Path(input_path))
     _refuse_inside(Path(input_path), Path(output))
-    targets = [_targets(Path(output), name) for _, name in photos]
-    _refuse_overwriting(photos, targets)
+    model = build_model(config)
+    names = {name: path for path, name in photos}
+    results = task_of(config).photo_results(config, model, label_set, names, Path(output))
     for path, _ in photos:
         read_image(path, upright=True)  # a damaged one ends the command before anything is written
-    model = build_model(config)
-    predictor, variables = build_predictor(config, model), weights.load(model)
+    variables = weights.load(model)
     runs.make_folder(Path(output), "--output")
     console = Console(stderr=True)
-    for (path, _), files in track(
-        list(zip(photos, targets, strict=True)),
+    for path, name in track(
+        photos,
         description="predicting",
         console=console,
         transient=True,
         disable=not console.is_terminal,
     ):
-        image = read_image(path, upright=True)
-        small = resize_image(image, tuple(config.target_size))
-        labels, _ = predict_labels(predictor, variables, small[None], image.shape[:2])
-        colors = pictures.colorize(labels[0], label_set.palette)
-        results = (labels[0], colors, pictures.overlay(image, colors))
-        for file, result in zip(files, results, strict=True):
-            with written_whole(file) as partial:
-                Image.fromarray(result).save(partial, "PNG")
-    print(f"{len(photos)} photos: label maps, colours and overlays are in {output}")
-    return [files[0] for files in targets]
+        results.add(name, read_image(path, upright=True), variables)
+    files, where = results.close()
+    print(f"{len(photos)} photos: {where}")
+    return files
 
 
 def find_photos(path: Path) -> list[tuple[Path, Path]]:
@@ -100,14 +94,6 @@ def find_photos(path: Path) -> list[tuple[Path, Path]]:
     return [(photo, photo.relative_to(path)) for photo in found]
 
 
-def _targets(output: Path, name: Path) -> tuple[Path, ...]:
-    """Files of one photo; the old suffix stays in the name, so that a.jpg and a.png both fit."""
-    file = name.with_name(f"{name.stem}_{name.suffix[1:].lower()}.png")
-    if name.suffix.lower() == ".png":
-        file = name.with_suffix(".png")
-    return tuple(output / kind / file for kind in ("labels", "colors", "overlays"))
-
-
 def _refuse_inside(source: Path, output: Path) -> None:
     """Results among the photos would be taken for photos the next time."""
     if source.is_dir() and output.resolve().is_relative_to(source.resolve()):
@@ -115,19 +101,3 @@ def _refuse_inside(source: Path, output: Path) -> None:
             f"--output {output} lies in --input {source}: its pictures would be mixed up with the"
             " photos; give a folder elsewhere"
         )
-
-
-def _refuse_overwriting(photos: list[tuple[Path, Path]], targets: list[tuple[Path, ...]]) -> None:
-    existing = [file for files in targets for file in files if os.path.lexists(file)]
-    if existing:
-        raise UserError(
-            f"--output: {existing[0]} and {len(existing) - 1} more files exist already; give"
-            " another folder or remove them, nothing is overwritten"
-        )
-    first: dict[Path, Path] = {}
-    for (photo, _), (label, *_) in zip(photos, targets, strict=True):
-        if label in first:
-            raise UserError(
-                f"--input: {first[label]} and {photo} would both be written to {label}; rename one"
-            )
-        first[label] = photo

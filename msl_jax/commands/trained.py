@@ -8,8 +8,9 @@ from typing import Any
 from ml_collections.config_dict import ConfigDict
 
 from msl_jax import parallel, presets, runs
-from msl_jax.config import VARIANTS, check_config
+from msl_jax.config import check_config
 from msl_jax.errors import UserError
+from msl_jax.variants import variant_of
 from msl_jax.weights import Weights, find
 
 
@@ -28,10 +29,10 @@ def open_trained(
         The weights, and the complete configuration.
 
     Raises:
-        UserError: nothing there, weights without a trained final head, or a wrong value.
+        UserError: nothing there, weights without a trained classifier, or a wrong value.
     """
     weights = find(path)
-    if "final_head" not in weights.heads:
+    if not weights.classifies:
         raise UserError(
             f"{path} ({weights.title}) has no trained classifier, so there is nothing to predict"
             f" with; start a training from it: train.py --config.init_from={path}"
@@ -59,6 +60,6 @@ def open_trained(
 
 def _say_which(found: runs.CheckpointPath) -> None:
     """Says so where the source-only stage stands in for an adaptation that has no checkpoint."""
-    variant = VARIANTS[found.config["variant"]]
-    if variant.adapt and found.folder.name == runs.SOURCE_STAGE and parallel.is_first():
+    adapts = variant_of(found.config).adapt
+    if adapts and found.folder.name == runs.SOURCE_STAGE and parallel.is_first():
         print(f"note: step {found.step} of the source-only stage, not adapted", file=sys.stderr)

@@ -18,12 +18,14 @@ _DATASETS = {
     "class_folders": ("msl_jax.data.class_folders", "ClassFolders", True),
     "crosscity": ("msl_jax.data.crosscity", "CrossCity", True),
     "demo": ("msl_jax.data.demo", "Demo", False),
+    "digits": ("msl_jax.data.digits", "Digits", False),
     "folders": ("msl_jax.data.folders", "Folders", True),
     "gta5": ("msl_jax.data.gta5", "GTA5", True),
     "office31": ("msl_jax.data.office31", "Office31", True),
     "synthia": ("msl_jax.data.synthia", "SYNTHIA", True),
 }
 DATASETS = tuple(_DATASETS)
+WITHOUT_FILES = tuple(name for name, (*_, needs_root) in _DATASETS.items() if not needs_root)
 
 
 def open_split(

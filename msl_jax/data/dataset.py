@@ -7,13 +7,16 @@ import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 
 from msl_jax.data import images
 from msl_jax.data.labels import LabelSet
 from msl_jax.errors import UserError
+
+# What labels are of: "pixels" have maps of labels, "classes" one label an image.
+Kind = Literal["pixels", "classes"]
 
 
 class Example(Protocol):
@@ -25,7 +28,10 @@ class Example(Protocol):
         ...
 
     def read(self) -> tuple[np.ndarray, np.ndarray | None]:
-        """Returns image uint8 `[H, W, 3]` and label uint8 `[H, W]` of train ids, or None."""
+        """Returns image uint8 `[H, W, 3]` and label uint8 `[H, W]` of train ids, or None.
+
+        Where the data set's kind is "classes" the label is uint8 `()`.
+        """
         ...
 
 
@@ -35,6 +41,11 @@ class Dataset(Protocol):
     @property
     def name(self) -> str:
         """Name in configurations, e.g. "camvid"; letters, digits and underscores."""
+        ...
+
+    @property
+    def kind(self) -> Kind:
+        """What its labels are of."""
         ...
 
     @property

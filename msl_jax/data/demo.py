@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from msl_jax.data import demo_scene
-from msl_jax.data.dataset import choose_label_set
+from msl_jax.data.dataset import Kind, choose_label_set
 from msl_jax.data.demo_style import STYLES
 from msl_jax.data.labels import LABEL_SETS, LabelSet
 from msl_jax.errors import UserError
@@ -62,6 +62,7 @@ class Demo:
     """
 
     name = "demo"
+    kind: Kind = "pixels"
     label_set = LABEL_SETS["demo"]
     label_sets = (label_set,)
     splits = tuple(_DEFAULT_COUNTS)

@@ -1,4 +1,4 @@
-"""What a record holds: the pixels of an example at the stored size."""
+"""What a record holds: an example's pixels at the stored size, and its label."""
 
 from __future__ import annotations
 
@@ -31,8 +31,9 @@ class Encoder:
 
         Returns:
             `{"key": str, "image": uint8 [H, W, 3], "label": uint8 [h, w]}`; the label is all 255
-            where there is none. What is wrong with an example that cannot be read is returned as
-            well: whether that ends the work is decided elsewhere.
+            where there is none, and `()` where it is of the whole image. What is wrong with an
+            example that cannot be read is returned as well: whether that ends the work is decided
+            elsewhere.
         """
         try:
             image, label = example.read()
@@ -40,7 +41,7 @@ class Encoder:
             return error
         if label is None:
             label = np.full(self.size, IGNORE, np.uint8)
-        elif not self.keep_label_size:
+        elif label.ndim and not self.keep_label_size:
             label = resize_label(label, self.size)
         return {
             "key": example.key,

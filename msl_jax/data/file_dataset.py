@@ -12,7 +12,7 @@ from typing import ClassVar
 import numpy as np
 
 from msl_jax.data import images
-from msl_jax.data.dataset import FileExample, choose_label_set, files_fingerprint
+from msl_jax.data.dataset import FileExample, Kind, choose_label_set, files_fingerprint
 from msl_jax.data.labels import LabelSet
 from msl_jax.errors import UserError
 
@@ -22,6 +22,7 @@ class FileDataset(abc.ABC):
 
     Attributes:
         name: name in configurations.
+        kind: what labels are of.
         title: name in messages.
         layout: the files below the root, for messages.
         folders: folders that the root must have.
@@ -34,6 +35,7 @@ class FileDataset(abc.ABC):
     """
 
     name: ClassVar[str]
+    kind: ClassVar[Kind] = "pixels"
     title: ClassVar[str]
     layout: ClassVar[str]
     folders: ClassVar[Sequence[str]] = ()

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from msl_jax.data.dataset import Example
+from msl_jax.data.dataset import Example, Kind
 from msl_jax.data.encoding import Encoder, Row
 from msl_jax.data.progress import progress_bar
 from msl_jax.data.shards import UnfinishedSet
@@ -43,6 +43,7 @@ class Plan:
             unless there are too many of them, see `most_bad`.
         progress: show a progress bar where the terminal can.
         num_processes: see `records.prepare`.
+        kind: what labels are of.
     """
 
     title: str
@@ -52,6 +53,7 @@ class Plan:
     skip_bad: bool = False
     progress: bool = True
     num_processes: int | None = None
+    kind: Kind = "pixels"
 
 
 def make(plan: Plan, folder: Path) -> None:
@@ -64,7 +66,7 @@ def make(plan: Plan, folder: Path) -> None:
     """
     starts = range(0, len(plan.examples), EXAMPLES_PER_SHARD)
     chunks = [plan.examples[start : start + EXAMPLES_PER_SHARD] for start in starts]
-    unfinished = UnfinishedSet(folder, plan.split, len(chunks))
+    unfinished = UnfinishedSet(folder, plan.split, len(chunks), plan.kind)
     with unfinished.locked(lambda: _say_waiting(plan.title)):
         if folder.is_dir():
             unfinished.discard()

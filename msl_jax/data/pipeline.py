@@ -110,7 +110,8 @@ class TrainingBatches:
 
         Returns:
             `{"source": {"image": uint8 [N, H, W, 3], "label": uint8 [N, H, W]}, "target": {"image":
-            uint8 [N, h, w, 3]}}`, without "target" where there is none.
+            uint8 [N, h, w, 3]}}`, without "target" where there is none. Labels of whole images are
+            `[N]`, here and in `evaluation_batches`.
 
         Raises:
             UserError: a damaged record.
@@ -168,7 +169,10 @@ def _domain(
 
     def change(record: Batch, rng: np.random.Generator) -> Batch:
         label = record["label"] if domain == _SOURCE else None
-        image, label = augment(rng, record["image"], label, options)
+        if label is not None and label.ndim == 0:  # of the whole image, whatever is cut out of it
+            image, _ = augment(rng, record["image"], None, options)
+        else:
+            image, label = augment(rng, record["image"], label, options)
         return {"image": image} if label is None else {"image": image, "label": label}
 
     examples = grain.MapDataset.source(records).shuffle(seed=shuffle_seed).repeat()

@@ -9,7 +9,7 @@ import argparse
 from collections.abc import Sequence
 
 from msl_jax.commands import command_line
-from msl_jax.data import DATASETS, check, open_dataset
+from msl_jax.data import DATASETS, WITHOUT_FILES, check, open_dataset
 from msl_jax.data.class_dataset import ClassDataset
 from msl_jax.data.dataset import Dataset
 from msl_jax.data.decoding import MAX_PIXELS
@@ -20,7 +20,7 @@ from msl_jax.data.records import prepare as prepare_records
 from msl_jax.data.workers import choose_processes, mapped
 from msl_jax.errors import UserError
 
-# (height, width). The official code's sizes without Multi; demo and camvid: their configurations'.
+# (height, width). The official code's sizes without Multi; of the small ones their configurations'.
 _SIZES = {
     "gta5": (720, 1280),
     "synthia": (760, 1280),
@@ -28,6 +28,7 @@ _SIZES = {
     "crosscity": (512, 1024),
     "camvid": (270, 360),
     "demo": (96, 160),
+    "digits": (28, 28),
     "folders": (270, 360),
     # The paper does not say; crops of 224 are cut out of it.
     "office31": (256, 256),
@@ -195,7 +196,7 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
         help="default: one for each core; 1: threads of this one",
     )
     given = parser.parse_args(argv)
-    if given.data_root is None and given.name != "demo":
+    if given.data_root is None and given.name not in WITHOUT_FILES:
         parser.error(f"{given.name} is read from files: give their folder with --data_root DIR")
     return given
 

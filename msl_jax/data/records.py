@@ -63,12 +63,20 @@ def prepare(
     skip = on_bad_example == "skip"
     examples = dataset.examples(split, missing_ok=True) if skip else dataset.examples(split)
     title = f"{dataset.name}/{split}"
-    encode = Encoder((size[0], size[1]), keep_label_size)
+    # Labels without a size have none to keep: both kinds of records are the same.
+    encode = Encoder((size[0], size[1]), keep_label_size and dataset.kind == "pixels")
     root = Path(records_dir or tfds.core.constants.get_default_data_dir()).expanduser()
     folder = root / shards.NAME / _name(dataset, split, encode, examples) / shards.VERSION
     if not folder.is_dir():
         plan = Plan(
-            f"{title} {size[1]}x{size[0]}", split, examples, encode, skip, progress, num_processes
+            f"{title} {size[1]}x{size[0]}",
+            split,
+            examples,
+            encode,
+            skip,
+            progress,
+            num_processes,
+            dataset.kind,
         )
         try:
             making.make(plan, folder)
@@ -175,7 +183,8 @@ class Records:
 
         Returns:
             `{"key": str, "image": uint8 [H, W, 3], "label": uint8 [h, w]}`, arrays that cannot be
-            written to; the label is all 255 where the split has none.
+            written to; the label is all 255 where the split has none, and `()` where it is of the
+            whole image.
 
         Raises:
             IndexError: no such index.

@@ -25,6 +25,7 @@ from array_record.python.array_record_module import (  # type: ignore[import-unt
 )
 
 from msl_jax.data import locking
+from msl_jax.data.dataset import Kind
 from msl_jax.data.encoding import Row
 
 NAME = "segmentation_records"
@@ -60,20 +61,21 @@ class UnfinishedSet:
     finished shard a note of what is in it, written last.
     """
 
-    def __init__(self, folder: Path, split: str, num_shards: int) -> None:
+    def __init__(self, folder: Path, split: str, num_shards: int, kind: Kind = "pixels") -> None:
         """Names a set; nothing is written yet.
 
         Args:
             folder: final folder, `.../NAME/CONFIGURATION/VERSION`; does not exist.
             split: name of the split.
             num_shards: number of shards that make up the set.
+            kind: what labels are of.
         """
         self._final = folder
         self._work = folder.with_name(_UNFINISHED)
         self._records = self._work / "records"
         self._split = tfds_split(split)
         self._num_shards = num_shards
-        self._features = _features()
+        self._features = _features(kind)
         self._serializer = tfds.core.ExampleSerializer(self._features.get_serialized_info())
 
     def finished(self) -> dict[int, Shard]:
@@ -196,14 +198,14 @@ def count_records(path: Path) -> int:
         return reader.num_records()
 
 
-def _features() -> tfds.features.FeaturesDict:
+def _features(kind: Kind) -> tfds.features.FeaturesDict:
     # Plain bytes, which TFDS reads without TensorFlow, where an image would need it or OpenCV.
     pixels = functools.partial(tfds.features.Tensor, dtype=np.uint8, encoding="bytes")
     return tfds.features.FeaturesDict(
         {
             "key": tfds.features.Text(),
             "image": pixels(shape=(None, None, 3)),
-            "label": pixels(shape=(None, None)),
+            "label": pixels(shape=(None, None) if kind == "pixels" else ()),
         }
     )
 

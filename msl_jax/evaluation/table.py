@@ -8,6 +8,15 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from msl_jax.evaluation.headline import deciding
+
+_ROWS = {
+    "miou": "mIoU",
+    "miou_13": "mIoU* (13 classes)",
+    "pixel_accuracy": "pixel accuracy",
+    "accuracy": "accuracy",
+}
+
 
 def _percent(value: float | None) -> str:
     return "-" if value is None else f"{100 * value:.1f}"
@@ -18,13 +27,15 @@ def _change(before: float | None, after: float | None) -> str:
 
 
 def results_table(results: dict[str, Any]) -> Table:
-    """IoU of each class in percent: source-only beside the final network, on each domain.
+    """Metrics in percent: source-only beside the final network, on each domain.
 
     A domain without labels has no columns.
     """
     final, before = results["final"], results.get("source_only")
     domains = [domain for domain in ("target", "source") if final[domain] is not None]
-    title = f"{results['config']}:{results['variant']}, seed {results['seed']}: IoU in %"
+    measured = final[domains[0]] if domains else {"iou": {}, "miou": None, "pixel_accuracy": None}
+    what = "IoU" if "iou" in measured else "accuracy"
+    title = f"{results['config']}:{results['variant']}, seed {results['seed']}: {what} in %"
     table = Table(title=title, box=box.SIMPLE_HEAD)
     table.add_column("class", no_wrap=True)
     for domain in domains:
@@ -44,14 +55,12 @@ def results_table(results: dict[str, Any]) -> Table:
                 cells.append(_percent(after))
         table.add_row(name, *cells)
 
-    measured = final[domains[0]] if domains else {"iou": {}}
-    for name in measured["iou"]:
+    for name in measured.get("iou", ()):
         add(name, lambda m, name=name: m["iou"][name])
     table.add_section()
-    add("mIoU", lambda m: m["miou"])
-    if "miou_13" in measured:
-        add("mIoU* (13 classes)", lambda m: m.get("miou_13"))
-    add("pixel accuracy", lambda m: m["pixel_accuracy"])
+    for key, name in _ROWS.items():
+        if key in measured:
+            add(name, lambda m, key=key: m.get(key))
     return table
 
 
@@ -61,12 +70,9 @@ def print_results(results: dict[str, Any], console: Console | None = None) -> No
     console.print(results_table(results))
     best = results.get("best")
     if best:
-        target = best["target"]
-        name, value = (
-            ("mIoU*", target["miou_13"]) if "miou_13" in target else ("mIoU", target["miou"])
-        )
+        found = deciding(best["target"])
         console.print(
-            f"Best target {name} {_percent(value)} at step {best['step']}"
+            f"Best target {found.title} {_percent(found.value)} at step {best['step']}"
             " (chosen on target labels: not for conclusions).",
             highlight=False,
         )

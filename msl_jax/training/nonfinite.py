@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import optax
 
 from msl_jax.training.state import TrainState
-from msl_jax.training.step import AXIS, Pass, TrainStep, train_step
+from msl_jax.training.step import AXIS, Passes, TrainStep, train_step
 
 _PACKAGE = Path(__file__).parents[1]
 
@@ -47,7 +47,7 @@ def expect_finite(metrics: Mapping[str, Any], step: int) -> None:
 
 def searching(
     step: TrainStep,
-    passes: Sequence[Pass],
+    passes: Passes,
     optimizer: optax.GradientTransformation,
     accumulate: int = 1,
 ) -> TrainStep:

@@ -1,4 +1,4 @@
-"""SGD as PyTorch computes it, with poly schedule and groups of parameters by name."""
+"""SGD as PyTorch computes it, with its schedules and groups of parameters by name."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import optax
 from jax import Array
+from jax.typing import ArrayLike
 
 # A frozen parameter stays exactly as it is: no gradient step and no weight decay.
 FROZEN = "frozen"
@@ -41,6 +42,21 @@ def parameter_groups(params: Any, rules: Sequence[tuple[str, str]]) -> Any:
 def poly_schedule(learning_rate: float, max_steps: int, power: float = 0.9) -> optax.Schedule:
     """`learning_rate * (1 - step / max_steps) ** power`, 0 from `max_steps` on (Section 4.2)."""
     return optax.polynomial_schedule(learning_rate, 0.0, power, max_steps)
+
+
+def inverse_schedule(learning_rate: float, steps: int) -> optax.Schedule:
+    """`learning_rate / (1 + 10 p) ** 0.75` with p = step / steps (Ganin et al. 2016).
+
+    >>> schedule = inverse_schedule(0.01, 100)
+    >>> print(f"{schedule(0):.5f} {schedule(100):.5f}")
+    0.01000 0.00166
+    """
+
+    def rate(step: ArrayLike) -> Array:
+        progress = jnp.asarray(step, jnp.float32) / steps
+        return learning_rate / (1 + 10 * progress) ** 0.75
+
+    return rate
 
 
 @dataclasses.dataclass(frozen=True)

@@ -19,11 +19,13 @@ AXIS = "devices"
 # (params, batch_stats, batch) -> (loss, (batch_stats, metrics)). Loss and metrics are this
 # device's share: their sum over the devices is the value for the whole batch.
 Pass = Callable[[Any, Any, Any], tuple[Array, tuple[Any, dict[str, Array]]]]
+# An objective that changes during the training is a function of the steps made, int32 scalar.
+Passes = Sequence[Pass] | Callable[[Array], Sequence[Pass]]
 TrainStep = Callable[[TrainState, Any], tuple[TrainState, dict[str, Array]]]
 
 
 def train_step(
-    passes: Sequence[Pass],
+    passes: Passes,
     optimizer: optax.GradientTransformation,
     state: TrainState,
     batch: Any,
@@ -44,7 +46,8 @@ def train_step(
     that of one micro-batch and one more gradient.
 
     Args:
-        passes: the terms of the objective, in order.
+        passes: the terms of the objective, in order; or a function of the steps made that gives
+            them.
         optimizer: takes the summed gradient.
         state: replicated.
         batch: this device's examples, `[K B, ...]` each; a micro-batch is B in a row.
@@ -54,6 +57,8 @@ def train_step(
     Returns:
         The new state and the metrics of the whole batch, means over the micro-batches.
     """
+    if callable(passes):
+        passes = passes(state.step)
     if accumulate == 1:
         gradients, stats, metrics = _differentiate(passes, state.params, state.batch_stats, batch)
     else:
@@ -120,7 +125,7 @@ def replicate(state: TrainState) -> TrainState:
 
 
 def parallel_train_step(
-    passes: Sequence[Pass], optimizer: optax.GradientTransformation, *, accumulate: int = 1
+    passes: Passes, optimizer: optax.GradientTransformation, *, accumulate: int = 1
 ) -> TrainStep:
     """`train_step` compiled for all local devices by `jax.pmap`.
 

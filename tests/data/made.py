@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from msl_jax.data.dataset import Kind
 from msl_jax.data.labels import LABEL_SETS
 from msl_jax.errors import UserError
 
@@ -57,6 +58,7 @@ class Numbers:
     name: str = "numbers"
     fingerprint: str = "0"
     splits: tuple[str, ...] = ("some",)
+    kind: Kind = "pixels"
     label_set = LABEL_SETS["demo"]
 
     def examples(self, split: str, *, missing_ok: bool = False) -> tuple[Made, ...]:

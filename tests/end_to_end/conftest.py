@@ -20,11 +20,12 @@ from msl_jax.weights import find
 @contextlib.contextmanager
 def _quick_compilation() -> Iterator[None]:
     """Compiles in half the time; what the optimised programs compute is tested elsewhere."""
+    before = jax.config.read("jax_disable_most_optimizations")
     jax.config.update("jax_disable_most_optimizations", True)
     try:
         yield
     finally:
-        jax.config.update("jax_disable_most_optimizations", False)
+        jax.config.update("jax_disable_most_optimizations", before)
 
 
 @pytest.fixture(autouse=True)
@@ -48,10 +49,11 @@ class Run:
 
 @pytest.fixture(scope="session")
 def start() -> Callable[[ConfigDict, Path], Run]:
-    """Function that trains a configuration in a folder."""
+    """Function that trains a configuration in a folder, compiled as in the tests themselves."""
 
     def run(config: ConfigDict, workdir: Path) -> Run:
-        return Run(config, workdir, train(config, str(workdir)))
+        with _quick_compilation():
+            return Run(config, workdir, train(config, str(workdir)))
 
     return run
 
@@ -59,12 +61,10 @@ def start() -> Callable[[ConfigDict, Path], Run]:
 @pytest.fixture(scope="session")
 def whole(start, tiny_config, tmp_path_factory: pytest.TempPathFactory) -> Run:
     """Both stages, with both heads, without interruption."""
-    with _quick_compilation():
-        return start(tiny_config(), tmp_path_factory.mktemp("whole") / "run")
+    return start(tiny_config(), tmp_path_factory.mktemp("whole") / "run")
 
 
 @pytest.fixture(scope="session")
 def source(start, tiny_config, tmp_path_factory: pytest.TempPathFactory) -> Run:
     """The source-only stage alone."""
-    with _quick_compilation():
-        return start(tiny_config("source"), tmp_path_factory.mktemp("source") / "run")
+    return start(tiny_config("source"), tmp_path_factory.mktemp("source") / "run")

@@ -1,0 +1,125 @@
+"""Fig. 5 on digits: the most and the least confident test images over the adaptation.
+
+    python -m benchmarks.digits_difficulty --workdir W --output DIR [--seeds 0,1,2,3,4]
+
+W is the folder of `python -m benchmarks.digits`, whose source-only networks are the state before.
+Each of them is adapted with either loss as configs/digits.py says, and measured every 20 steps on
+the target's test images: all of them, the 30 % of which the source-only network was most sure (top)
+and the 30 % of which it was least sure (bottom). What DIR holds already is not done again. Written
+are DIR/SOURCE-TARGET/LOSS-seedS.json and DIR/SOURCE-TARGET.png and .svg, the mean over seeds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.digits import DIRECTIONS, plan
+from msl_jax.commands.command_line import guard
+
+LOSSES = {"max_square": "MaxSquare", "minent": "EntMin"}
+SETS = {"top": "top 30 %", "all": "all", "bottom": "bottom 30 %"}
+EVERY = 20
+
+
+def measure_all(workdir: Path, seeds: Sequence[int], output: Path) -> None:
+    """Watches the adaptations that are not in `output` yet."""
+    from msl_jax import runs
+    from msl_jax.analysis.classified import watched_classification
+    from msl_jax.commands.compilation_cache import keep_compiled_programs
+
+    keep_compiled_programs()
+    for folder, config in plan(workdir, seeds):
+        direction, seed, variant = folder.parts[-3:]
+        file = output / direction / f"{variant}-{seed}.json"
+        if variant not in LOSSES or file.exists():
+            continue
+        print(f"{direction} {seed} {variant}", file=sys.stderr)
+        course = watched_classification(config, every=EVERY)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        runs.write_json(file, course._asdict())
+
+
+def read_courses(folder: Path) -> dict[str, list[dict[str, Any]]]:
+    """The courses of one direction by loss, of all seeds that are there."""
+    return {
+        loss: [json.loads(path.read_text()) for path in sorted(folder.glob(f"{loss}-seed*.json"))]
+        for loss in LOSSES
+    }
+
+
+def gain(courses: Sequence[Mapping[str, Any]], name: str) -> float:
+    """Mean over seeds of the last accuracy of a set minus its first one."""
+    return float(np.mean([c["accuracy"][-1][name] - c["accuracy"][0][name] for c in courses]))
+
+
+def numbers(folder: Path) -> dict[str, Any]:
+    """Of one direction, by loss and set: mean accuracy before, after, and what was gained."""
+    return {
+        loss: {
+            "seeds": len(courses),
+            **{
+                name: {
+                    "before": float(np.mean([c["accuracy"][0][name] for c in courses])),
+                    "after": float(np.mean([c["accuracy"][-1][name] for c in courses])),
+                    "gain": gain(courses, name),
+                }
+                for name in SETS
+            },
+        }
+        for loss, courses in read_courses(folder).items()
+        if courses
+    }
+
+
+def figure(folder: Path, title: str) -> Any:
+    """Accuracy of the sets over the steps, means over seeds."""
+    from matplotlib.figure import Figure
+
+    page = Figure(figsize=(6, 5), layout="constrained")
+    axes = page.subplots()
+    colors = {"top": "tab:green", "all": "tab:blue", "bottom": "tab:red"}
+    for loss, courses in read_courses(folder).items():
+        for name, label in SETS.items() if courses else ():
+            mean = np.mean([[a[name] for a in c["accuracy"]] for c in courses], axis=0)
+            style = "-" if loss == "max_square" else "--"
+            axes.plot(
+                courses[0]["steps"],
+                100 * mean,
+                style,
+                color=colors[name],
+                label=f"{LOSSES[loss]}, {label}",
+            )
+    axes.set(xlabel="step", ylabel="accuracy in %", title=title)
+    page.legend(loc="outside lower center", ncols=2, fontsize="small")  # lines fill the axes
+    return page
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Runs the command."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.digits_difficulty", description=__doc__
+    )
+    parser.add_argument("--workdir", type=Path, required=True)
+    parser.add_argument("--output", type=Path, required=True)
+    parser.add_argument("--seeds", default="0,1,2,3,4", help="default: 0,1,2,3,4")
+    given = parser.parse_args(arguments)
+    measure_all(given.workdir, [int(seed) for seed in given.seeds.split(",")], given.output)
+    found = {}
+    for direction in map("-".join, DIRECTIONS):
+        folder = given.output / direction
+        found[direction] = numbers(folder)
+        page = figure(folder, direction.upper().replace("-", " to "))
+        for suffix in ("png", "svg"):
+            page.savefig(given.output / f"{direction}.{suffix}", dpi=150)
+    print(json.dumps({"benchmark": "digits_difficulty", "accuracy": found}, indent=2))
+
+
+if __name__ == "__main__":
+    guard(main, "the same command goes on")

@@ -1,0 +1,102 @@
+"""Evaluation of a classifier on prepared records."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array, lax
+from jax.typing import ArrayLike
+
+from msl_jax import parallel
+from msl_jax.data.labels import IGNORE
+from msl_jax.data.pipeline import evaluation_batches
+from msl_jax.data.records import Records
+from msl_jax.tasks.segmentation import InputConvention, network_input
+from msl_jax.training.step import AXIS
+
+Size = tuple[int, int]
+
+
+@dataclasses.dataclass(frozen=True)
+class Classifier:
+    """Class probabilities of images, of their centre as large as the crops of the training.
+
+    Attributes:
+        model: network whose result is logits `[B, C]` and features.
+        convention: how images enter it.
+        crop: (height, width) of the centre; None for the whole image.
+        flip: average over the mirrored image too.
+    """
+
+    model: Any
+    convention: InputConvention
+    crop: Size | None = None
+    flip: bool = False
+
+    def __call__(self, variables: Any, images: Array) -> Array:
+        """uint8 `[B, H, W, 3]` -> probabilities float32 `[B, C]`."""
+        inputs = network_input(center_crop(images, self.crop), self.convention)
+        probabilities = self._network(variables, inputs)
+        if not self.flip:
+            return probabilities
+        return (probabilities + self._network(variables, inputs[:, :, ::-1])) / 2
+
+    def _network(self, variables: Any, inputs: Array) -> Array:
+        logits, _ = self.model.apply(variables, inputs, train=False)
+        return jax.nn.softmax(logits)
+
+
+def center_crop(images: Array, size: Size | None) -> Array:
+    """The centre `[B, h, w, 3]` of images `[B, H, W, 3]`, which stay as they are where smaller."""
+    if size is None:
+        return images
+    (height, width), (rows, columns) = images.shape[1:3], size
+    top, left = max(0, (height - rows) // 2), max(0, (width - columns) // 2)
+    return images[:, top : top + rows, left : left + columns]
+
+
+@jax.jit(static_argnums=0)
+def classify(classifier: Classifier, variables: Any, images: ArrayLike) -> tuple[Array, Array]:
+    """Predicted class and its probability, int32 and float32 `[B]`, of images `[B, H, W, 3]`."""
+    probabilities = classifier(variables, jnp.asarray(images))
+    return probabilities.argmax(-1).astype(jnp.int32), probabilities.max(-1)
+
+
+class Evaluator:
+    """Accuracy of a classifier over prepared records, shared out to all devices."""
+
+    def __init__(self, classifier: Classifier, batch_size: int) -> None:
+        """Compiles nothing yet.
+
+        Args:
+            classifier: gives the probabilities.
+            batch_size: images on each device.
+        """
+        self._devices = jax.local_device_count()
+        self._batch_size = batch_size * self._devices
+
+        def count(variables: Any, images: Array, labels: Array) -> Array:
+            classes = labels.astype(jnp.int32)
+            counted = classes != IGNORE
+            right = counted & (classifier(variables, images).argmax(-1) == classes)
+            return lax.psum(jnp.stack([right.sum(), counted.sum()]), AXIS)
+
+        self._count = jax.pmap(
+            count, AXIS, in_axes=(None, 0, 0), out_axes=None, devices=jax.local_devices()
+        )
+
+    def __call__(self, variables: Any, records: Records) -> dict[str, float]:
+        """``{"accuracy"}`` in [0, 1] over all records; all processes take part."""
+        total = np.zeros(2, np.int64)
+        for batch in evaluation_batches(records, self._batch_size, process=parallel.share()):
+            images, labels = (
+                batch[key].reshape(self._devices, -1, *batch[key].shape[1:])
+                for key in ("image", "label")
+            )
+            total += np.asarray(self._count(variables, images, labels), np.int64)
+        right, counted = parallel.total(total).tolist()
+        return {"accuracy": right / max(counted, 1)}
