@@ -17,7 +17,7 @@ from msl_jax.logs import StageLog
 from msl_jax.models import initial_variables
 from msl_jax.samples import Samples
 from msl_jax.stage import Stage, StageRun
-from msl_jax.task import task_of
+from msl_jax.tasks.task import task_of
 from msl_jax.training.loop import evaluation_due, fit
 from msl_jax.training.nonfinite import NotFinite, searching
 from msl_jax.training.state import TrainState

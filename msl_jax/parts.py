@@ -18,7 +18,7 @@ from msl_jax.data.labels import LabelSet
 from msl_jax.data.pipeline import Prefetch, TrainingBatches
 from msl_jax.data.records import Records, prepare
 from msl_jax.errors import UserError
-from msl_jax.task import Training, task_of
+from msl_jax.tasks.task import Training, task_of
 from msl_jax.weights import Weights, find
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from msl_jax.data.records import Records
-from msl_jax.task import Draw
+from msl_jax.tasks.task import Draw
 
 
 class Samples:

@@ -17,8 +17,8 @@ from msl_jax.analysis.pixels import pixel_sums
 from msl_jax.analysis.predictions import predictions
 from msl_jax.analysis.study import BINS
 from msl_jax.analysis.sums import add_up
-from msl_jax.segmentation import label_size
-from msl_jax.task import task_of
+from msl_jax.tasks.segmentation_task import label_size
+from msl_jax.tasks.task import task_of
 from msl_jax.training.state import TrainState
 from msl_jax.training.step import parallel_train_step, replicate
 from msl_jax.weights import find

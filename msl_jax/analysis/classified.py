@@ -10,9 +10,9 @@ from ml_collections.config_dict import ConfigDict
 from msl_jax import parts
 from msl_jax.analysis.adaptation import Course, adapting
 from msl_jax.analysis.difficulty import accuracies, difficulty_sets
-from msl_jax.classification import build_classifier
 from msl_jax.data.pipeline import evaluation_batches
 from msl_jax.evaluation.classification import classify
+from msl_jax.tasks.classification_task import build_classifier
 from msl_jax.weights import find
 
 

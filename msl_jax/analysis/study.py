@@ -14,7 +14,7 @@ from msl_jax.config import base_config
 from msl_jax.errors import UserError
 from msl_jax.parts import build_model, load_split
 from msl_jax.runs import SOURCE_STAGE
-from msl_jax.segmentation import label_size
+from msl_jax.tasks.segmentation_task import label_size
 from msl_jax.variants import variant_of
 from msl_jax.weights import find
 

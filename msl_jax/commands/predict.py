@@ -15,7 +15,7 @@ from msl_jax.data import open_label_set
 from msl_jax.data.images import PHOTO_SUFFIXES, read_image
 from msl_jax.errors import UserError
 from msl_jax.parts import build_model, classes_file
-from msl_jax.task import task_of
+from msl_jax.tasks.task import task_of
 
 
 def predict(

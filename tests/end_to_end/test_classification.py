@@ -17,7 +17,6 @@ from PIL import Image
 from benchmarks.kill_resume import identical
 from msl_jax.analysis.classified import watched_classification
 from msl_jax.analysis.study import study
-from msl_jax.classification import PREDICTIONS
 from msl_jax.commands.convert import convert
 from msl_jax.commands.evaluate import evaluate
 from msl_jax.commands.predict import predict
@@ -27,6 +26,7 @@ from msl_jax.errors import UserError
 from msl_jax.logs import StageLog
 from msl_jax.parts import build_model
 from msl_jax.presets import complete
+from msl_jax.tasks.classification_task import PREDICTIONS
 from msl_jax.weights import find
 
 CONFIG = Path(__file__).parents[2] / "configs" / "digits.py"

@@ -20,7 +20,8 @@ from msl_jax.errors import UserError
 from msl_jax.evaluation.confusion import confusion_matrix, iou
 from msl_jax.evaluation.pictures import confidence_map
 from msl_jax.evaluation.segmentation import predict
-from msl_jax.parts import build_model, build_predictor, load_split
+from msl_jax.parts import build_model, load_split
+from msl_jax.tasks.segmentation_task import build_predictor
 from msl_jax.weights import Weights, find
 
 # A picture of more columns is made smaller: that is enough to look at, and keeps the page small.

@@ -1,4 +1,4 @@
-"""Classification as a configuration describes it: a `msl_jax.task.Task`."""
+"""Classification as a configuration describes it: a `msl_jax.tasks.task.Task`."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ from msl_jax.models.classifier import ResNetClassifier
 from msl_jax.models.discriminator import DISCRIMINATOR, Discriminator
 from msl_jax.models.initial import initial_params
 from msl_jax.models.small_resnet import SmallResNet
-from msl_jax.task import Draw, Measure, Training, stage_schedule
 from msl_jax.tasks import classification
+from msl_jax.tasks.task import Draw, Measure, Training, stage_schedule
 from msl_jax.training.optimizer import parameter_groups, sgd
 from msl_jax.variants import variant_of
 

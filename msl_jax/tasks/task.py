@@ -91,10 +91,10 @@ def task_of(config: Any) -> Task:
     """The task of a complete configuration, or of one that a run has saved."""
     # Imported when asked for: each brings its networks and evaluation along.
     if task_name(config) == "classification":
-        from msl_jax.classification import Classification
+        from msl_jax.tasks.classification_task import Classification
 
         return Classification()
-    from msl_jax.segmentation import Segmentation
+    from msl_jax.tasks.segmentation_task import Segmentation
 
     return Segmentation()
 

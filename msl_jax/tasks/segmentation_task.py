@@ -1,4 +1,4 @@
-"""Semantic segmentation as a configuration describes it: a `msl_jax.task.Task`."""
+"""Semantic segmentation as a configuration describes it: a `msl_jax.tasks.task.Task`."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from msl_jax.evaluation import pictures
 from msl_jax.evaluation.segmentation import Evaluator, Predictor, predict
 from msl_jax.files import written_whole
 from msl_jax.models import DeepLabV2
-from msl_jax.task import Draw, Measure, Training, stage_schedule
 from msl_jax.tasks import segmentation
+from msl_jax.tasks.task import Draw, Measure, Training, stage_schedule
 from msl_jax.training.optimizer import parameter_groups, sgd
 from msl_jax.weights import network_of
 
