@@ -9,4 +9,5 @@ study        all of these for a run, before and after its adaptation
 adaptation   Fig. 5 on the way from the one to the other
 classified   the same of a classifier, as the paper has it
 figures      the command that draws them
+unlabelled   the command that compares runs without labels of the target
 """

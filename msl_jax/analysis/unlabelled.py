@@ -1,0 +1,129 @@
+"""Settings compared without a label of the target.
+
+    python -m msl_jax.analysis.unlabelled RUN [RUN ...]
+
+Where the target has no labels, or they are for the evaluation alone, this is what can be seen of
+an adaptation, on training images of the target and labels of the source:
+
+    confidence   mean probability of the predicted class on target images, in percent. A target loss
+                 that does something raises it.
+    shift        Jensen-Shannon divergence (bits, 0 to 1) between the classes predicted on target
+                 images and those labelled on source images. It grows where classes vanish.
+    source       mIoU on the source's evaluation split, in percent. It falls where the network
+                 forgets.
+
+A target loss that is too weak leaves all three as they are; one that is too strong goes on raising
+the confidence while shift grows and source falls. RUN is a path as eval.py's --checkpoint takes it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from msl_jax.commands.command_line import guard
+from msl_jax.errors import UserError
+
+# Of each domain, evenly spaced: the figures are shares of many pixels.
+_IMAGES = 200
+
+
+class Signs(NamedTuple):
+    """What is seen of a network; see the module.
+
+    Attributes:
+        confidence: in [0, 1].
+        shift: in bits.
+        source: mIoU in [0, 1], None where it is not known.
+        predicted: share of the target's pixels of each class, `[C]`.
+        labelled: share of the source's labelled pixels of each class, `[C]`.
+    """
+
+    confidence: float
+    shift: float
+    source: float | None
+    predicted: np.ndarray
+    labelled: np.ndarray
+
+
+def jensen_shannon(p: ArrayLike, q: ArrayLike) -> float:
+    """Divergence of two distributions `[C]` in bits: 0 where they are equal, 1 where disjoint.
+
+    >>> jensen_shannon([0.5, 0.5], [0.5, 0.5]), jensen_shannon([1, 0], [0, 1])
+    (0.0, 1.0)
+    """
+    pair = np.asarray([p, q], np.float64)
+    mean = pair.mean(axis=0)
+    ratio = np.divide(pair, mean, out=np.ones_like(pair), where=pair > 0)
+    return float((pair * np.log2(ratio)).sum() / 2)
+
+
+def signs(path: str) -> Signs:
+    """Looks at a network of a run of segmentation.
+
+    Args:
+        path: a run, or a checkpoint of one.
+
+    Raises:
+        UserError: there is none, or it is no segmentation.
+    """
+    from msl_jax.checkpoints import Checkpoints
+    from msl_jax.commands.trained import open_trained
+    from msl_jax.config import base_config
+    from msl_jax.evaluation.segmentation import predict
+    from msl_jax.parts import build_model, load_split
+    from msl_jax.tasks.segmentation_task import build_predictor
+
+    weights, config = open_trained(path, base_config(""), {})
+    if weights.run is None or config.task != "segmentation":
+        raise UserError(f"{path} ({weights.title}): expected a run of segmentation")
+    model = build_model(config)
+    variables, predictor = weights.load(model), build_predictor(config, model)
+    predicted = np.zeros(config.num_classes, np.int64)
+    labelled = np.zeros_like(predicted)
+    confidences = []
+    for record in _some(load_split(config, "target_train", evaluation=False).records):
+        image = record["image"]
+        classes, confidence = predict(predictor, variables, image[None], image.shape[:2])
+        predicted += np.bincount(classes.ravel(), minlength=config.num_classes)
+        confidences.append(float(confidence.mean()))
+    for record in _some(load_split(config, "source_train", evaluation=False).records):
+        labels = record["label"]
+        known = labels[labels < config.num_classes]
+        labelled += np.bincount(known, minlength=config.num_classes)
+    shares = [counts / max(counts.sum(), 1) for counts in (predicted, labelled)]
+    found = Checkpoints(weights.run.folder).metrics(weights.run.step).get("source")
+    return Signs(
+        float(np.mean(confidences)), jensen_shannon(*shares), found and found["miou"], *shares
+    )
+
+
+def _some(records: Any) -> Any:
+    places = np.linspace(0, len(records) - 1, min(_IMAGES, len(records))).astype(int)
+    return (records[int(place)] for place in places)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Runs the command."""
+    parser = argparse.ArgumentParser(
+        prog="python -m msl_jax.analysis.unlabelled",
+        description="Compares runs without labels of the target: confidence (%%) and shift of the"
+        " classes (bits) on its training images, mIoU (%%) on the source.",
+    )
+    parser.add_argument("runs", nargs="+", metavar="RUN", help="WORKDIR[:best|:STEP|:source]")
+    found = {path: signs(path) for path in parser.parse_args(arguments).runs}
+    width = max(map(len, found))
+    print(f"{'run':{width}}  confidence  shift   source")
+    for path, sign in found.items():
+        source = "-" if sign.source is None else f"{100 * sign.source:.1f}"
+        print(f"{path:{width}}  {100 * sign.confidence:10.1f}  {sign.shift:.4f}  {source:>6}")
+
+
+if __name__ == "__main__":
+    guard(main, "nothing has been changed")
+    sys.exit()
