@@ -97,6 +97,23 @@ def find(path: str | Path) -> Weights:
     return _in_run(path)
 
 
+def weights_before(workdir: Path, config: Any) -> Weights:
+    """The weights that an adaptation began with.
+
+    Args:
+        workdir: of the run.
+        config: its complete configuration.
+
+    Raises:
+        UserError: they are not there any more.
+    """
+    if runs.has_checkpoint(workdir, runs.SOURCE_STAGE):
+        return find(f"{workdir}:{runs.SOURCE_STAGE}")
+    if not config.init_from:
+        raise UserError(f"{workdir} has no checkpoint of the {runs.SOURCE_STAGE} stage any more.")
+    return find(config.init_from)
+
+
 def _in_file(path: Path) -> Weights:
     files = safetensors_files if path.suffix.lower() == ".safetensors" else torch_files
     state_dict, description = files.read(path)

@@ -13,10 +13,9 @@ from msl_jax.commands.trained import open_trained
 from msl_jax.config import base_config
 from msl_jax.errors import UserError
 from msl_jax.parts import build_model, load_split
-from msl_jax.runs import SOURCE_STAGE
 from msl_jax.tasks.segmentation_task import label_size
 from msl_jax.variants import variant_of
-from msl_jax.weights import find
+from msl_jax.weights import weights_before
 
 # Fine enough to find the 30 % of the pixels that are least and most confident.
 BINS = 1000
@@ -54,12 +53,12 @@ def study(workdir: str, *, share: float = 0.3) -> Study:
     """Sweeps twice over the target's evaluation split.
 
     Args:
-        workdir: of a finished run of an adapting variant that trained its source-only stage itself.
+        workdir: of a finished run of an adapting variant.
         share: of the pixels that belongs to the top and to the bottom set, chosen by the confidence
             of the source-only network.
 
     Raises:
-        UserError: no such run, or its target has no labels.
+        UserError: no such run, what it began with is not there any more, or no labels.
     """
     after, config = open_trained(workdir, base_config(""), {})
     if config.task != "segmentation":
@@ -72,7 +71,7 @@ def study(workdir: str, *, share: float = 0.3) -> Study:
             f"{workdir} is no run of an adapting variant (found {after.title}): the figures compare"
             " a network before and after its adaptation"
         )
-    before = find(f"{workdir}:{SOURCE_STAGE}")
+    before = weights_before(after.run.folder.parent, config)
     model = build_model(config)
     networks = [before.load(model), after.load(model)]
     titles = ("source-only", config.variant)

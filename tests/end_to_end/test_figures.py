@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -51,6 +52,17 @@ def test_numbers_are_those_of_the_results(written: Path, whole) -> None:
         assert final == pytest.approx(expected["pixel_accuracy"], abs=1e-12)
     assert before["accuracy"] != after["accuracy"]
     assert np.isfinite([before["accuracy"][name] for name in ("all", "top", "bottom")]).all()
+
+
+def test_run_that_began_with_another(written: Path, whole, tmp_path: Path) -> None:
+    """The state before lies in the other run."""
+    workdir = Path(shutil.copytree(whole.workdir, tmp_path / "run"))
+    shutil.rmtree(workdir / "source")
+    config = json.loads((workdir / "config.json").read_text())
+    config["init_from"] = f"{whole.workdir}:source"
+    (workdir / "config.json").write_text(json.dumps(config))
+    found = figures.write_figures(str(workdir), tmp_path / "figures")
+    assert json.dumps(found) == json.dumps(json.loads((written / "figures.json").read_text()))
 
 
 def test_run_without_an_adaptation(source, tmp_path: Path) -> None:

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from ml_collections.config_dict import ConfigDict
 from PIL import Image
 
 from msl_jax import runs
@@ -22,7 +21,7 @@ from msl_jax.evaluation.pictures import confidence_map
 from msl_jax.evaluation.segmentation import predict
 from msl_jax.parts import build_model, load_split
 from msl_jax.tasks.segmentation_task import build_predictor
-from msl_jax.weights import Weights, find
+from msl_jax.weights import Weights, weights_before
 
 # A picture of more columns is made smaller: that is enough to look at, and keeps the page small.
 _COLUMNS = 512
@@ -102,7 +101,7 @@ def open_gallery(workdir: Path, count: int) -> Gallery:
     described = [f"{_title(weights)}: {weights.title}"]
     if weights.run and weights.run.folder.name == runs.ADAPT_STAGE:
         try:
-            start = _weights_before(workdir, config)
+            start = weights_before(workdir, config)
             networks = {"source-only": start.load(model), **networks}
             described.insert(0, f"source-only: {start.title}")
         except UserError as error:
@@ -129,19 +128,6 @@ def _title(weights: Weights) -> str:
     if VARIANTS[variant].adapt:
         return "adapted" if weights.run.folder.name == runs.ADAPT_STAGE else "source-only"
     return "oracle" if VARIANTS[variant].oracle else "source-only"
-
-
-def _weights_before(workdir: Path, config: ConfigDict) -> Weights:
-    """The weights that an adaptation began with.
-
-    Raises:
-        UserError: they are not there any more.
-    """
-    if runs.has_checkpoint(workdir, runs.SOURCE_STAGE):
-        return find(f"{workdir}:{runs.SOURCE_STAGE}")
-    if not config.init_from:
-        raise UserError(f"{workdir} has no checkpoint of the {runs.SOURCE_STAGE} stage any more.")
-    return find(config.init_from)
 
 
 def gallery_image(
