@@ -187,13 +187,18 @@ def tasks_of(config: Any, chosen: Sequence[str] | None = None) -> list[str]:
         chosen: some of them, None for all.
 
     Raises:
-        UserError: there is no such task.
+        UserError: there is no such task, or the configuration has none.
     """
     if task_name(config) == "segmentation":
         if chosen:
             raise UserError(f"--tasks: {config.name} is no classification; leave it out")
         return [""]
-    own = f"{config.source}-{config.target}"
+    own = f"{config.get('source')}-{config.get('target')}"
+    if not config.name.endswith(f"-{own}"):
+        raise UserError(
+            f"{config.name}: its tasks cannot be told apart: expected keys source and target, and a"
+            " name that ends with their values, as in configs/digits.py"
+        )
     known = list(TASKS.get(family(config.name, own), {}))
     wrong = [
         task

@@ -90,8 +90,8 @@ def test_unknown_row() -> None:
         plan([0], ["source", "maxsq"])
 
 
-def _config(name: str, **keys: Any) -> Any:
-    config = runpy.run_path(str(CONFIGS / f"{name}.py"))["get_config"]("source")
+def _config(file: str, **keys: Any) -> Any:
+    config = runpy.run_path(str(CONFIGS / f"{file}.py"))["get_config"]("source")
     config.update_from_flattened_dict(keys)
     return config
 
@@ -130,9 +130,9 @@ def test_each_task_has_folders_and_starts_of_its_own() -> None:
 
 
 def test_rows_of_the_other_kind() -> None:
-    with pytest.raises(UserError, match="no row 'dann'; choose some of source, .*max_square_iw"):
+    with pytest.raises(UserError, match=r"no row 'dann'; choose some of source, .*max_square_iw"):
         plan([0], ["dann"])
-    with pytest.raises(UserError, match="no row 'max_square_iw'; choose some of source, .*dann$"):
+    with pytest.raises(UserError, match=r"no row 'max_square_iw'; choose some of source, .*dann$"):
         plan([0], ["max_square_iw"], tasks=["mnist-uci"])
 
 
@@ -157,3 +157,8 @@ def test_tasks_of_another_configuration() -> None:
     assert tasks_of(own, ["home-shop"]) == ["home-shop"]
     with pytest.raises(UserError, match=r"--tasks: expected SOURCE-TARGET, found '\.\./home-shop'"):
         tasks_of(own, ["../home-shop"])
+    # Results are told apart by it.
+    with pytest.raises(
+        UserError, match=r"^photos: its tasks cannot be told apart: .* ends with th"
+    ):
+        tasks_of(_config("office31", name="photos"))
