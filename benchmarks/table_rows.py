@@ -129,7 +129,8 @@ class Run(NamedTuple):
     @property
     def title(self) -> str:
         """For messages."""
-        return f"{self.task}, " * bool(self.task) + f"seed {self.seed}, {self.row}"
+        title = f"seed {self.seed}, {self.row}"
+        return f"{self.task}, {title}" if self.task else title
 
     @property
     def kind(self) -> Variant:

@@ -5,9 +5,9 @@ python -m benchmarks.tables [--config configs/NAME.py] --workdir W [--seeds 0,1,
     [--config.KEY=VALUE ...]
 python -m benchmarks.tables --results DIR [--output DIR]
 
-Runs train.py for every row and seed, one run after the other; target_statistics is the control.
-Runs that another begins from are made where they are missing. Segmentation has Table 4, and with
---sensitivity the values of Table 5 too:
+Runs train.py for every row and seed, one run after the other, all rows of a seed before the next
+seed. Runs that another begins from are made where they are missing. target_statistics is the
+control. Segmentation has Table 4, and with --sensitivity the values of Table 5 too:
 
     W/seedS/source                  one head; the next five begin from its network
     W/seedS/target_statistics, minent, minent_iw, max_square, max_square_iw
@@ -17,7 +17,8 @@ Runs that another begins from are made where they are missing. Segmentation has 
     W/seedS/ROW-KEY=VALUE           with --sensitivity; the row's own value is not run again
 
 Classification (configs/office31.py, configs/digits.py) has Table 1, a column for each task. A task
-is one domain to another, such as amazon-webcam; default: all of the paper's, or both directions:
+is one domain to another, such as amazon-webcam; default: all of the paper's, or both directions.
+All rows of a task and seed come before the next task, all tasks of a seed before the next seed:
 
     W/TASK/seedS/source             the next four begin from its network
     W/TASK/seedS/target_statistics, dann, minent, max_square
