@@ -102,7 +102,8 @@ def _tasks(results: TaskResults) -> Figure:
             axes.plot(*zip(*places, strict=True), label="paper (Table 1)", **_PAPER)
         axes.set(title=heading, xlabel="target accuracy, %")
     if paper:
-        panels[0].legend(fontsize=8)
+        handles, labels = panels[0].get_legend_handles_labels()
+        picture.legend(handles, labels, loc="outside right upper", fontsize=8)
     panels[0].set_yticks(range(len(rows)), rows)
     panels[0].set_ylim(len(rows) - 0.5, -0.5)
     picture.suptitle(f"{results.config}: mean ± deviation; below it the seeds")
