@@ -2,11 +2,12 @@
 
     python -m benchmarks.digits_difficulty --workdir W --output DIR [--seeds 0,1,2,3,4]
 
-W is the folder of `python -m benchmarks.digits`, whose source-only networks are the state before.
-Each of them is adapted with either loss as configs/digits.py says, and measured every 20 steps on
-the target's test images: all of them, the 30 % of which the source-only network was most sure (top)
-and the 30 % of which it was least sure (bottom). What DIR holds already is not done again. Written
-are DIR/SOURCE-TARGET/LOSS-seedS.json and DIR/SOURCE-TARGET.png and .svg, the mean over seeds.
+W is the folder of `python -m benchmarks.tables --config configs/digits.py`, whose source-only
+networks are the state before. Each of them is adapted with either loss as configs/digits.py says,
+and measured every 20 steps on the target's test images: all of them, the 30 % of which the
+source-only network was most sure (top) and the 30 % of which it was least sure (bottom). What DIR
+holds already is not done again. Written are DIR/SOURCE-TARGET/LOSS-seedS.json and
+DIR/SOURCE-TARGET.png and .svg, the mean over seeds.
 """
 
 from __future__ import annotations
@@ -20,9 +21,10 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.digits import DIRECTIONS, plan
+from benchmarks.table_rows import TASKS, plan
 from msl_jax.commands.command_line import guard
 
+CONFIG = Path(__file__).parents[1] / "configs" / "digits.py"
 LOSSES = {"max_square": "MaxSquare", "minent": "EntMin"}
 SETS = {"top": "top 30 %", "all": "all", "bottom": "bottom 30 %"}
 EVERY = 20
@@ -30,18 +32,20 @@ EVERY = 20
 
 def measure_all(workdir: Path, seeds: Sequence[int], output: Path) -> None:
     """Watches the adaptations that are not in `output` yet."""
+    from benchmarks.table_files import result_file
+    from benchmarks.table_runs import Experiment
     from msl_jax import runs
     from msl_jax.analysis.classified import watched_classification
     from msl_jax.commands.compilation_cache import keep_compiled_programs
 
     keep_compiled_programs()
-    for folder, config in plan(workdir, seeds):
-        direction, seed, variant = folder.parts[-3:]
-        file = output / direction / f"{variant}-{seed}.json"
-        if variant not in LOSSES or file.exists():
+    experiment = Experiment(str(CONFIG), {}, workdir.absolute())
+    for run in plan(seeds, list(LOSSES), tasks=list(TASKS["digits"])):
+        file = result_file(output, run)
+        if run.variant not in LOSSES or file.exists():
             continue
-        print(f"{direction} {seed} {variant}", file=sys.stderr)
-        course = watched_classification(config, every=EVERY)
+        print(run.title, file=sys.stderr)
+        course = watched_classification(experiment.config(run), every=EVERY)
         file.parent.mkdir(parents=True, exist_ok=True)
         runs.write_json(file, course._asdict())
 
@@ -112,10 +116,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     given = parser.parse_args(arguments)
     measure_all(given.workdir, [int(seed) for seed in given.seeds.split(",")], given.output)
     found = {}
-    for direction in map("-".join, DIRECTIONS):
+    for direction, title in TASKS["digits"].items():
         folder = given.output / direction
         found[direction] = numbers(folder)
-        page = figure(folder, direction.upper().replace("-", " to "))
+        page = figure(folder, title)
         for suffix in ("png", "svg"):
             page.savefig(given.output / f"{direction}.{suffix}", dpi=150)
     print(json.dumps({"benchmark": "digits_difficulty", "accuracy": found}, indent=2))

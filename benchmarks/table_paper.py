@@ -1,12 +1,15 @@
 """The published figures that stand beside ours, in percent.
 
-They come from checkpoints that were chosen on target labels; the oracle is AdaptSegNet's.
+Those of segmentation come from checkpoints that were chosen on target labels; the oracle is
+AdaptSegNet's.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import NamedTuple
+
+from benchmarks.table_rows import TASKS
 
 
 class Published(NamedTuple):
@@ -71,3 +74,33 @@ def published(config: str, metric: str) -> Published:
     """The paper's figures of a configuration; where it has none, those of its main experiment."""
     other = GTA5._replace(title=f"{GTA5.title}, another experiment")
     return _PUBLISHED.get((config, metric), other)
+
+
+# A mean with its standard deviation where the paper prints one.
+Accuracy = tuple[float, float | None]
+
+
+def _table_1(*cells: Accuracy, mean: float) -> dict[str, Accuracy]:
+    return {**dict(zip(TASKS["office31"], cells, strict=True)), "mean": (mean, None)}
+
+
+# Table 1, accuracy on Office-31: by row and task, and the mean over the tasks.
+OFFICE31: dict[str, dict[str, Accuracy]] = {
+    "source": _table_1(
+        (68.4, 0.2), (96.7, 0.1), (99.3, 0.1), (68.9, 0.2), (62.5, 0.3), (60.7, 0.3), mean=76.1
+    ),
+    "dann": _table_1(
+        (82.0, 0.4), (96.9, 0.2), (99.1, 0.1), (79.7, 0.4), (68.2, 0.4), (67.4, 0.5), mean=82.2
+    ),
+    "minent": _table_1(
+        (89.0, 0.1), (99.0, 0.1), (100.0, None), (86.3, 0.3), (67.5, 0.2), (63.0, 0.1), mean=84.1
+    ),
+    "max_square": _table_1(
+        (92.4, 0.5), (99.1, 0.1), (100.0, None), (90.0, 0.2), (68.1, 0.4), (64.2, 0.2), mean=85.6
+    ),
+}
+
+
+def published_accuracy(config: str) -> Mapping[str, Mapping[str, Accuracy]]:
+    """Table 1 for Office-31, nothing for other configurations; "mean" stands for all tasks."""
+    return OFFICE31 if config == "office31" else {}

@@ -10,7 +10,7 @@ import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from benchmarks.table_paper import published
+from benchmarks.table_paper import published, published_accuracy
 from benchmarks.table_results import (
     METRICS,
     Results,
@@ -20,6 +20,7 @@ from benchmarks.table_results import (
     sensitivity,
 )
 from benchmarks.table_rows import PARAMETERS
+from benchmarks.table_tasks import TaskResults
 from msl_jax.files import written_whole
 
 _OURS: dict[str, Any] = {"color": "tab:blue", "marker": "o", "markersize": 6, "capsize": 3}
@@ -32,7 +33,7 @@ _PAPER: dict[str, Any] = {
 }
 
 
-def write(results: Results, output: Path) -> None:
+def write(results: Results | TaskResults, output: Path) -> None:
     """Writes ``table`` and, where parameters were varied, ``sensitivity``."""
     for name, picture in pictures(results):
         for kind in ("png", "svg"):
@@ -45,8 +46,11 @@ def write(results: Results, output: Path) -> None:
                 picture.savefig(path, format=kind, dpi=150, metadata=metadata)
 
 
-def pictures(results: Results) -> Iterator[tuple[str, Figure]]:
+def pictures(results: Results | TaskResults) -> Iterator[tuple[str, Figure]]:
     """Each picture with the name of its file."""
+    if isinstance(results, TaskResults):
+        yield "table", _tasks(results)
+        return
     rows = results.rows
     picture = Figure(figsize=(11, 1.5 + 0.35 * len(rows)), layout="constrained")
     left, right = picture.subplots(1, 2, sharey=True)
@@ -82,6 +86,28 @@ def _by_row(axes: Axes, results: Results, rows: list[str], column: str) -> None:
             values = [100 * value for value in seeds if value is not None]
             axes.plot(values, [place + 0.3] * len(values), **_SEED)
     axes.grid(axis="x", alpha=0.3)
+
+
+def _tasks(results: TaskResults) -> Figure:
+    """A panel for each task."""
+    rows, paper = results.rows, published_accuracy(results.config)
+    size = (2 + 3 * len(results.tasks), 1.5 + 0.35 * len(rows))
+    picture = Figure(figsize=size, layout="constrained")
+    panels = picture.subplots(1, len(results.tasks), sharey=True, squeeze=False)[0]
+    for axes, (task, heading) in zip(panels, results.tasks.items(), strict=True):
+        if task in results.found:
+            _by_row(axes, results.found[task], rows, "target")
+        places = [(paper[row][task][0], rows.index(row)) for row in rows if row in paper]
+        if places:
+            axes.plot(*zip(*places, strict=True), label="paper (Table 1)", **_PAPER)
+        axes.set(title=heading, xlabel="target accuracy, %")
+    if paper:
+        handles, labels = panels[0].get_legend_handles_labels()
+        picture.legend(handles, labels, loc="outside right upper", fontsize=8)
+    panels[0].set_yticks(range(len(rows)), rows)
+    panels[0].set_ylim(len(rows) - 0.5, -0.5)
+    picture.suptitle(f"{results.config}: mean ± deviation; below it the seeds")
+    return picture
 
 
 def _sensitivity(results: Results) -> Figure:

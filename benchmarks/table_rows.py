@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from msl_jax.config import VARIANTS
 from msl_jax.errors import UserError
+from msl_jax.variants import CLASSIFICATION_VARIANTS, VARIANTS, Variant, task_name
 
 # Table 4 with what stands beside it: source-only first, from which others begin, the oracle last.
 ROWS = (
@@ -22,6 +23,20 @@ ROWS = (
     "max_square_iw_multi",
     "oracle",
 )
+# Table 1 in the same way.
+TASK_ROWS = ("source", "target_statistics", "dann", "minent", "max_square", "oracle")
+# By the configuration's family: its tasks, each one domain to another, with their headings.
+TASKS: dict[str, dict[str, str]] = {
+    "office31": {
+        "amazon-webcam": "A-W",
+        "dslr-webcam": "D-W",
+        "webcam-dslr": "W-D",
+        "amazon-dslr": "A-D",
+        "dslr-amazon": "D-A",
+        "webcam-amazon": "W-A",
+    },
+    "digits": {"mnist-uci": "MNIST to UCI", "uci-mnist": "UCI to MNIST"},
+}
 # Trains the source-only network of two heads, from which the other Multi rows begin.
 _FIRST_MULTI = "max_square_multi"
 
@@ -101,12 +116,26 @@ class Run(NamedTuple):
         seed: of the run.
         key: of the configuration, where a parameter is varied, else "".
         value: its value.
+        task: ``SOURCE-TARGET``, the domains of a classification; "" in segmentation, where the
+            configuration decides them.
     """
 
     variant: str
     seed: int
     key: str = ""
     value: float = 0.0
+    task: str = ""
+
+    @property
+    def title(self) -> str:
+        """For messages."""
+        title = f"seed {self.seed}, {self.row}"
+        return f"{self.task}, {title}" if self.task else title
+
+    @property
+    def kind(self) -> Variant:
+        """What its variant does."""
+        return {**VARIANTS, **CLASSIFICATION_VARIANTS}[self.variant]
 
     @property
     def row(self) -> str:
@@ -115,15 +144,14 @@ class Run(NamedTuple):
 
     @property
     def start(self) -> Run | None:
-        """The run of the same seed whose source-only network this one begins with."""
-        kind = VARIANTS[self.variant]
-        if not kind.adapt or self == Run(_FIRST_MULTI, self.seed):
+        """The run of the same task and seed whose source-only network this one begins with."""
+        if not self.kind.adapt or self == Run(_FIRST_MULTI, self.seed):
             return None
-        return Run(_FIRST_MULTI if kind.multi else "source", self.seed)
+        return Run(_FIRST_MULTI if self.kind.multi else "source", self.seed, task=self.task)
 
     def folder(self, workdir: Path) -> Path:
         """Its workdir, below that of all runs."""
-        return workdir / f"seed{self.seed}" / self.row
+        return workdir / self.task / f"seed{self.seed}" / self.row
 
     def keys(self, workdir: Path) -> dict[str, str | float]:
         """What it sets in the configuration.
@@ -132,6 +160,8 @@ class Run(NamedTuple):
             workdir: of all runs, absolute: a run's configuration names where it began.
         """
         keys: dict[str, str | float] = {"seed": self.seed}
+        if self.task:
+            keys["source"], keys["target"] = self.task.split("-")
         if self.key:
             keys[self.key] = self.value
         if self.start is not None:
@@ -141,25 +171,74 @@ class Run(NamedTuple):
         return keys
 
 
-def plan(
-    seeds: Iterable[int], rows: Sequence[str], own: Mapping[str, float] | None = None
-) -> list[Run]:
-    """All runs in their order: the rows of a seed before those of the next, parameters at the end.
+def family(config: str, task: str) -> str:
+    """A configuration's name without the domains of a task, with which such names end.
+
+    >>> family("office31-amazon-webcam", "amazon-webcam"), family("gta5", "")
+    ('office31', 'gta5')
+    """
+    return config.removesuffix(f"-{task}") if task else config
+
+
+def tasks_of(config: Any, chosen: Sequence[str] | None = None) -> list[str]:
+    """The tasks of a configuration, ``[""]`` for segmentation.
 
     Args:
-        seeds: of the runs.
-        rows: in any order; those that they begin from are added.
-        own: the configuration's value of each parameter that is to be varied, by key.
+        config: of any variant.
+        chosen: some of them, None for all.
+
+    Raises:
+        UserError: there is no such task, or the configuration has none.
+    """
+    if task_name(config) == "segmentation":
+        if chosen:
+            raise UserError(f"--tasks: {config.name} is no classification; leave it out")
+        return [""]
+    own = f"{config.get('source')}-{config.get('target')}"
+    if not config.name.endswith(f"-{own}"):
+        raise UserError(
+            f"{config.name}: its tasks cannot be told apart: expected keys source and target, and a"
+            " name that ends with their values, as in configs/digits.py"
+        )
+    known = list(TASKS.get(family(config.name, own), {}))
+    wrong = [
+        task
+        for task in chosen or ()
+        if (task not in known if known else not re.fullmatch(r"\w+-\w+", task))
+    ]
+    if wrong:
+        expected = f"some of {', '.join(known)}" if known else "SOURCE-TARGET"
+        raise UserError(f"--tasks: expected {expected}, found {wrong[0]!r}")
+    return list(dict.fromkeys(chosen or known or [own]))
+
+
+def plan(
+    seeds: Iterable[int],
+    rows: Sequence[str] | None = None,
+    own: Mapping[str, float] | None = None,
+    tasks: Sequence[str] = ("",),
+) -> list[Run]:
+    """All runs in their order: the rows of a task and seed before those of the next.
+
+    Args:
+        seeds: of the runs. All tasks of a seed come before the next seed.
+        rows: in any order, None for all of the paper's table; those that they begin from are added.
+        own: the configuration's value of each parameter that is to be varied, by key; these runs
+            come at the end.
+        tasks: see `tasks_of`.
 
     Raises:
         UserError: there is no such row.
     """
-    unknown = [row for row in rows if row not in VARIANTS]
+    table, variants = (TASK_ROWS, CLASSIFICATION_VARIANTS) if any(tasks) else (ROWS, VARIANTS)
+    rows = rows or table
+    unknown = [row for row in rows if row not in variants]
     if unknown:
-        raise UserError(f"--rows: no row {unknown[0]!r}; choose some of {', '.join(VARIANTS)}")
-    order = [*ROWS, *(row for row in VARIANTS if row not in ROWS)]
+        raise UserError(f"--rows: no row {unknown[0]!r}; choose some of {', '.join(variants)}")
+    order = [*table, *(row for row in variants if row not in table)]
+    rows = sorted(rows, key=order.index)
     seeds = list(dict.fromkeys(seeds))
-    wanted = [Run(row, seed) for seed in seeds for row in sorted(rows, key=order.index)]
+    wanted = [Run(row, seed, task=task) for seed in seeds for task in tasks for row in rows]
     for seed in seeds:
         for parameter in PARAMETERS:
             if own is not None and parameter.row in rows:

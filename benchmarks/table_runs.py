@@ -18,7 +18,6 @@ from benchmarks.measuring import progress
 from benchmarks.table_rows import PARAMETERS, Run
 from msl_jax import presets, runs, stopping
 from msl_jax.commands.train import prepared
-from msl_jax.config import VARIANTS
 from msl_jax.occupied import expect_free
 
 TRAIN = (sys.executable, str(Path(__file__).parents[1] / "train.py"))
@@ -72,7 +71,7 @@ class Experiment(NamedTuple):
     def steps(self, run: Run) -> int:
         """How long a run is, in passes of a batch: a step of the adaptation makes two."""
         config = presets.complete(self.config(run))
-        steps = 2 * config.steps if VARIANTS[run.variant].adapt else 0
+        steps = 2 * config.steps if run.kind.adapt else 0
         return steps + (config.source_steps if run.start is None else 0)
 
     def seconds_left(self, left: Sequence[Run], finished: Sequence[Run]) -> float | None:
@@ -118,12 +117,12 @@ def run_all(
     for index, run in enumerate(left):
         if run.start in failed:
             failed[run] = f"not begun: it begins from {run.start.row}"
-            progress(f"{_title(run)}: {failed[run]}, which failed")
+            progress(f"{run.title}: {failed[run]}, which failed")
             continue
         expect_free(run.folder(experiment.workdir))
         estimate = _duration(experiment.seconds_left(left[index:], done))
         progress(
-            f"{_title(run)}: run {len(planned) - len(left) + index + 1} of {len(planned)};"
+            f"{run.title}: run {len(planned) - len(left) + index + 1} of {len(planned)};"
             f" {len(left) - index} left, {estimate}"
         )
         status = _finish([*program, *experiment.arguments(run)])
@@ -134,7 +133,7 @@ def run_all(
             after()
         else:
             failed[run] = _ending(status)
-            progress(f"{_title(run)}: {failed[run]}; its message stands above")
+            progress(f"{run.title}: {failed[run]}; its message stands above")
     return failed
 
 
@@ -157,14 +156,10 @@ def show(experiment: Experiment, planned: Sequence[Run]) -> None:
     left = [run for run in planned if run not in done]
     for run in planned:
         if run in done:
-            print(f"# {_title(run)} is finished")
+            print(f"# {run.title} is finished")
         else:
             print(shlex.join(["python", "train.py", *experiment.arguments(run)]))
     print(f"# {len(left)} of {len(planned)} left, {_duration(experiment.seconds_left(left, done))}")
-
-
-def _title(run: Run) -> str:
-    return f"seed {run.seed}, {run.row}"
 
 
 def _duration(seconds: float | None) -> str:

@@ -1,17 +1,23 @@
-"""The tables as Markdown and CSV."""
+"""The tables of segmentation as Markdown and CSV."""
 
 from __future__ import annotations
 
-import csv
-import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
+from benchmarks.table_format import (
+    CSV_SPREAD,
+    cell_text,
+    csv_cells,
+    csv_number,
+    csv_text,
+    number,
+    table,
+)
 from benchmarks.table_paper import GTA5, published
 from benchmarks.table_results import (
     FIGURES,
     METRICS,
     Results,
-    Spread,
     class_iou,
     classes,
     figure,
@@ -25,7 +31,18 @@ _NOTE = (
     " † the checkpoint that was best on target labels: not for conclusions. The paper's are"
     " chosen so, and its oracle is AdaptSegNet's."
 )
-_SPREAD = ("n", "mean", "deviation", "low", "high")
+
+
+def files(results: Results) -> dict[str, str]:
+    """All tables, by name of their file."""
+    texts = {
+        "tables.md": markdown(results),
+        "table.csv": main_csv(results),
+        "classes.csv": class_csv(results),
+    }
+    if sensitivity(results, results.metrics[0]):
+        texts["sensitivity.csv"] = sensitivity_csv(results)
+    return texts
 
 
 def markdown(results: Results) -> str:
@@ -50,18 +67,18 @@ def _main(results: Results, metric: str) -> str:
             [
                 row,
                 str(count) if count else "-",
-                _cell(cells["target"], count, extremes=True),
-                _cell(cells["best"], count),
-                _cell(cells["over_source_only"], count, signed=True),
-                _cell(cells["over_control"], count, signed=True),
-                _cell(cells["gap_closed"], count),
-                _cell(cells["source"], count),
-                _number(paper.miou.get(row)),
-                _number(paper.gap_closed(row)),
+                cell_text(cells["target"], count, extremes=True),
+                cell_text(cells["best"], count),
+                cell_text(cells["over_source_only"], count, signed=True),
+                cell_text(cells["over_control"], count, signed=True),
+                cell_text(cells["gap_closed"], count),
+                cell_text(cells["source"], count),
+                number(paper.miou.get(row)),
+                number(paper.gap_closed(row)),
             ]
         )
     title = f"### {results.config}: {name}\n\n{_NOTE} Paper: {paper.title}.\n\n"
-    return title + _table(headings, lines)
+    return title + table(headings, lines)
 
 
 def _by_class(results: Results) -> str:
@@ -69,11 +86,11 @@ def _by_class(results: Results) -> str:
     lines = [["n", *(str(len(results.runs[row])) for row in rows)]]
     for name in classes(results):
         cells = (class_iou(results, row, name) for row in rows)
-        lines.append([name, *(_number(cell and cell.mean) for cell in cells)])
+        lines.append([name, *(number(cell and cell.mean) for cell in cells)])
     cells = (figure(results, row, "target", "miou") for row in rows)
-    lines.append(["**mIoU**", *(_number(cell and cell.mean) for cell in cells)])
+    lines.append(["**mIoU**", *(number(cell and cell.mean) for cell in cells)])
     title = f"### {results.config}: target IoU by class\n\nMean over n seeds, in percent.\n\n"
-    return title + _table(["class", *rows], lines)
+    return title + table(["class", *rows], lines)
 
 
 def _sensitivity(results: Results) -> str:
@@ -84,8 +101,8 @@ def _sensitivity(results: Results) -> str:
         cells = [line.parameter.symbol, line.parameter.row]
         cells.append(f"{value} (own)".strip() if line.own else value)
         count = line.target.n if line.target else 0
-        cells += [str(count) if count else "-", _cell(line.target, count, extremes=True)]
-        lines.append([*cells, _number(line.published)])
+        cells += [str(count) if count else "-", cell_text(line.target, count, extremes=True)]
+        lines.append([*cells, number(line.published)])
     title = f"### {results.config}: sensitivity\n\n"
     title += (
         "As above; measured on target labels, so it chooses nothing. The paper's lambda_T stands"
@@ -93,72 +110,36 @@ def _sensitivity(results: Results) -> str:
     title += " at the same multiple of the row's own."
     title += f" Paper: {GTA5.title.partition(',')[0]}, Table 5.\n\n"
     headings = ["parameter", "row", "value", "n", f"target {METRICS[metric]}", "paper"]
-    return title + _table(headings, lines)
-
-
-def _table(headings: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
-    rows = [headings, ["---"] * len(headings), *lines]
-    return "".join(f"| {' | '.join(cells)} |\n" for cells in rows)
-
-
-def _number(value: float | None) -> str:
-    return "-" if value is None else f"{value:.1f}"
-
-
-def _cell(cell: Spread | None, count: int, *, signed: bool = False, extremes: bool = False) -> str:
-    """A figure; it says of how many seeds it is where these are not `count`."""
-    if cell is None:
-        return "-"
-    text = f"{cell.mean:+.1f}" if signed else f"{cell.mean:.1f}"
-    if cell.deviation is not None:
-        text += f" ± {cell.deviation:.1f}"
-        text += f" [{cell.low:.1f}, {cell.high:.1f}]" if extremes else ""
-    return text if cell.n == count else f"{text} (n={cell.n})"
+    return title + table(headings, lines)
 
 
 def main_csv(results: Results) -> str:
     """A line for each metric, row and figure."""
-    lines: list[Sequence[object]] = [("metric", "row", "figure", *_SPREAD, "paper")]
+    lines: list[Sequence[object]] = [("metric", "row", "figure", *CSV_SPREAD, "paper")]
     for metric in results.metrics:
         paper = published(results.config, metric)
         for row in results.rows:
             for name in FIGURES:
                 known = {"target": paper.miou.get(row), "gap_closed": paper.gap_closed(row)}
-                cells = _numbers(figure(results, row, name, metric))
-                lines.append((metric, row, name, *cells, _exact(known.get(name))))
-    return _csv(lines)
+                cells = csv_cells(figure(results, row, name, metric))
+                lines.append((metric, row, name, *cells, csv_number(known.get(name))))
+    return csv_text(lines)
 
 
 def class_csv(results: Results) -> str:
     """A line for each row and class: IoU on the target."""
-    lines: list[Sequence[object]] = [("row", "class", *_SPREAD)]
+    lines: list[Sequence[object]] = [("row", "class", *CSV_SPREAD)]
     for row in results.rows:
         for name in classes(results):
-            lines.append((row, name, *_numbers(class_iou(results, row, name))))
-    return _csv(lines)
+            lines.append((row, name, *csv_cells(class_iou(results, row, name))))
+    return csv_text(lines)
 
 
 def sensitivity_csv(results: Results) -> str:
     """A line for each value of each parameter."""
-    lines: list[Sequence[object]] = [("parameter", "row", "value", "own", *_SPREAD, "paper")]
+    lines: list[Sequence[object]] = [("parameter", "row", "value", "own", *CSV_SPREAD, "paper")]
     for line in sensitivity(results, results.metrics[0]):
         value = "" if line.value is None else f"{line.value:g}"
         start = (line.parameter.key, line.parameter.row, value, "yes" if line.own else "no")
-        lines.append((*start, *_numbers(line.target), _exact(line.published)))
-    return _csv(lines)
-
-
-def _csv(lines: Iterable[Sequence[object]]) -> str:
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows(lines)
-    return text.getvalue()
-
-
-def _numbers(cell: Spread | None) -> list[str]:
-    if cell is None:
-        return ["0", "", "", "", ""]
-    return [str(cell.n), *map(_exact, cell[1:])]
-
-
-def _exact(value: float | None) -> str:
-    return "" if value is None else f"{value:.3f}"
+        lines.append((*start, *csv_cells(line.target), csv_number(line.published)))
+    return csv_text(lines)

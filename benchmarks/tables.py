@@ -1,12 +1,13 @@
-"""The paper's ablation and sensitivity tables for a configuration: all runs, then the tables.
+"""The paper's tables for a configuration over its rows and seeds: all runs, then the tables.
 
 python -m benchmarks.tables [--config configs/NAME.py] --workdir W [--seeds 0,1,2] [--rows ROW,ROW]
-    [--sensitivity] [--output DIR] [--dry_run] [--report_only] [--config.KEY=VALUE ...]
+    [--tasks TASK,TASK] [--sensitivity] [--output DIR] [--dry_run] [--report_only]
+    [--config.KEY=VALUE ...]
 python -m benchmarks.tables --results DIR [--output DIR]
 
-Runs train.py for every row of Table 4, with the control (target_statistics) and the oracle beside,
-and for every seed; with --sensitivity for the values of Table 5 too. One run after the other, all
-rows of a seed before the next seed. Runs that another begins from are made where they are missing:
+Runs train.py for every row and seed, one run after the other, all rows of a seed before the next
+seed. Runs that another begins from are made where they are missing. target_statistics is the
+control. Segmentation has Table 4, and with --sensitivity the values of Table 5 too:
 
     W/seedS/source                  one head; the next five begin from its network
     W/seedS/target_statistics, minent, minent_iw, max_square, max_square_iw
@@ -15,13 +16,22 @@ rows of a seed before the next seed. Runs that another begins from are made wher
     W/seedS/oracle
     W/seedS/ROW-KEY=VALUE           with --sensitivity; the row's own value is not run again
 
+Classification (configs/office31.py, configs/digits.py) has Table 1, a column for each task. A task
+is one domain to another, such as amazon-webcam; default: all of the paper's, or both directions.
+All rows of a task and seed come before the next task, all tasks of a seed before the next seed:
+
+    W/TASK/seedS/source             the next four begin from its network
+    W/TASK/seedS/target_statistics, dann, minent, max_square
+    W/TASK/seedS/oracle
+
 The same command goes on after SIGTERM, Ctrl-C or a failed run: what is finished is not run again.
 A failed run does not keep the others from being made; the exit status is 1 then.
 
-After each run, DIR (default: W/tables) gets its results as ROW-seedS.json, and is written anew:
+After each run, DIR (default: W/tables) gets its results as ROW-seedS.json, those of a task in
+DIR/TASK, and is written anew:
 
     tables.md                       all tables; also printed at the end
-    table.csv, classes.csv, sensitivity.csv
+    table.csv                       and for segmentation classes.csv, sensitivity.csv
     table.png, sensitivity.png      and .svg, where matplotlib is installed
 
 --report_only makes them of the runs that are finished, --results of such a DIR alone.
@@ -40,7 +50,9 @@ from msl_jax.commands import command_line
 from msl_jax.errors import UserError
 
 # The sweep sets these keys itself.
-_OURS = {"seed": "--seeds", "variant": "--rows"}
+_OURS = {"seed": "--seeds", "variant": "--rows", "source": "--tasks", "target": "--tasks"}
+# They follow from the task, where there are several.
+_OF_TASK = ("name", "source_train", "source_eval", "target_train", "target_eval")
 
 
 def main() -> None:
@@ -49,7 +61,8 @@ def main() -> None:
     command_line.define_config()
     workdir = flags.DEFINE_string("workdir", None, "folder of all runs")
     seeds = flags.DEFINE_list("seeds", ["0", "1", "2"], "seeds of the runs")
-    rows = flags.DEFINE_list("rows", None, "variants, default: all rows of Table 4")
+    rows = flags.DEFINE_list("rows", None, "variants, default: all of the table")
+    tasks = flags.DEFINE_list("tasks", None, "classification: SOURCE-TARGET, default: all")
     sensitivity = flags.DEFINE_bool("sensitivity", False, "vary the parameters of Table 5 too")
     output = flags.DEFINE_string("output", None, "folder of the tables, default W/tables")
     dry_run = flags.DEFINE_bool("dry_run", False, "print the runs that are left, write nothing")
@@ -76,6 +89,7 @@ def main() -> None:
             tables,
             _seeds(seeds.value),
             rows.value,
+            tasks=tasks.value,
             sensitivity=sensitivity.value,
             dry_run=dry_run.value,
         )
@@ -108,6 +122,7 @@ def sweep(
     seeds: Sequence[int],
     rows: Sequence[str] | None,
     *,
+    tasks: Sequence[str] | None = None,
     sensitivity: bool = False,
     dry_run: bool = False,
 ) -> None:
@@ -119,6 +134,7 @@ def sweep(
         output: for the tables.
         seeds: of the runs.
         rows: variants, None for all.
+        tasks: of a classification, None for all.
         sensitivity: vary parameters too.
         dry_run: print the runs and write nothing.
 
@@ -128,11 +144,15 @@ def sweep(
     """
     # Only now: --help shall not wait for the libraries.
     from benchmarks import table_files, table_runs
-    from benchmarks.table_rows import ROWS, plan
+    from benchmarks.table_rows import Run, family, plan, tasks_of
     from msl_jax.occupied import occupied
 
     experiment = table_runs.Experiment(config_file, command_line.overrides(), workdir)
-    planned = plan(seeds, rows or ROWS, experiment.own_values() if sensitivity else None)
+    tasks = tasks_of(experiment.config(Run("source", 0)), tasks)
+    if any(tasks):
+        _expect_of_tasks(sensitivity)
+        table_files.expect_tasks(workdir)
+    planned = plan(seeds, rows, experiment.own_values() if sensitivity else None, tasks)
     if dry_run:
         table_runs.show(experiment, planned)
         return
@@ -142,7 +162,8 @@ def sweep(
         table_files.write_tables(table_files.read_results(output), output)
 
     left = [run for run in planned if not experiment.finished(run)]
-    table_files.expect_room(output, left, experiment.config(planned[0]).name)
+    name = family(experiment.config(planned[0]).name, planned[0].task)
+    table_files.expect_room(output, left, name)
     with occupied(workdir):  # only now: a sweep that could not start leaves nothing
         if len(left) < len(planned):
             update()  # what is wrong with the tables shall not come out after hours
@@ -152,7 +173,7 @@ def sweep(
     if failed:
         raise UserError(
             f"{len(failed)} of {len(planned)} runs are missing:\n"
-            + "".join(f"  seed {run.seed}, {run.row}: {why}\n" for run, why in failed.items())
+            + "".join(f"  {run.title}: {why}\n" for run, why in failed.items())
             + "The others are kept; the same command tries these again."
         )
 
@@ -170,6 +191,19 @@ def _config_file() -> str:
         if key in command_line.overrides():
             raise UserError(f"--config.{key}: here {flag} sets it")
     return file
+
+
+def _expect_of_tasks(sensitivity: bool) -> None:
+    """Looks whether the command line fits a classification.
+
+    Raises:
+        UserError: it asks for what has no tasks, or would give all tasks the same data.
+    """
+    if sensitivity:
+        raise UserError("--sensitivity: Table 5 is of segmentation; leave it out")
+    for key in _OF_TASK:
+        if key in command_line.overrides():
+            raise UserError(f"--config.{key}: here each task of --tasks sets it")
 
 
 def _folder(path: str) -> Path:

@@ -4,8 +4,9 @@ r"""MNIST to UCI digits and back: a classification that any computer trains in a
     python train.py --config configs/digits.py:VARIANT --config.source=mnist --config.target=uci
 
 VARIANT: source, target_statistics, minent, max_square (default), dann or oracle; mnist and uci may
-change places. `python -m benchmarks.digits` runs all of them over seeds; docs/results.md has the
-figures that came out, docs/datasets.md what the images are.
+change places. `python -m benchmarks.tables --config configs/digits.py --workdir W` runs all of
+them over seeds; docs/results.md has the figures that came out, docs/datasets.md what the images
+are.
 
 predict.py classifies photos of single digits: white on black, cut to the ink as in
 msl_jax/data/digits.py. It writes a table with file, class and probability:

@@ -15,7 +15,10 @@ Published accuracy in % (Table 1; A amazon, W webcam, D dslr):
     minent      89.0 ± 0.1  99.0 ± 0.1  100.0       86.3 ± 0.3  67.5 ± 0.2  63.0 ± 0.1  84.1
     max_square  92.4 ± 0.5  99.1 ± 0.1  100.0       90.0 ± 0.2  68.1 ± 0.4  64.2 ± 0.2  85.6
 
-Not measured here: the data are not at hand.
+Not measured here: the data are not at hand. All of the table, over seeds:
+
+    python -m benchmarks.tables --config configs/office31.py --config.init_from=resnet50.pth \
+        --config.data_root=OFFICE31 --workdir W --seeds 0,1,2
 
 From the paper: ResNet-50 with a new classifier, SGD with momentum 0.9, the rate
 0.01 / (1 + 10 p)^0.75, 64 photos of each domain a step, weights of the target loss (0.3 for

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import runpy
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from benchmarks.table_rows import PARAMETERS, ROWS, Run, plan
+from benchmarks.table_rows import PARAMETERS, ROWS, TASK_ROWS, TASKS, Run, plan, tasks_of
 from msl_jax.errors import UserError
 
 W = Path("/w")
+CONFIGS = Path(__file__).parents[2] / "configs"
 OWN = {"lambda_target": 0.1, "iw_alpha": 0.2, "guidance_threshold": 0.95}
 
 
@@ -85,3 +88,77 @@ def test_place_in_the_paper() -> None:
 def test_unknown_row() -> None:
     with pytest.raises(UserError, match="--rows: no row 'maxsq'; choose some of source, "):
         plan([0], ["source", "maxsq"])
+
+
+def _config(file: str, **keys: Any) -> Any:
+    config = runpy.run_path(str(CONFIGS / f"{file}.py"))["get_config"]("source")
+    config.update_from_flattened_dict(keys)
+    return config
+
+
+def test_rows_of_a_task_and_seed_before_the_next() -> None:
+    planned = plan([1, 0], tasks=["amazon-webcam", "dslr-webcam"])
+    assert planned == [
+        Run(row, seed, task=task)
+        for seed in (1, 0)
+        for task in ("amazon-webcam", "dslr-webcam")
+        for row in TASK_ROWS
+    ]
+    assert (TASK_ROWS[0], TASK_ROWS[-1]) == ("source", "oracle")
+
+
+def test_each_task_has_folders_and_starts_of_its_own() -> None:
+    planned = plan([1], ["dann", "oracle"], tasks=["amazon-webcam", "webcam-amazon"])
+    assert [(str(run.folder(W)), run.keys(W)) for run in planned[3:]] == [
+        (
+            "/w/webcam-amazon/seed1/source",
+            {"seed": 1, "source": "webcam", "target": "amazon"},
+        ),
+        (
+            "/w/webcam-amazon/seed1/dann",
+            {
+                **{"seed": 1, "source": "webcam", "target": "amazon"},
+                "init_from": "/w/webcam-amazon/seed1/source",
+            },
+        ),
+        (
+            "/w/webcam-amazon/seed1/oracle",
+            {"seed": 1, "source": "webcam", "target": "amazon"},
+        ),
+    ]
+    assert planned[0].title == "amazon-webcam, seed 1, source"
+
+
+def test_rows_of_the_other_kind() -> None:
+    with pytest.raises(UserError, match=r"no row 'dann'; choose some of source, .*max_square_iw"):
+        plan([0], ["dann"])
+    with pytest.raises(UserError, match=r"no row 'max_square_iw'; choose some of source, .*dann$"):
+        plan([0], ["max_square_iw"], tasks=["mnist-uci"])
+
+
+def test_tasks() -> None:
+    office31 = _config("office31")
+    assert tasks_of(office31) == list(TASKS["office31"])
+    assert len(TASKS["office31"]) == 6
+    assert list(TASKS["office31"].values()) == ["A-W", "D-W", "W-D", "A-D", "D-A", "W-A"]
+    assert tasks_of(_config("digits", source="uci", target="mnist")) == ["mnist-uci", "uci-mnist"]
+    chosen = ["dslr-amazon", "amazon-dslr", "dslr-amazon"]
+    assert tasks_of(office31, chosen) == ["dslr-amazon", "amazon-dslr"]
+    with pytest.raises(UserError, match=r"--tasks: expected some of amazon-webcam, .*'amazon-uci'"):
+        tasks_of(office31, ["amazon-uci"])
+    assert tasks_of(_config("camvid")) == [""]
+    with pytest.raises(UserError, match="--tasks: camvid is no classification; leave it out"):
+        tasks_of(_config("camvid"), ["amazon-webcam"])
+
+
+def test_tasks_of_another_configuration() -> None:
+    own = _config("office31", name="photos-shop-home", source="shop", target="home")
+    assert tasks_of(own) == ["shop-home"]
+    assert tasks_of(own, ["home-shop"]) == ["home-shop"]
+    with pytest.raises(UserError, match=r"--tasks: expected SOURCE-TARGET, found '\.\./home-shop'"):
+        tasks_of(own, ["../home-shop"])
+    # Results are told apart by it.
+    with pytest.raises(
+        UserError, match=r"^photos: its tasks cannot be told apart: .* ends with th"
+    ):
+        tasks_of(_config("office31", name="photos"))

@@ -22,7 +22,8 @@ from msl_jax import presets, runs, stopping
 from msl_jax.errors import UserError
 from msl_jax.occupied import occupied
 
-CONFIG = str(Path(__file__).parents[2] / "configs" / "camvid.py")
+CONFIGS = Path(__file__).parents[2] / "configs"
+CONFIG, DIGITS = str(CONFIGS / "camvid.py"), str(CONFIGS / "digits.py")
 # In place of train.py. It fails in one row and trains without end in another, as their seeds say.
 FAKE = """
 import json, os, pathlib, signal, sys
@@ -156,6 +157,30 @@ def test_failed_run_keeps_back_what_begins_from_it_and_nothing_else(
     again: list[None] = []
     assert run_all(experiment, planned, lambda: again.append(None), program()) == {}
     assert len(again) == 2
+
+
+def test_failed_run_of_a_task_holds_back_that_task_alone(program, tmp_path, capfd) -> None:
+    experiment = Experiment(DIGITS, {}, tmp_path / "w")
+    planned = plan([0], ["dann"], tasks=["mnist-uci", "uci-mnist"])
+    assert run_all(experiment, planned, lambda: None, program("dann")) == {
+        run: "exit status 1" for run in planned if run.variant == "dann"
+    }
+    words = json.loads((planned[3].folder(experiment.workdir) / "config.json").read_text())
+    assert words == {
+        "config": f"{DIGITS}:dann",
+        **{"config.seed": "0", "config.source": "uci", "config.target": "mnist"},
+        "config.init_from": str(tmp_path / "w" / "uci-mnist" / "seed0" / "source"),
+        "workdir": str(tmp_path / "w" / "uci-mnist" / "seed0" / "dann"),
+    }
+    assert "mnist-uci, seed 0, dann: exit status 1; its message" in capfd.readouterr().err
+
+    _finish(experiment, planned[0])
+    (planned[2].folder(experiment.workdir) / "results.json").unlink()
+    failed = run_all(experiment, planned, lambda: None, program("source"))
+    assert failed == {
+        planned[2]: "exit status 1",
+        planned[3]: "not begun: it begins from source",
+    }
 
 
 def _when_waiting(folder: Path, action: Callable[[int], object]) -> threading.Thread:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,8 @@ import pytest
 from msl_jax.occupied import occupied
 
 SCRIPT = "benchmarks/tables.py"
+CONFIGS = Path(__file__).parents[2] / "configs"
+OFFICE31 = ("--workdir=w", f"--config={CONFIGS / 'office31.py'}")
 
 
 def _finish(workdir: Path, row: str, seed: int, miou: float) -> None:
@@ -34,11 +37,17 @@ def _finish(workdir: Path, row: str, seed: int, miou: float) -> None:
         (["--workdir=w", "--rows=sources"], "--rows: no row 'sources'; choose some of source, "),
         (["--workdir=w", "--report_only"], "no finished run, expected seedS/ROW/results.json"),
         (["--results=w", "--dry_run"], "--dry_run and --results: choose one of them"),
+        (["--workdir=w", "--tasks=a-b"], "--tasks: demo is no classification; leave it out"),
+        ([*OFFICE31, "--config.source=dslr"], "--config.source: here --tasks sets it"),
+        ([*OFFICE31, "--config.target_eval=x/y"], "target_eval: here each task of --tasks sets it"),
+        ([*OFFICE31, "--sensitivity"], "--sensitivity: Table 5 is of segmentation; leave it out"),
+        ([*OFFICE31, "--tasks=webcam"], "--tasks: expected some of amazon-webcam, dslr-webcam, "),
+        ([*OFFICE31, "--rows=hard"], "--rows: no row 'hard'; choose some of source, "),
         (["--results=w"], "no results, expected files ROW-seedS.json there"),
     ],
 )
 def test_wrong_command_lines(refused, arguments: list[str], message: str) -> None:
-    config = str(Path(__file__).parents[2] / "configs" / "camvid.py")
+    config = str(CONFIGS / "camvid.py")
     assert message in refused(SCRIPT, *(word.replace("CONFIG", config) for word in arguments))
 
 
@@ -87,3 +96,47 @@ def test_failed_runs(command, tmp_path: Path) -> None:
         "The others are kept; the same command tries these again.\n"
     )
     assert not list((tmp_path / "w").iterdir())
+
+
+def test_plan_of_table_1_needs_no_data(command, tmp_path: Path) -> None:
+    arguments = ["--seeds=0,1", "--dry_run", "--config.data_root=none", "--config.init_from=a.pth"]
+    outcome = command(SCRIPT, *OFFICE31, *arguments)
+    assert outcome.code == 0
+    lines = outcome.out.splitlines()
+    assert lines[-1] == "# 72 of 72 left, no estimate before the first has ended"
+    w = tmp_path / "here" / "w"
+    assert lines[9] == (
+        f"python train.py --config={CONFIGS / 'office31.py'}:minent --config.data_root=none"
+        f" --config.init_from={w}/dslr-webcam/seed0/source --config.seed=0 --config.source=dslr"
+        f" --config.target=webcam --workdir={w}/dslr-webcam/seed0/minent"
+    )
+    assert lines[6].count("--config.init_from=a.pth") == 1
+    assert not w.exists()
+
+
+def test_no_tasks_beside_runs_of_segmentation(refused, tmp_path: Path) -> None:
+    _finish(tmp_path / "w", "source", 0, 0.2)
+    config = OFFICE31[1]
+    message = refused(SCRIPT, config, f"--workdir={tmp_path / 'w'}", f"--output={tmp_path / 'o'}")
+    assert "w/seed0/source is a run without a task, of another configuration" in message
+
+
+def test_results_of_another_classification(refused, tmp_path: Path) -> None:
+    digits = CONFIGS.parent / "docs" / "results" / "digits"
+    message = refused(SCRIPT, *OFFICE31, f"--output={digits}")
+    assert f"{digits}: results of digits, not of office31. Give another --output." in message
+
+
+def test_table_of_the_kept_digits(command, tmp_path: Path) -> None:
+    """The command of docs/results.md gives its figures."""
+    docs = CONFIGS.parent / "docs"
+    outcome = command(
+        SCRIPT, f"--results={docs / 'results' / 'digits'}", f"--output={tmp_path / 'out'}"
+    )
+    assert outcome.code == 0
+    rows = [line.split(" | ") for line in outcome.out.splitlines() if line.startswith("| ")]
+    text = (docs / "results.md").read_text()
+    written = re.findall(
+        r"^\| (\w+)[^|]*\| ([\d.]+ ± [\d.]+) \([^|]* n = 5\) \| ([^(]+) ", text, re.M
+    )
+    assert sorted(written) == sorted((row[0][2:], *row[2:4]) for row in rows[2:8])
