@@ -31,7 +31,8 @@ from benchmarks.measuring import progress
 from msl_jax.data.augment import Augmentation
 from msl_jax.data.dataset import FileExample, Kind
 from msl_jax.data.labels import LABEL_SETS, LabelSet, id_lookup
-from msl_jax.data.pipeline import Prefetch, TrainingBatches
+from msl_jax.data.pipeline import TrainingBatches
+from msl_jax.data.prefetch import Prefetch
 from msl_jax.data.records import Records, prepare
 
 CAMVID = Path(__file__).parents[2] / "shared" / "camvid"

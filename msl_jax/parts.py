@@ -15,7 +15,8 @@ from msl_jax.data import open_label_set, open_split
 from msl_jax.data.augment import Augmentation
 from msl_jax.data.folders import CLASSES_FILE
 from msl_jax.data.labels import LabelSet
-from msl_jax.data.pipeline import Prefetch, TrainingBatches
+from msl_jax.data.pipeline import TrainingBatches
+from msl_jax.data.prefetch import Prefetch
 from msl_jax.data.records import Records, prepare
 from msl_jax.errors import UserError
 from msl_jax.tasks.task import Training, task_of

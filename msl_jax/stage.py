@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any, NoReturn
 
 from msl_jax import parallel, stopping
-from msl_jax.data.pipeline import Prefetch
+from msl_jax.data.prefetch import Prefetch
 from msl_jax.evaluation.headline import headline
 from msl_jax.kept import Kept, Window
 from msl_jax.logs import StageLog

@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 from batches import Indices, equal, prepared_batches, take
 
-from msl_jax.data.pipeline import Prefetch, TrainingBatches, evaluation_batches
+from msl_jax.data.pipeline import TrainingBatches, evaluation_batches
+from msl_jax.data.prefetch import Prefetch
 from msl_jax.errors import UserError
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -97,7 +98,7 @@ def test_prefetch_ends_with_its_iterator() -> None:
 def test_prefetch_feeds_pmap_without_another_copy() -> None:
     code = """
 import jax, numpy as np
-from msl_jax.data.pipeline import Prefetch
+from msl_jax.data.prefetch import Prefetch
 assert jax.local_device_count() == 2
 class Batches:
     n = 0
