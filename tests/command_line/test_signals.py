@@ -52,7 +52,7 @@ def test_training_that_is_stopped_before_its_first_step(
         while _ignores(process.pid, signal.SIGTERM):
             assert process.wait(0.01) is None, process.printed
         process.send(signal.SIGTERM)
-        assert process.wait(60) == 143
+        assert process.wait(60) == 143, process.printed
     last = process.printed.splitlines()[-1]
     assert last.startswith("stopped by SIGTERM; the same command "), process.printed
     assert "Traceback" not in process.printed

@@ -117,7 +117,7 @@ def test_another_configuration_on_the_workdir_is_refused(whole, snapshot) -> Non
     other = whole.config.copy_and_resolve_references()
     other.lambda_target = 0.25
     before = snapshot(whole.workdir)
-    with pytest.raises(UserError, match=r"differs in\n  lambda_target: 0\.1 -> 0\.25\n"):
+    with pytest.raises(UserError, match=r"differs in\n  lambda_target: 4\.0 -> 0\.25\n"):
         train(other, str(whole.workdir))
     assert snapshot(whole.workdir) == before
 

@@ -11,7 +11,10 @@ from msl_jax.presets import complete
 
 # Beginnings of keys; a key belongs to the first group that names it, else to "Other".
 _GROUPS = {
-    "Run": ("name", "variant", "seed", "preset", "shrink", "init_from", "reinit_heads", "debug"),
+    "Run": (
+        *("name", "task", "variant", "seed", "preset", "shrink", "init_from", "reinit_heads"),
+        "debug",
+    ),
     "Data": (
         *("source_train", "source_eval", "source_root", "source_size", "source_augmentation"),
         *("target_train", "target_eval", "target_root", "target_size", "target_augmentation"),
@@ -21,7 +24,7 @@ _GROUPS = {
     "Training": (
         *("source_steps", "source_poly_steps", "source_learning_rate"),
         *("steps", "poly_steps", "learning_rate", "head_rate_multiplier", "momentum"),
-        *("weight_decay", "repeated_visits", "batch_size", "accumulate", "log_every"),
+        *("schedule", "weight_decay", "repeated_visits", "batch_size", "accumulate", "log_every"),
     ),
     "Adaptation": ("lambda_", "iw_alpha", "guidance_", "normalization", "frozen_norms"),
     "Evaluation": ("eval_", "flip", "scales"),
