@@ -1,8 +1,8 @@
 """SIGTERM and SIGINT (Ctrl-C): how a command is asked to stop, and when it does.
 
-A command that has nothing to lose is interrupted: `Stopped` is raised wherever it is. Work that
-wants to keep something first runs in `delayed()` and asks `requested()` when it suits. A second
-SIGINT ends the process at once.
+A command that has nothing to lose runs in `at_once()`: `Stopped` is raised wherever it is. Work
+that wants to keep something first runs in `delayed()` and asks `requested()` when it suits. A
+second SIGINT ends the process at once.
 """
 
 from __future__ import annotations
@@ -29,6 +29,8 @@ class _Process:
 
     received: signal.Signals | None = None
     delayed = False
+    raised = False  # `Stopped`, because of that
+    arrived = False  # it, where it was waited for
 
 
 _process = _Process()
@@ -37,6 +39,15 @@ _process = _Process()
 def requested() -> bool:
     """Whether this process has been asked to stop."""
     return _process.received is not None
+
+
+def lost() -> bool:
+    """Whether `Stopped` was raised, but has not left `at_once`.
+
+    An error that has is likely to come of it: modules in C++ make an `ImportError` of all that is
+    raised while they are imported.
+    """
+    return _process.raised and not _process.arrived
 
 
 @contextlib.contextmanager
@@ -58,35 +69,41 @@ def at_once() -> Iterator[None]:
         Stopped: the signal comes meanwhile, or has come before.
     """
     with delayed(False):
-        if requested():
-            raise Stopped
-        yield
+        try:
+            if requested():
+                _process.raised = True
+                raise Stopped
+            yield
+        except Stopped:
+            _process.arrived = True
+            raise
 
 
 @contextlib.contextmanager
 def handled() -> Iterator[None]:
     """Handles the signals while a command runs; for the main thread.
 
-    Raises:
-        Stopped: a signal asks for it outside of `delayed`.
+    As in `delayed`: `at_once` says what may be interrupted, so that none comes while the handlers
+    are set up or taken away.
     """
-    before = {number: signal.signal(number, _interrupt) for number in SIGNALS}
-    # Python's handlers wait while XLA compiles; a thread that reads the numbers does not.
-    reading, writing = os.pipe()
-    os.set_blocking(writing, False)
-    signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
-    watching = threading.Thread(target=_watch, args=(reading,), daemon=True)
-    watching.start()
-    try:
-        yield
-    finally:
-        signal.set_wakeup_fd(-1)
-        for number, handler in before.items():
-            signal.signal(number, handler)
-        os.close(writing)  # ends the thread
-        watching.join()
-        os.close(reading)
-        _process.received = None
+    with delayed():
+        before = {number: signal.signal(number, _interrupt) for number in SIGNALS}
+        # Python's handlers wait while XLA compiles; a thread that reads the numbers does not.
+        reading, writing = os.pipe()
+        os.set_blocking(writing, False)
+        signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
+        watching = threading.Thread(target=_watch, args=(reading,), daemon=True)
+        watching.start()
+        try:
+            yield
+        finally:
+            signal.set_wakeup_fd(-1)
+            for number, handler in before.items():
+                signal.signal(number, handler)
+            os.close(writing)  # ends the thread
+            watching.join()
+            os.close(reading)
+            _process.received, _process.raised, _process.arrived = None, False, False
 
 
 def exit_code() -> int:
@@ -106,6 +123,7 @@ def _interrupt(number: int, _frame: object) -> None:
     first = not requested()
     _process.received = _process.received or signal.Signals(number)
     if first and not _process.delayed:
+        _process.raised = True
         raise Stopped
 
 
@@ -116,6 +134,7 @@ def _watch(reading: int) -> None:
         interrupts += numbers.count(signal.SIGINT)
         if interrupts > 1:
             os._exit(128 + signal.SIGINT)
-        if _process.delayed and not told and set(numbers) & set(SIGNALS):
+        goes_on = _process.delayed and not _process.raised
+        if goes_on and not told and set(numbers) & set(SIGNALS):
             told = True
             print("stopping; Ctrl-C once more leaves at once", file=sys.stderr, flush=True)

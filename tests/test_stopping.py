@@ -27,7 +27,7 @@ def _interrupted(number: int) -> None:
 
 @pytest.mark.parametrize("number", stopping.SIGNALS)
 def test_interrupts_what_has_nothing_to_lose(number: int) -> None:
-    with pytest.raises(stopping.Stopped), stopping.handled():
+    with pytest.raises(stopping.Stopped), stopping.handled(), stopping.at_once():
         _interrupted(number)
 
 
@@ -46,6 +46,13 @@ def test_part_of_such_work_can_be_interrupted() -> None:
         with pytest.raises(stopping.Stopped), stopping.at_once():
             _interrupted(signal.SIGTERM)
         _send(signal.SIGTERM)  # again: what is being kept now is not disturbed
+
+
+def test_signal_while_the_handlers_are_set_up() -> None:
+    with stopping.handled():
+        _send(signal.SIGTERM)  # is not lost
+        with pytest.raises(stopping.Stopped), stopping.at_once():
+            pytest.fail("began what would be interrupted")
 
 
 def test_handlers_are_as_before_afterwards() -> None:
@@ -75,6 +82,31 @@ def test_command_leaves_with_message_and_code(
     assert left.value.code == code
     space = " " if kept else ""
     assert f"stopped by {name}{space}{kept}; start it again\n" in capsys.readouterr().err
+
+
+def test_interruption_that_an_import_makes_an_error_of(capsys: pytest.CaptureFixture[str]) -> None:
+    """As modules in C++ do."""
+
+    def command() -> None:
+        try:
+            _send(signal.SIGTERM)
+        except BaseException as error:
+            raise ImportError("initialization failed") from error
+
+    with pytest.raises(SystemExit) as left:
+        guard(command, "start it again")
+    assert left.value.code == 143
+    assert "stopped by SIGTERM; start it again\n" in capsys.readouterr().err
+
+
+def test_error_of_work_that_was_not_interrupted() -> None:
+    def command() -> None:
+        with stopping.delayed():
+            _send(signal.SIGTERM)
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        guard(command, "start it again")
 
 
 _BUSY = """

@@ -90,16 +90,25 @@ def guard(command: Callable[[], object], interrupted: str, debug: bool = False) 
     _print_any_name()
     with stopping.handled():
         try:
-            command()
-        except UserError as error:
-            _fail(error, EXIT_ERROR, debug)
-        except OSError as error:
-            # A full disk, a folder that vanished: no mistake in the program.
-            _fail(UserError(str(error)), EXIT_ERROR, debug)
+            with stopping.at_once():
+                command()
         except stopping.Stopped as stopped:
-            where = f" {stopped}" if stopped.args else ""
-            print(f"stopped by {stopping.name()}{where}; {interrupted}", file=sys.stderr)
-            sys.exit(stopping.exit_code())
+            _leave(f" {stopped}" if stopped.args else "", interrupted)
+        except Exception as error:
+            if stopping.lost():
+                _leave("", interrupted)
+            if isinstance(error, UserError):
+                _fail(error, EXIT_ERROR, debug)
+            if isinstance(error, OSError):
+                # A full disk, a folder that vanished: no mistake in the program.
+                _fail(UserError(str(error)), EXIT_ERROR, debug)
+            raise
+
+
+def _leave(where: str, interrupted: str) -> NoReturn:
+    """Ends the process after a signal."""
+    print(f"stopped by {stopping.name()}{where}; {interrupted}", file=sys.stderr)
+    sys.exit(stopping.exit_code())
 
 
 def _parse(argv: list[str]) -> None:

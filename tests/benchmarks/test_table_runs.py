@@ -204,7 +204,7 @@ def test_signal_is_passed_on(experiment, program, number: signal.Signals) -> Non
     folder = Run("minent", 0).folder(experiment.workdir)
     planned = plan([0], ["source", "minent", "oracle"])
     _when_waiting(folder, lambda _: os.kill(os.getpid(), number))
-    with pytest.raises(stopping.Stopped), stopping.handled():
+    with pytest.raises(stopping.Stopped), stopping.handled(), stopping.at_once():
         run_all(experiment, planned, lambda: None, program(waits="minent"))
     assert (folder / "stopped").read_text() == number.name  # by then it has ended
     assert _begun(experiment) == ["source", "minent"]
@@ -238,7 +238,7 @@ def test_real_runs_stopped_after_the_first(
     monkeypatch.setenv("JAX_DISABLE_MOST_OPTIMIZATIONS", "true")
     experiment = Experiment(CONFIG, tiny_keys, tmp_path / "w")
     planned = plan([0], ["source", "max_square"])
-    with pytest.raises(stopping.Stopped), stopping.handled():
+    with pytest.raises(stopping.Stopped), stopping.handled(), stopping.at_once():
         run_all(experiment, planned, lambda: os.kill(os.getpid(), signal.SIGTERM))
     assert _begun(experiment) == ["source"]
     again: list[None] = []

@@ -58,7 +58,7 @@ STOPS: dict[str, tuple[Callable[[pytest.MonkeyPatch], None], str, str | None]] =
 
 
 def _stop(config: Any, workdir: Path, arrange: Callable[[pytest.MonkeyPatch], None]) -> str:
-    with pytest.MonkeyPatch.context() as patch, stopping.handled():
+    with pytest.MonkeyPatch.context() as patch, stopping.handled(), stopping.at_once():
         arrange(patch)
         with pytest.raises(stopping.Stopped) as stopped:
             train(config, str(workdir))
