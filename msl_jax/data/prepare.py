@@ -28,7 +28,7 @@ _SIZES = {
     "crosscity": (512, 1024),
     "camvid": (270, 360),
     "demo": (96, 160),
-    "digits": (28, 28),
+    "digits": (16, 16),
     "folders": (270, 360),
     # The paper does not say; crops of 224 are cut out of it.
     "office31": (256, 256),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import runpy
 import shutil
 import subprocess
 import sys
@@ -153,6 +154,13 @@ def test_empty_root(run, root: Path) -> None:
 
 def test_every_data_set_has_a_size() -> None:
     assert set(prepare._SIZES) == set(DATASETS)
+
+
+@pytest.mark.parametrize("name", ["camvid", "demo", "digits", "folders", "office31"])
+def test_size_is_that_of_the_configuration(name: str) -> None:
+    """Else the records that are prepared are not those that a training looks for."""
+    config = runpy.run_path(str(PROJECT / "configs" / f"{name}.py"))["get_config"]()
+    assert prepare._SIZES[name] == config.source_size == config.target_size
 
 
 def test_as_a_module(root: Path) -> None:
