@@ -25,10 +25,7 @@ class Samples:
             count: images of each domain.
         """
         self._draw = draw
-        self._rows: dict[str, list[dict[str, Any]]] = {}
-        for domain, source in records.items():
-            places = np.linspace(0, len(source) - 1, min(count, len(source))).astype(int)
-            self._rows[domain] = [source[int(place)] for place in places]
+        self._rows = {domain: list(source.spread(count)) for domain, source in records.items()}
 
     def __call__(self, variables: Any) -> dict[str, np.ndarray]:
         """One picture uint8 `[H, W, 3]` of each domain."""

@@ -50,10 +50,7 @@ def watched_adaptation(config: ConfigDict, *, every: int, share: float = 0.3) ->
     Raises:
         UserError: a wrong configuration, or no such weights.
     """
-    start = find(config.init_from)
-    config = parts.complete(config, start)
-    model = parts.build_model(config)
-    first = start.load(model)
+    config, model, first = source_only(config)
     records = parts.load_split(config, "target_eval", evaluation=True).records
     size = label_size(config, "target")
 
@@ -75,6 +72,21 @@ def watched_adaptation(config: ConfigDict, *, every: int, share: float = 0.3) ->
         course.steps.append(made)
         course.accuracy.append(accuracy(variables))
     return course
+
+
+def source_only(config: ConfigDict) -> tuple[ConfigDict, Any, Any]:
+    """What an adaptation begins with: complete configuration, network and its variables.
+
+    Args:
+        config: whose `init_from` names the source-only network.
+
+    Raises:
+        UserError: a wrong configuration, or no such weights.
+    """
+    start = find(config.init_from)
+    config = parts.complete(config, start)
+    model = parts.build_model(config)
+    return config, model, start.load(model)
 
 
 def adapting(

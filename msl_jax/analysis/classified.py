@@ -8,12 +8,11 @@ import numpy as np
 from ml_collections.config_dict import ConfigDict
 
 from msl_jax import parts
-from msl_jax.analysis.adaptation import Course, adapting
+from msl_jax.analysis.adaptation import Course, adapting, source_only
 from msl_jax.analysis.difficulty import accuracies, difficulty_sets
 from msl_jax.data.pipeline import evaluation_batches
 from msl_jax.evaluation.classification import classify
 from msl_jax.tasks.classification_task import build_classifier
-from msl_jax.weights import find
 
 
 def watched_classification(config: ConfigDict, *, every: int, share: float = 0.3) -> Course:
@@ -31,10 +30,7 @@ def watched_classification(config: ConfigDict, *, every: int, share: float = 0.3
     Raises:
         UserError: a wrong configuration, or no such weights.
     """
-    start = find(config.init_from)
-    config = parts.complete(config, start)
-    model = parts.build_model(config)
-    first = start.load(model)
+    config, model, first = source_only(config)
     classifier = build_classifier(config, model)
     records = parts.load_split(config, "target_eval", evaluation=True).records
     batches = list(evaluation_batches(records, config.eval_batch_size))

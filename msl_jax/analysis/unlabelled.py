@@ -21,7 +21,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -87,12 +87,12 @@ def signs(path: str) -> Signs:
     predicted = np.zeros(config.num_classes, np.int64)
     labelled = np.zeros_like(predicted)
     confidences = []
-    for record in _some(load_split(config, "target_train", evaluation=False).records):
+    for record in load_split(config, "target_train", evaluation=False).records.spread(_IMAGES):
         image = record["image"]
         classes, confidence = predict(predictor, variables, image[None], image.shape[:2])
         predicted += np.bincount(classes.ravel(), minlength=config.num_classes)
         confidences.append(float(confidence.mean()))
-    for record in _some(load_split(config, "source_train", evaluation=False).records):
+    for record in load_split(config, "source_train", evaluation=False).records.spread(_IMAGES):
         labels = record["label"]
         known = labels[labels < config.num_classes]
         labelled += np.bincount(known, minlength=config.num_classes)
@@ -101,11 +101,6 @@ def signs(path: str) -> Signs:
     return Signs(
         float(np.mean(confidences)), jensen_shannon(*shares), found and found["miou"], *shares
     )
-
-
-def _some(records: Any) -> Any:
-    places = np.linspace(0, len(records) - 1, min(_IMAGES, len(records))).astype(int)
-    return (records[int(place)] for place in places)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -25,20 +25,26 @@ class ClassFolders(ClassDataset):
     title = "class_folders"
     splits: tuple[str, ...] = ()  # known when a root is opened
 
-    def __init__(self, root: str | Path, classes_file: str | Path | None = None) -> None:
+    def __init__(
+        self,
+        root: str | Path,
+        classes_file: str | Path | None = None,
+        num_classes: int | None = None,
+    ) -> None:
         """Looks for domains and classes.
 
         Args:
             root: folder of the domains.
             classes_file: see `find_label_set`; default is `classes.yaml` in the root.
+            num_classes: number of classes wanted.
 
         Raises:
-            UserError: no such folder, no classes, or the file of classes is wrong.
+            UserError: no such folder, no classes, or as `find_label_set`.
         """
         self.root = Path(root)
         if not self.root.is_dir():
             raise UserError(f"{self.title}: {self.root} is not a folder. {self._advice()}")
-        self.label_set = self.find_label_set(None, classes_file or self.root / CLASSES_FILE)
+        self.label_set = self.find_label_set(num_classes, classes_file or self.root / CLASSES_FILE)
         self.splits = tuple(path.name for path in visible(self.root) if path.is_dir())
 
     @classmethod
@@ -73,14 +79,8 @@ class ClassFolders(ClassDataset):
     def open(
         cls, root: str | Path, num_classes: int | None, classes_file: str | Path | None
     ) -> ClassFolders:
-        """Opens a root; arguments as in `find_label_set`.
-
-        Raises:
-            UserError: as the constructor and `find_label_set`.
-        """
-        dataset = cls(root, classes_file)
-        cls.find_label_set(num_classes, classes_file or Path(root) / CLASSES_FILE)
-        return dataset
+        """Opens a root, as the constructor does."""
+        return cls(root, classes_file, num_classes)
 
     def _advice_on_classes(self) -> str:
         return (

@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import ClassVar, Literal, Protocol
 
 import numpy as np
 
@@ -75,6 +75,29 @@ class Dataset(Protocol):
     def labelled(self, split: str) -> bool:
         """Whether any example of a split has a label."""
         ...
+
+
+class BuiltIn:
+    """What data sets without files of the user's have in common.
+
+    Attributes:
+        name: name in configurations.
+        label_sets: sets of classes that labels can be read as; the first one is the default.
+    """
+
+    name: ClassVar[str]
+    label_sets: ClassVar[Sequence[LabelSet]]
+
+    @classmethod
+    def find_label_set(cls, num_classes: int | None, classes_file: object = None) -> LabelSet:
+        """The classes; no file names them."""
+        del classes_file
+        return choose_label_set(cls.name, cls.label_sets, num_classes)
+
+    def labelled(self, split: str) -> bool:
+        """All examples are, those of the target for evaluation only."""
+        del split
+        return True
 
 
 @dataclass(frozen=True)

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from msl_jax.data import demo_scene
-from msl_jax.data.dataset import Kind, choose_label_set
+from msl_jax.data.dataset import BuiltIn, Kind
 from msl_jax.data.demo_style import STYLES
-from msl_jax.data.labels import LABEL_SETS, LabelSet
+from msl_jax.data.labels import LABEL_SETS
 from msl_jax.errors import UserError
 
 GENERATOR_VERSION = 1  # to be raised when layout or shading change; the styles count by themselves
@@ -48,7 +48,7 @@ class DemoExample:
         return demo_scene.render(self.seed, self.domain, self.size)
 
 
-class Demo:
+class Demo(BuiltIn):
     """Drawn street scenes of ten classes, with labels in both domains.
 
     Args:
@@ -90,17 +90,6 @@ class Demo:
         counts = "_".join(str(self.counts[split]) for split in self.splits)
         height, width = self.size
         return f"v{GENERATOR_VERSION}-{styles}-seed{self.seed}-{height}x{width}-{counts}"
-
-    @classmethod
-    def find_label_set(cls, num_classes: int | None, classes_file: object = None) -> LabelSet:
-        """The classes; there is one set of them."""
-        del classes_file
-        return choose_label_set(cls.name, cls.label_sets, num_classes)
-
-    def labelled(self, split: str) -> bool:
-        """All that is drawn is labelled, that of the target for evaluation only."""
-        del split
-        return True
 
     def examples(self, split: str, *, missing_ok: bool = False) -> list[DemoExample]:
         """Lists the examples of a split.

@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from msl_jax.data.dataset import Kind, choose_label_set
+from msl_jax.data.dataset import BuiltIn, Kind
 from msl_jax.data.labels import LabelClass, LabelSet
 from msl_jax.errors import UserError
 
@@ -67,7 +67,7 @@ class DigitExample:
         return cropped(images[self.index]), labels[self.index, ...]
 
 
-class Digits:
+class Digits(BuiltIn):
     """Handwritten digits; no files of the user's."""
 
     name = "digits"
@@ -77,12 +77,6 @@ class Digits:
     )
     label_sets = (label_set,)
     splits = ("mnist_train", "mnist_test", "uci_train", "uci_test")
-
-    @classmethod
-    def find_label_set(cls, num_classes: int | None, classes_file: object = None) -> LabelSet:
-        """The classes; there is one set of them."""
-        del classes_file
-        return choose_label_set(cls.name, cls.label_sets, num_classes)
 
     @property
     def fingerprint(self) -> str:
@@ -96,11 +90,6 @@ class Digits:
         except importlib.metadata.PackageNotFoundError as error:
             raise _missing(str(error.name)) from error
         return "-".join([f"v{_VERSION}", *versions])
-
-    def labelled(self, split: str) -> bool:
-        """All are, those of the target for evaluation only."""
-        del split
-        return True
 
     def examples(self, split: str, *, missing_ok: bool = False) -> list[DigitExample]:
         """Lists the examples of a split; reads nothing.

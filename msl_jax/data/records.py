@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import tensorflow_datasets as tfds
 from absl import logging
 
@@ -199,6 +200,15 @@ class Records:
             return {**record, "key": os.fsdecode(bytes(record["key"]))}
         except Exception as error:
             raise self._damaged(f": example {index} in {self._file(index)}", error) from error
+
+    def spread(self, count: int) -> Iterator[dict[str, Any]]:
+        """Reads so many records, evenly spaced from the first to the last; all, if there are fewer.
+
+        Args:
+            count: 0 or more.
+        """
+        places = np.linspace(0, len(self) - 1, min(count, len(self))).astype(int)
+        return (self[int(place)] for place in places)
 
     def _check_files(self, size: int) -> None:
         """Compares the files with what `dataset_info.json` says of them, so as to fail early."""

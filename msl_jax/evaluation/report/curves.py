@@ -11,10 +11,10 @@ from ml_collections.config_dict import ConfigDict
 
 from msl_jax import runs
 from msl_jax.checkpoints import Checkpoints
-from msl_jax.config import VARIANTS
 from msl_jax.errors import DamagedError
 from msl_jax.evaluation.report.events import Points, read_scalars
 from msl_jax.evaluation.report.results import Metrics
+from msl_jax.variants import variant_of
 
 _LOSS, _MIOU = "loss/", "miou/"
 
@@ -43,7 +43,7 @@ def read_curves(workdir: Path, config: ConfigDict, baseline: Metrics | None) -> 
         config: complete.
         baseline: metrics before the first step of the adaptation.
     """
-    variant = VARIANTS[config.variant]
+    variant = variant_of(config)
     first = "oracle" if variant.oracle else "source-only"
     stages = [_stage(workdir, runs.SOURCE_STAGE, first, config.source_steps, None)]
     if variant.adapt:

@@ -12,7 +12,7 @@ from PIL import Image
 
 from msl_jax import runs
 from msl_jax.commands.trained import open_trained
-from msl_jax.config import VARIANTS, base_config
+from msl_jax.config import base_config
 from msl_jax.data.images import resize_image, resize_label
 from msl_jax.data.labels import IGNORE, LabelSet
 from msl_jax.errors import UserError
@@ -21,6 +21,7 @@ from msl_jax.evaluation.pictures import confidence_map
 from msl_jax.evaluation.segmentation import predict
 from msl_jax.parts import build_model, load_split
 from msl_jax.tasks.segmentation_task import build_predictor
+from msl_jax.variants import variant_of
 from msl_jax.weights import Weights, weights_before
 
 # A picture of more columns is made smaller: that is enough to look at, and keeps the page small.
@@ -113,10 +114,9 @@ def open_gallery(workdir: Path, count: int) -> Gallery:
         found = {name: predict(predictor, v, image[None], size) for name, v in networks.items()}
         return {name: (labels[0], share[0]) for name, (labels, share) in found.items()}
 
-    places = np.linspace(0, len(split.records) - 1, min(count, len(split.records))).astype(int)
     images = (
-        gallery_image(split.records[int(place)], split.labelled, predicted, split.label_set)
-        for place in places
+        gallery_image(record, split.labelled, predicted, split.label_set)
+        for record in split.records.spread(count)
     )
     return Gallery(described, len(split.records), images, notes)
 
@@ -124,10 +124,10 @@ def open_gallery(workdir: Path, count: int) -> Gallery:
 def _title(weights: Weights) -> str:
     """What the predictions of a run's newest checkpoint are called."""
     assert weights.run is not None
-    variant = weights.run.config["variant"]
-    if VARIANTS[variant].adapt:
+    variant = variant_of(weights.run.config)
+    if variant.adapt:
         return "adapted" if weights.run.folder.name == runs.ADAPT_STAGE else "source-only"
-    return "oracle" if VARIANTS[variant].oracle else "source-only"
+    return "oracle" if variant.oracle else "source-only"
 
 
 def gallery_image(

@@ -9,8 +9,8 @@ from ml_collections.config_dict import ConfigDict
 
 from msl_jax import runs
 from msl_jax.checkpoints import METRICS, Checkpoints
-from msl_jax.config import VARIANTS
 from msl_jax.errors import DamagedError, UserError
+from msl_jax.variants import variant_of
 
 # Metrics of each domain, as in results.json; None for a domain without labels.
 Metrics = dict[str, Any]
@@ -72,7 +72,7 @@ def read_results(workdir: Path, config: ConfigDict) -> Results:
 
 
 def _unfinished(workdir: Path, config: ConfigDict) -> Results:
-    variant = VARIANTS[config.variant]
+    variant = variant_of(config)
     baseline = workdir / runs.BASELINE
     before = None
     if variant.adapt and baseline.exists():
