@@ -80,7 +80,7 @@ def base_config(
             # Network. Conventions: "caffe" or "torchvision"; None: what the weights ask for.
             "input_convention": placeholder(str),  # see tasks.segmentation.network_input
             "model": {
-                "network": "deeplab",  # classification: "small_resnet"
+                "network": "deeplab",  # classification: "resnet" or "small_resnet"
                 "depth": 101,
                 "width": 64,
                 "stride_placement": placeholder(str),
