@@ -3,7 +3,8 @@
     python -m msl_jax.analysis.figures --workdir RUN --output DIR
 
 RUN is the workdir of a finished run of an adapting variant with a labelled target; the state before
-is its source-only stage, or what it began with (init_from). Written are
+is its source-only stage, or what it began with (init_from). For a classification, images take the
+place of pixels and the accuracy of a class that of its IoU. Written are
 
     gradients            Fig. 1: the size of the gradients against p, and for many classes
     gradient_shares      which pixels and classes get the gradient, before and after

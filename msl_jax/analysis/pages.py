@@ -8,6 +8,8 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from msl_jax.analysis import plots, shares
+from msl_jax.analysis.guided import GuidanceSums
+from msl_jax.analysis.pixels import PixelSums
 from msl_jax.analysis.study import Study
 from msl_jax.evaluation import iou
 
@@ -36,10 +38,11 @@ def _gradients(num_classes: int) -> Figure:
 def _gradient_shares(study: Study) -> Figure:
     figure = Figure(figsize=(11, 4 * len(study.states)), layout="constrained")
     rows = figure.subplots(len(study.states), 2, squeeze=False)
+    counted = "pixels" if study.task == "segmentation" else "images"
     for (left, right), (title, state) in zip(rows, study.states.items(), strict=True):
-        plots.gradient_by_confidence(left, state.pixels)
+        plots.gradient_by_confidence(left, state.pixels, counted=counted)
         left.set_title(title)
-        plots.gradient_by_class(right, state.pixels, study.names)
+        plots.gradient_by_class(right, state.pixels, study.names, counted=counted)
         right.set_title(title)
     return figure
 
@@ -49,11 +52,20 @@ def _class_balance(study: Study) -> Figure:
     rows = figure.subplots(len(study.states), 2, squeeze=False)
     for (left, right), (title, state) in zip(rows, study.states.items(), strict=True):
         table = shares.class_table(state.pixels)
-        plots.class_scatter(left, table.confidence, table.iou, study.names, "mean confidence")
-        plots.class_scatter(right, _log(table.frequency), table.iou, study.names, "log10 frequency")
+        for axes, values, label in (
+            (left, table.confidence, "mean confidence"),
+            (right, _log(table.frequency), "log10 frequency"),
+        ):
+            name, measure = _measure(study, table)
+            plots.class_scatter(axes, values, measure, study.names, label, name)
         left.set_title(f"{title}: {left.get_title()}")
         right.set_title(f"{title}: {right.get_title()}")
     return figure
+
+
+def _measure(study: Study, table: shares.ClassTable) -> tuple[str, np.ndarray]:
+    """What classes are judged by, and its values `[C]`; in segmentation the paper's IoU."""
+    return ("IoU", table.iou) if study.task == "segmentation" else ("accuracy", table.accuracy)
 
 
 def _difficulty(study: Study) -> Figure:
@@ -74,7 +86,7 @@ def numbers(study: Study) -> dict[str, Any]:
         "states": {
             title: {
                 "accuracy": state.accuracy,
-                **_balance(state.pixels),
+                **_balance(study, state.pixels),
                 "gradient_share_by_class": {
                     loss: _plain(shares.shares(sizes))
                     for loss, sizes in state.pixels.gradient_by_class.items()
@@ -86,28 +98,34 @@ def numbers(study: Study) -> dict[str, Any]:
                 "pixels_above_confidence_0.9": float(
                     shares.coarser(shares.shares(state.pixels.pixels_by_bin), 10)[-1]
                 ),
-                "guidance": {
-                    "share": float(state.guidance.passed / state.guidance.pixels),
-                    "accuracy": _accuracy(state.guidance.guidance),
-                    "final_accuracy": _accuracy(state.guidance.final),
-                    "low_accuracy": _accuracy(state.guidance.low),
-                    "low_iou": _plain(iou(state.guidance.low)),
-                },
+                **({} if state.guidance is None else {"guidance": _guidance(state.guidance)}),
             }
             for title, state in study.states.items()
         },
     }
 
 
-def _balance(pixels: Any) -> dict[str, Any]:
-    table = shares.class_table(pixels)
+def _guidance(sums: GuidanceSums) -> dict[str, Any]:
     return {
-        "iou": _plain(table.iou),
+        "share": float(sums.passed / sums.pixels),
+        "accuracy": _accuracy(sums.guidance),
+        "final_accuracy": _accuracy(sums.final),
+        "low_accuracy": _accuracy(sums.low),
+        "low_iou": _plain(iou(sums.low)),
+    }
+
+
+def _balance(study: Study, pixels: PixelSums) -> dict[str, Any]:
+    table = shares.class_table(pixels)
+    name, measure = _measure(study, table)
+    key = {"IoU": "iou", "accuracy": "class_accuracy"}[name]
+    return {
+        key: _plain(measure),
         "confidence": _plain(table.confidence),
         "frequency": _plain(table.frequency),
         "correlation": {
-            "confidence, iou": shares.correlation(table.confidence, table.iou),
-            "log frequency, iou": shares.correlation(_log(table.frequency), table.iou),
+            f"confidence, {key}": shares.correlation(table.confidence, measure),
+            f"log frequency, {key}": shares.correlation(_log(table.frequency), measure),
         },
     }
 

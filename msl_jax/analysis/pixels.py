@@ -1,6 +1,7 @@
 """One sweep over predictions: sums by confidence and by class, from which the figures follow.
 
-Confidence is the largest probability of a pixel. All sums add up over batches.
+Confidence is the largest probability of a pixel. All sums add up over batches. In classification an
+image has one prediction, and counts as a pixel.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ class PixelSums(NamedTuple):
 
 @functools.partial(jax.jit, static_argnames=("bins",))
 def pixel_sums(
-    logits: ArrayLike, labels: ArrayLike, *, bins: int = 20, iw_alpha: float = 0.2
+    logits: ArrayLike, labels: ArrayLike, *, bins: int = 20, iw_alpha: float | None = 0.2
 ) -> PixelSums:
     """Sums of one batch.
 
@@ -54,10 +55,11 @@ def pixel_sums(
     so that all losses are on one scale.
 
     Args:
-        logits: `[B, H, W, C]` at the labels' size.
-        labels: `[B, H, W]`, 255 = no label: such pixels have a gradient and a confidence, too.
+        logits: `[B, H, W, C]` at the labels' size; without `iw_alpha` any `[..., C]`.
+        labels: `[B, H, W]` or `[...]`, 255 = no label: such pixels have a gradient and a
+            confidence, too.
         bins: K.
-        iw_alpha: alpha of Eq. 13.
+        iw_alpha: alpha of Eq. 13; None leaves the weighted losses out.
     """
     logits, labels = jnp.asarray(logits), jnp.asarray(labels).astype(jnp.int32)
     classes = logits.shape[-1]
@@ -65,7 +67,6 @@ def pixel_sums(
     confidence, prediction = p.max(-1), p.argmax(-1)
     place = jnp.minimum((confidence * bins).astype(jnp.int32), bins - 1)
     labelled = labels != losses.IGNORE
-    weight = losses.image_weights(p, iw_alpha) * (labels.shape[1] * labels.shape[2])
 
     def by_bin(values: Array) -> Array:
         return jax.ops.segment_sum(values.ravel(), place.ravel(), bins)
@@ -73,10 +74,10 @@ def pixel_sums(
     def by_class(values: Array) -> Array:
         return jax.ops.segment_sum(values.ravel(), prediction.ravel(), classes)
 
-    sizes = {}
-    for name in PIXEL_LOSSES:
-        sizes[name] = jnp.linalg.norm(logit_gradients(name, logits), axis=-1)
-        sizes[f"{name}_iw"] = weight * sizes[name]
+    sizes = {name: jnp.linalg.norm(logit_gradients(name, logits), axis=-1) for name in PIXEL_LOSSES}
+    if iw_alpha is not None:
+        weight = losses.image_weights(p, iw_alpha) * (labels.shape[1] * labels.shape[2])
+        sizes |= {f"{name}_iw": weight * sizes[name] for name in PIXEL_LOSSES}
     return PixelSums(
         confusion=confusion_matrix(labels, prediction, classes),
         pixels_by_bin=by_bin(jnp.ones_like(place)),

@@ -62,35 +62,41 @@ def logit_gradient_curves(axes: Axes, num_classes: int = 19) -> None:
     axes.legend()
 
 
-def gradient_by_confidence(axes: Axes, sums: PixelSums, bins: int = 20) -> None:
+def gradient_by_confidence(
+    axes: Axes, sums: PixelSums, bins: int = 20, *, counted: str = "pixels"
+) -> None:
     """Which share of the gradient pixels of each confidence send, and how many they are.
 
     Args:
         axes: to draw into.
         sums: of a sweep.
         bins: bars; must divide the bins of `sums`.
+        counted: what the sums count.
     """
     edges = np.linspace(0, 1, bins + 1)
     pixels = shares.shares(shares.coarser(sums.pixels_by_bin, bins))
-    axes.stairs(pixels, edges, fill=True, color="0.85", label="pixels")
+    axes.stairs(pixels, edges, fill=True, color="0.85", label=counted)
     for name, sizes in sums.gradient_by_bin.items():
         axes.stairs(shares.shares(shares.coarser(sizes, bins)), edges, **_line(name))
     axes.set(xlabel="confidence", ylabel="share", xlim=(0, 1))
     axes.legend()
 
 
-def gradient_by_class(axes: Axes, sums: PixelSums, names: Sequence[str]) -> None:
+def gradient_by_class(
+    axes: Axes, sums: PixelSums, names: Sequence[str], *, counted: str = "pixels"
+) -> None:
     """Which share of the gradient each predicted class gets, ordered by its share of the pixels.
 
     Args:
         axes: to draw into.
         sums: of a sweep.
         names: of the classes.
+        counted: what the sums count.
     """
     pixels = shares.shares(sums.pixels_by_class)
     order = np.argsort(-pixels)
     places = np.arange(len(names))
-    axes.bar(places, pixels[order], color="0.85", label="pixels")
+    axes.bar(places, pixels[order], color="0.85", label=counted)
     markers = {"entropy": "o", "entropy_iw": "^", "max_square": "s", "max_square_iw": "v"}
     for name, sizes in sums.gradient_by_class.items():
         style: dict[str, Any] = {
@@ -101,28 +107,36 @@ def gradient_by_class(axes: Axes, sums: PixelSums, names: Sequence[str]) -> None
         axes.plot(places, shares.shares(sizes)[order], markers[name], fillstyle=filled, **style)
     axes.set_xticks(places, [names[i] for i in order], rotation=60, ha="right")
     axes.set(ylabel="share", yscale="log")
+    lowest, highest = axes.get_ylim()
+    axes.set_ylim(top=highest * (highest / lowest) ** 0.4)  # room for the legend
     axes.legend(loc="upper right", fontsize=8)
 
 
 def class_scatter(
-    axes: Axes, values: np.ndarray, iou: np.ndarray, names: Sequence[str], label: str
+    axes: Axes,
+    values: np.ndarray,
+    measure: np.ndarray,
+    names: Sequence[str],
+    label: str,
+    measured: str = "IoU",
 ) -> None:
     """Fig. 2 or Fig. 4: a figure of each class against its IoU, with their correlation.
 
     Args:
         axes: to draw into.
         values: `[C]`, NaN where a class has none.
-        iou: `[C]`, in [0, 1], NaN likewise.
+        measure: `[C]`, in [0, 1], NaN likewise.
         names: of the classes.
         label: what the values are.
+        measured: what the measure is.
     """
-    axes.scatter(values, 100 * iou, color=COLOURS["max_square"])
-    for x, y, name in zip(values, 100 * iou, names, strict=True):
+    axes.scatter(values, 100 * measure, color=COLOURS["max_square"])
+    for x, y, name in zip(values, 100 * measure, names, strict=True):
         if np.isfinite(x) and np.isfinite(y):
             axes.annotate(name, (x, y), xytext=(4, 3), textcoords="offset points", fontsize=8)
-    found = shares.correlation(values, iou)
+    found = shares.correlation(values, measure)
     axes.margins(x=0.15)  # room for the names
-    axes.set(xlabel=label, ylabel="IoU, %", title=f"correlation {found:.2f}")
+    axes.set(xlabel=label, ylabel=f"{measured}, %", title=f"correlation {found:.2f}")
 
 
 def accuracy_curves(

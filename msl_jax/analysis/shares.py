@@ -34,11 +34,13 @@ class ClassTable(NamedTuple):
 
     Attributes:
         iou: intersection over union.
+        accuracy: share of the pixels labelled as the class that are predicted so.
         confidence: mean of the largest probability over the pixels predicted as the class.
         frequency: share of the labelled pixels.
     """
 
     iou: np.ndarray
+    accuracy: np.ndarray
     confidence: np.ndarray
     frequency: np.ndarray
 
@@ -52,6 +54,7 @@ def class_table(sums: PixelSums) -> ClassTable:
     labelled = sums.confusion.sum(axis=1)
     return ClassTable(
         iou=iou(sums.confusion),
+        accuracy=_ratio(np.diagonal(sums.confusion), labelled),
         confidence=_ratio(sums.confidence_by_class, sums.pixels_by_class),
         frequency=_ratio(labelled, np.full(labelled.shape, labelled.sum())),
     )

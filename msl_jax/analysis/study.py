@@ -4,17 +4,29 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from msl_jax.analysis.difficulty import accuracies_of, difficulty_counts, thresholds
+from ml_collections.config_dict import ConfigDict
+
+from msl_jax.analysis.difficulty import (
+    accuracies,
+    accuracies_of,
+    difficulty_counts,
+    difficulty_sets,
+    thresholds,
+)
 from msl_jax.analysis.guided import GuidanceSums, guidance_sums
+from msl_jax.analysis.outputs import labels_of, outputs
 from msl_jax.analysis.pixels import PixelSums, pixel_sums
 from msl_jax.analysis.predictions import predictions
 from msl_jax.analysis.sums import add_up
 from msl_jax.commands.trained import open_trained
 from msl_jax.config import base_config
+from msl_jax.data.pipeline import evaluation_batches
+from msl_jax.data.records import Records
 from msl_jax.errors import UserError
 from msl_jax.parts import build_model, load_split
+from msl_jax.tasks.classification_task import build_classifier
 from msl_jax.tasks.segmentation_task import label_size
-from msl_jax.variants import variant_of
+from msl_jax.variants import task_name, variant_of
 from msl_jax.weights import weights_before
 
 # Fine enough to find the 30 % of the pixels that are least and most confident.
@@ -26,13 +38,13 @@ class State(NamedTuple):
 
     Attributes:
         pixels: sums by confidence and class.
-        guidance: sums of the guidance.
         accuracy: of all pixels, of the top and of the bottom set (Fig. 5), in [0, 1].
+        guidance: sums of the guidance; None in classification, which has none.
     """
 
     pixels: PixelSums
-    guidance: GuidanceSums
     accuracy: dict[str, float]
+    guidance: GuidanceSums | None = None
 
 
 class Study(NamedTuple):
@@ -42,15 +54,17 @@ class Study(NamedTuple):
         names: class names.
         variant: of the method.
         states: by title, "source-only" first.
+        task: "segmentation", or "classification", where images count as pixels.
     """
 
     names: tuple[str, ...]
     variant: str
     states: dict[str, State]
+    task: str = "segmentation"
 
 
 def study(workdir: str, *, share: float = 0.3) -> Study:
-    """Sweeps twice over the target's evaluation split.
+    """Looks at all labelled images of the target's evaluation split.
 
     Args:
         workdir: of a finished run of an adapting variant.
@@ -61,11 +75,6 @@ def study(workdir: str, *, share: float = 0.3) -> Study:
         UserError: no such run, what it began with is not there any more, or no labels.
     """
     after, config = open_trained(workdir, base_config(""), {})
-    if config.task != "segmentation":
-        raise UserError(
-            f"{workdir} is a run of {config.task} (found {after.title}): the figures are of"
-            " segmentation"
-        )
     if after.run is None or not variant_of(config).adapt:
         raise UserError(
             f"{workdir} is no run of an adapting variant (found {after.title}): the figures compare"
@@ -74,16 +83,27 @@ def study(workdir: str, *, share: float = 0.3) -> Study:
     before = weights_before(after.run.folder.parent, config)
     model = build_model(config)
     networks = [before.load(model), after.load(model)]
-    titles = ("source-only", config.variant)
     split = load_split(config, "target_eval", evaluation=True)
     if not split.labelled:
         raise UserError(
             f"config.target_eval={config.target_eval} has no labels, which the figures need"
         )
+    task = task_name(config)
+    states = _STATES[task](config, model, networks, split.records, share)
+    titles = ("source-only", config.variant)
+    return Study(
+        split.label_set.names, config.variant, dict(zip(titles, states, strict=True)), task
+    )
+
+
+def _segmentation(
+    config: ConfigDict, model: Any, networks: list[Any], records: Records, share: float
+) -> list[State]:
+    """States of networks of segmentation: two sweeps, as pixels are too many to be kept."""
     size = label_size(config, "target")
 
     def sweep() -> Any:
-        return predictions(model, config.input_convention, networks, split.records, size)
+        return predictions(model, config.input_convention, networks, records, size)
 
     rule = {"threshold": config.guidance_threshold, "rule": config.guidance_rule}
     sums = add_up(
@@ -101,8 +121,28 @@ def study(workdir: str, *, share: float = 0.3) -> Study:
         [difficulty_counts(first[0].final, heads.final, labels, *bounds) for heads in first]
         for first, labels in sweep()
     )
-    states = {
-        title: State(*found, accuracies_of(count))
-        for title, found, count in zip(titles, sums, counts, strict=True)
-    }
-    return Study(split.label_set.names, config.variant, states)
+    return [
+        State(pixels, accuracies_of(count), guidance)
+        for (pixels, guidance), count in zip(sums, counts, strict=True)
+    ]
+
+
+def _classification(
+    config: ConfigDict, model: Any, networks: list[Any], records: Records, share: float
+) -> list[State]:
+    """States of classifiers."""
+    classifier = build_classifier(config, model)
+    batches = list(evaluation_batches(records, config.eval_batch_size))
+    labels = labels_of(batches)
+    found = [outputs(classifier, variables, batches) for variables in networks]
+    sets = difficulty_sets(found[0].confidence, share)
+    return [
+        State(
+            add_up([pixel_sums(output.logits, labels, bins=BINS, iw_alpha=None)]),
+            accuracies(output.classes == labels, sets),
+        )
+        for output in found
+    ]
+
+
+_STATES = {"segmentation": _segmentation, "classification": _classification}

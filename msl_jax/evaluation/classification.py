@@ -39,15 +39,20 @@ class Classifier:
 
     def __call__(self, variables: Any, images: Array) -> Array:
         """uint8 `[B, H, W, 3]` -> probabilities float32 `[B, C]`."""
-        inputs = network_input(center_crop(images, self.crop), self.convention)
-        probabilities = self._network(variables, inputs)
+        centre = center_crop(images, self.crop)
+        probabilities = jax.nn.softmax(self._network(variables, centre))
         if not self.flip:
             return probabilities
-        return (probabilities + self._network(variables, inputs[:, :, ::-1])) / 2
+        mirrored = jax.nn.softmax(self._network(variables, centre[:, :, ::-1]))
+        return (probabilities + mirrored) / 2
 
-    def _network(self, variables: Any, inputs: Array) -> Array:
-        logits, _ = self.model.apply(variables, inputs, train=False)
-        return jax.nn.softmax(logits)
+    def logits(self, variables: Any, images: Array) -> Array:
+        """uint8 `[B, H, W, 3]` -> logits float32 `[B, C]` of the images as they are."""
+        return self._network(variables, center_crop(images, self.crop))
+
+    def _network(self, variables: Any, images: Array) -> Array:
+        logits, _ = self.model.apply(variables, network_input(images, self.convention), train=False)
+        return logits
 
 
 def center_crop(images: Array, size: Size | None) -> Array:

@@ -84,8 +84,23 @@ def test_certain_pixels_are_in_the_last_bin() -> None:
     assert sums.pixels_by_bin.tolist() == [0, 0, 0, 0, 1]
 
 
-def test_class_table(sums) -> None:
+def test_one_prediction_an_image(logits, labels, sums) -> None:
+    """As in classification: no axes of an image, and no weights within it."""
+    flat = add_up(
+        [pixel_sums(logits.reshape(-1, CLASSES), labels.ravel(), bins=BINS, iw_alpha=None)]
+    )
+    assert set(flat.gradient_by_bin) == set(flat.gradient_by_class) == {"entropy", "max_square"}
+    for name, expected in sums._asdict().items():
+        found = getattr(flat, name)
+        for key, values in found.items() if isinstance(found, dict) else [("", found)]:
+            np.testing.assert_allclose(values, expected[key] if key else expected, rtol=1e-5)
+
+
+def test_class_table(sums, logits, labels) -> None:
     table = shares.class_table(sums)
+    for c in range(CLASSES):
+        of_class = labels == c
+        assert table.accuracy[c] == pytest.approx((logits.argmax(-1) == c)[of_class].mean())
     np.testing.assert_allclose(table.frequency.sum(), 1)
     assert ((table.confidence > 0.25) & (table.confidence < 1)).all()
     accuracy = shares.accuracy_by_bin(sums)

@@ -16,6 +16,7 @@ from PIL import Image
 
 from benchmarks.kill_resume import identical
 from msl_jax.analysis.classified import watched_classification
+from msl_jax.analysis.figures import write_figures
 from msl_jax.analysis.study import study
 from msl_jax.commands.convert import convert
 from msl_jax.commands.evaluate import evaluate
@@ -149,6 +150,30 @@ def test_watched_adaptation_ends_as_the_run_does(dann, make_config, tmp_path: Pa
     assert set(course.accuracy[0]) == {"all", "top", "bottom"}
 
 
+def test_study(dann) -> None:
+    """Images take the place of pixels; there is no weighting within them, and no guidance."""
+    found = study(str(dann.workdir))
+    assert (found.task, list(found.states)) == ("classification", ["source-only", "dann"])
+    for state, key in zip(found.states.values(), ("source_only", "final"), strict=True):
+        assert state.accuracy["all"] == dann.results[key]["target"]["accuracy"]
+        assert state.pixels.confusion.sum() == state.pixels.pixels_by_bin.sum()
+        assert set(state.pixels.gradient_by_bin) == {"entropy", "max_square"}
+        right = np.trace(state.pixels.confusion) / state.pixels.confusion.sum()
+        assert right == pytest.approx(state.accuracy["all"])
+        assert state.guidance is None
+
+
+def test_figures(dann, tmp_path: Path) -> None:
+    found = write_figures(str(dann.workdir), tmp_path / "figures")
+    assert {path.name for path in (tmp_path / "figures").glob("*.png")} == {
+        f"{name}.png" for name in ("gradients", "gradient_shares", "class_balance", "difficulty")
+    }
+    for state in found["states"].values():
+        assert len(state["class_accuracy"]) == len(found["classes"]) == 10
+        assert "iou" not in state
+        assert "guidance" not in state
+
+
 def test_oracle_learns_from_target_labels(make_config, tmp_path: Path) -> None:
     results = train(make_config("oracle", source_steps=2), str(tmp_path / "run"))
     assert results["source_only"] is None
@@ -184,6 +209,4 @@ def test_weights_of_another_width_are_refused(dann, make_config, tmp_path: Path)
 def test_what_is_for_segmentation_alone(dann, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="is a classifier, which is not converted"):
         convert(str(dann.workdir), str(tmp_path / "weights.safetensors"))
-    with pytest.raises(UserError, match="is a run of classification"):
-        study(str(dann.workdir))
     assert not list(tmp_path.iterdir())
