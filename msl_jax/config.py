@@ -22,6 +22,11 @@ from msl_jax.variants import DEFAULT_VARIANT, VARIANTS, VARIANTS_OF, expect_vari
 
 # Keys that may differ between the start of a run and its continuation.
 FREE_KEYS = ("debug",)
+# Of the adaptation alone: nothing in a run of `source` or `oracle` depends on them.
+ADAPTATION_KEYS = (
+    *("steps", "poly_steps", "learning_rate", "frozen_norms", "normalization"),
+    *("lambda_target", "lambda_low", "iw_alpha", "guidance_threshold", "guidance_rule"),
+)
 
 # By the key `task`: its networks with their depths, and keys with one meaningful value.
 DEPTHS_OF: dict[str, dict[str, tuple[int, ...]]] = {
@@ -256,13 +261,20 @@ def as_json(config: config_dict.ConfigDict) -> str:
     return json.dumps(config.to_dict(), indent=2, sort_keys=True) + "\n"
 
 
-def differences(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> list[str]:
-    """Lines `key: old -> new` for all keys that differ, `FREE_KEYS` left out."""
+def free_keys(config: config_dict.ConfigDict) -> tuple[str, ...]:
+    """Keys on which nothing in the run of a configuration depends."""
+    return FREE_KEYS if variant_of(config).adapt else (*FREE_KEYS, *ADAPTATION_KEYS)
+
+
+def differences(
+    old: dict[str, Any], new: dict[str, Any], free: Sequence[str] = FREE_KEYS, prefix: str = ""
+) -> list[str]:
+    """Lines `key: old -> new` for all keys that differ, those of `free` left out."""
     lines: list[str] = []
     for key in sorted({*old, *new}):
         name, a, b = prefix + key, old.get(key), new.get(key)
         if isinstance(a, dict) and isinstance(b, dict):
-            lines += differences(a, b, f"{name}.")
-        elif a != b and name not in FREE_KEYS:
+            lines += differences(a, b, free, f"{name}.")
+        elif a != b and name not in free:
             lines.append(f"  {name}: {a!r} -> {b!r}")
     return lines

@@ -125,7 +125,7 @@ def finished_results(workdir: Path, config: config_dict.ConfigDict) -> dict[str,
     saved = saved_config(workdir)
     if saved is not None:
         old, new = (json.loads(configuration.as_json(values)) for values in (saved, config))
-        lines = configuration.differences(old, new)
+        lines = configuration.differences(old, new, configuration.free_keys(saved))
         if lines:
             raise UserError(
                 f"{workdir} holds a run of another configuration; it differs in\n"

@@ -66,6 +66,20 @@ def test_finished_run_gives_its_results(tmp_path: Path) -> None:
     assert runs.finished_results(tmp_path / "run", config) == RESULTS
 
 
+@pytest.mark.parametrize("variant", ["source", "oracle", "max_square"])
+def test_keys_that_a_run_does_not_use(tmp_path: Path, variant: str) -> None:
+    """A source-only network serves adaptations of other weights."""
+    config = base_config("demo", variant)
+    runs.claim_workdir(tmp_path / "run", config)
+    runs.write_json(tmp_path / "run" / "results.json", RESULTS)
+    config.lambda_target, config.learning_rate = 2.0, 1e-2
+    if variant != "max_square":
+        assert runs.finished_results(tmp_path / "run", config) == RESULTS
+        config.source_learning_rate = 1e-2
+    with pytest.raises(UserError, match="learning_rate"):
+        runs.finished_results(tmp_path / "run", config)
+
+
 def test_another_configuration_is_refused_with_its_keys(tmp_path: Path, snapshot) -> None:
     workdir = _run(tmp_path / "run")
     other = base_config("demo", "minent")
