@@ -10,8 +10,10 @@ import pytest
 from msl_jax.data.labels import LabelClass, LabelSet
 from msl_jax.evaluation.report.curves import StageCurves
 from msl_jax.evaluation.report.gallery import GalleryImage, gallery_image
+from msl_jax.evaluation.report.gallery_section import gallery_images
 from msl_jax.evaluation.report.page import Report
 from msl_jax.evaluation.report.results import Measured, Results
+from msl_jax.evaluation.report.segmentation import SegmentationReport
 from msl_jax.evaluation.report.settings import Setting
 
 # Names that would break a page that does not escape them, and an address that does not.
@@ -72,9 +74,15 @@ def image(key: str, label: list[int], **predictions: list[int]) -> GalleryImage:
 def report() -> Report:
     """A page with all that it can hold."""
     source, adapted = "source-only", "adapted"
+    images = [
+        image("one", [0, 0, 1, 255], **{source: [0, 0, 0, 0], adapted: [0, 0, 1, 0]}),
+        image("two", [2, 2, 2, 2], **{source: [2, 2, 2, 2], adapted: [2, 2, 2, 2]}),
+        image(NASTY, [0, 1, 1, 1], **{source: [1, 0, 0, 1], adapted: [0, 1, 1, 1]}),
+    ]
     return Report(
         title=f"camvid:max_square {NASTY}",
         place=f"/runs/{NASTY}",
+        task=SegmentationReport(),
         results=RESULTS,
         curves=[
             StageCurves(
@@ -86,11 +94,7 @@ def report() -> Report:
         ],
         settings={"Run": [Setting("seed", "0", "0"), Setting("name", NASTY, "demo")]},
         label_set=CLASSES,
-        images=[
-            image("one", [0, 0, 1, 255], **{source: [0, 0, 0, 0], adapted: [0, 0, 1, 0]}),
-            image("two", [2, 2, 2, 2], **{source: [2, 2, 2, 2], adapted: [2, 2, 2, 2]}),
-            image(NASTY, [0, 1, 1, 1], **{source: [1, 0, 0, 1], adapted: [0, 1, 1, 1]}),
-        ],
+        gallery=gallery_images(images, CLASSES),
         about=["3 of 9 images."],
         notes=[f"Something is missing: {NASTY}"],
     )

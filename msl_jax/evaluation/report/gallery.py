@@ -1,28 +1,18 @@
-"""Target images with their labels and what the networks make of them."""
+"""Target images with their label maps and what the networks make of them."""
 
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
 from PIL import Image
 
-from msl_jax import runs
-from msl_jax.commands.trained import open_trained
-from msl_jax.config import base_config
 from msl_jax.data.images import resize_image, resize_label
 from msl_jax.data.labels import IGNORE, LabelSet
-from msl_jax.errors import UserError
 from msl_jax.evaluation.confusion import confusion_matrix, iou
 from msl_jax.evaluation.pictures import confidence_map
-from msl_jax.evaluation.segmentation import predict
-from msl_jax.parts import build_model, load_split
-from msl_jax.tasks.segmentation_task import build_predictor
-from msl_jax.variants import variant_of
-from msl_jax.weights import Weights, weights_before
 
 # A picture of more columns is made smaller: that is enough to look at, and keeps the page small.
 _COLUMNS = 512
@@ -66,68 +56,6 @@ class GalleryImage(NamedTuple):
     pictures: list[Picture]
     classes: dict[int, ClassShare]
     measure: str
-
-
-class Gallery(NamedTuple):
-    """The gallery of a run.
-
-    Attributes:
-        networks: what the predictions are made with, one line each.
-        total: images of the split.
-        images: evenly spaced over the split; computed one by one.
-        notes: what could not be shown, and why.
-    """
-
-    networks: list[str]
-    total: int
-    images: Iterator[GalleryImage]
-    notes: list[str]
-
-
-def open_gallery(workdir: Path, count: int) -> Gallery:
-    """Loads the networks of a run and opens the target's evaluation split.
-
-    Args:
-        workdir: of the run.
-        count: of the images.
-
-    Raises:
-        UserError: there is no whole checkpoint, or the split is not as it should be.
-    """
-    weights, config = open_trained(str(workdir), base_config(""), {})
-    model = build_model(config)
-    split = load_split(config, "target_eval", evaluation=True)
-    after, notes = weights.load(model), []
-    networks = {_title(weights): after}
-    described = [f"{_title(weights)}: {weights.title}"]
-    if weights.run and weights.run.folder.name == runs.ADAPT_STAGE:
-        try:
-            start = weights_before(workdir, config)
-            networks = {"source-only": start.load(model), **networks}
-            described.insert(0, f"source-only: {start.title}")
-        except UserError as error:
-            notes.append(f"The source-only network cannot be shown. {error}")
-    predictor = build_predictor(config, model)
-
-    def predicted(image: np.ndarray) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-        size = image.shape[:2]
-        found = {name: predict(predictor, v, image[None], size) for name, v in networks.items()}
-        return {name: (labels[0], share[0]) for name, (labels, share) in found.items()}
-
-    images = (
-        gallery_image(record, split.labelled, predicted, split.label_set)
-        for record in split.records.spread(count)
-    )
-    return Gallery(described, len(split.records), images, notes)
-
-
-def _title(weights: Weights) -> str:
-    """What the predictions of a run's newest checkpoint are called."""
-    assert weights.run is not None
-    variant = variant_of(weights.run.config)
-    if variant.adapt:
-        return "adapted" if weights.run.folder.name == runs.ADAPT_STAGE else "source-only"
-    return "oracle" if variant.oracle else "source-only"
 
 
 def gallery_image(
