@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 from ml_collections.config_dict import ConfigDict
 
 from msl_jax import parts
 from msl_jax.analysis.adaptation import Course, adapting, source_only
 from msl_jax.analysis.difficulty import accuracies, difficulty_sets
 from msl_jax.data.pipeline import evaluation_batches
-from msl_jax.evaluation.classification import classify
+from msl_jax.evaluation.classification import Classified, classify_all
 from msl_jax.tasks.classification_task import build_classifier
 
 
@@ -34,23 +33,15 @@ def watched_classification(config: ConfigDict, *, every: int, share: float = 0.3
     classifier = build_classifier(config, model)
     records = parts.load_split(config, "target_eval", evaluation=True).records
     batches = list(evaluation_batches(records, config.eval_batch_size))
-    labels = np.concatenate([batch["label"][: batch["count"]] for batch in batches])
 
-    def predictions(variables: Any) -> tuple[np.ndarray, np.ndarray]:
-        """Class and probability of every image."""
-        found = [
-            [
-                np.asarray(values)[: batch["count"]]
-                for values in classify(classifier, variables, batch["image"])
-            ]
-            for batch in batches
-        ]
-        classes, shares = (np.concatenate(column) for column in zip(*found, strict=True))
-        return classes, shares
+    def predictions(variables: Any) -> Classified:
+        return classify_all(classifier, {"watched": variables}, batches)
 
-    sets = difficulty_sets(predictions(first)[1], share)
+    start = predictions(first)
+    sets = difficulty_sets(start.networks["watched"].probabilities, share)
     course = Course([], [])
     for made, variables in adapting(config, model, first, every=every):
         course.steps.append(made)
-        course.accuracy.append(accuracies(predictions(variables)[0] == labels, sets))
+        found = predictions(variables).networks["watched"].classes
+        course.accuracy.append(accuracies(found == start.labels, sets))
     return course
