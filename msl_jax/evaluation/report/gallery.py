@@ -2,28 +2,16 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
-from PIL import Image
 
-from msl_jax.data.images import resize_image, resize_label
+from msl_jax.data.images import resize_label
 from msl_jax.data.labels import IGNORE, LabelSet
 from msl_jax.evaluation.confusion import confusion_matrix, iou
 from msl_jax.evaluation.pictures import confidence_map
-
-# A picture of more columns is made smaller: that is enough to look at, and keeps the page small.
-_COLUMNS = 512
-
-
-class Picture(NamedTuple):
-    """A picture as a file's content: `kind` is its MIME type."""
-
-    title: str
-    content: bytes
-    kind: str
+from msl_jax.evaluation.report.picture import Picture, label_map, photo
 
 
 class ClassShare(NamedTuple):
@@ -77,11 +65,11 @@ def gallery_image(
     label = resize_label(record["label"], image.shape[:2]) if labelled else None
     predictions = predicted(image)
     *before, (after, confidence) = predictions.values()
-    pictures = [_photo("image", image)]
+    pictures = [photo("image", image)]
     if label is not None:
-        pictures.append(_map("label", label, label_set))
-    pictures += [_map(name, found, label_set) for name, (found, _) in predictions.items()]
-    pictures.append(_photo("confidence", confidence_map(confidence)))
+        pictures.append(label_map("label", label, label_set))
+    pictures += [label_map(name, found, label_set) for name, (found, _) in predictions.items()]
+    pictures.append(photo("confidence", confidence_map(confidence)))
     classes = class_shares(label, before[0][0] if before else None, after, label_set.num_classes)
     measure = "changed" if before else "predicted" if label is None else "wrong"
     return GalleryImage(record["key"], pictures, classes, measure)
@@ -120,23 +108,3 @@ def _ious(
         return {}
     values = iou(np.asarray(confusion_matrix(label, prediction, num_classes)))
     return {index: float(value) for index, value in enumerate(values) if not np.isnan(value)}
-
-
-def _small(array: np.ndarray) -> tuple[int, int]:
-    height, width = array.shape[:2]
-    columns = min(width, _COLUMNS)
-    return max(1, round(height * columns / width)), columns
-
-
-def _photo(title: str, pixels: np.ndarray) -> Picture:
-    file = io.BytesIO()
-    Image.fromarray(resize_image(pixels, _small(pixels))).save(file, "WEBP", quality=80)
-    return Picture(title, file.getvalue(), "image/webp")
-
-
-def _map(title: str, classes: np.ndarray, label_set: LabelSet) -> Picture:
-    picture = Image.fromarray(resize_label(classes, _small(classes)))
-    picture.putpalette(label_set.palette.tobytes())
-    file = io.BytesIO()
-    picture.save(file, "PNG", optimize=True)
-    return Picture(title, file.getvalue(), "image/png")
