@@ -129,8 +129,11 @@ class Classification:
         return PhotoClasses(build_classifier(config, model), label_set.names, size, file)
 
     def report(self) -> TaskReport:
-        """See `Task`."""
-        raise UserError("a report shows runs of segmentation alone, this one is of classification")
+        """See `Task`: accuracy by class, confusions and classified images."""
+        # Imported when asked for: it needs the classifier of this module.
+        from msl_jax.evaluation.report.classification import ClassificationReport
+
+        return ClassificationReport()
 
 
 class PhotoClasses:

@@ -124,3 +124,12 @@ def test_results_of_another_kind(workdir: Path, config: ConfigDict, text: str) -
     path.write_text(text)
     with pytest.raises(UserError, match=r"results\.json"):
         read_results(workdir, config)
+
+
+def test_results_of_the_other_task(workdir: Path) -> None:
+    path = workdir / "results.json"
+    final = {**BASELINE, "step": 1}
+    path.write_text(json.dumps({"source_only": None, "final": final, "best": None}))
+    config = complete(base_config("digits", "dann", task="classification"))
+    with pytest.raises(UserError, match=r"no metrics of a classification \(accuracy in \[0, 1\]\)"):
+        read_results(workdir, config)

@@ -35,7 +35,7 @@ def write_report(
         workdir: the run's folder; nothing is changed in it but the report.
         output: an HTML file, default ``WORKDIR/report.html``. An earlier report there is replaced,
             if nobody has changed it since.
-        images: how many target images the gallery shows; with 0 no network is loaded.
+        images: how many evenly spaced target images the gallery shows; with 0 no network is loaded.
 
     Returns:
         The file.
@@ -109,8 +109,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Runs the command."""
     parser = argparse.ArgumentParser(
         prog="python -m msl_jax.evaluation.report",
-        description="Writes one HTML page of a run: IoU table, curves, gallery of target images,"
-        " configuration. It loads nothing from elsewhere.",
+        description="Writes one HTML page of a run: IoU or accuracy, curves, gallery of target"
+        " images, configuration. It loads nothing from elsewhere.",
     )
     parser.add_argument("--workdir", required=True, help="the run's folder")
     parser.add_argument(
@@ -121,7 +121,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "--images",
         type=_count,
         default=IMAGES,
-        help=f"target images in the gallery, default {IMAGES}; 0 loads no network",
+        help=f"evenly spaced target images in the gallery, default {IMAGES}; 0 loads no network",
     )
     options = parser.parse_args(arguments)
     write_report(options.workdir, options.output, options.images)

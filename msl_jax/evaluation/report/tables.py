@@ -63,6 +63,8 @@ def comparison_table(
     rows: Sequence[Row],
     foot: Sequence[Row] = (),
     best: str | None = None,
+    *,
+    judged: bool = True,
 ) -> Element:
     """Shares in percent, with bars: of one network, or of two and the change.
 
@@ -73,6 +75,7 @@ def comparison_table(
         rows: all with as many values, and all with a count or none.
         foot: means and the like.
         best: what the column of the best network is called; None where there is none.
+        judged: whether more is better, which the colour of the change says.
 
     Returns:
         An element ``table``.
@@ -90,7 +93,7 @@ def comparison_table(
             content.append(element("td", "" if row.images is None else f"{row.images:,}"))
         content += [element("td", percent(value)) for value in row.values]
         if len(row.values) == 2:
-            content.append(_change_cell(*row.values))
+            content.append(_change_cell(*row.values, judged=judged))
         if best:
             content.append(element("td", percent(row.best), class_="best"))
         return element("tr", *content)
@@ -105,9 +108,9 @@ def comparison_table(
     )
 
 
-def _change_cell(before: float | None, after: float | None) -> Element:
+def _change_cell(before: float | None, after: float | None, *, judged: bool) -> Element:
     text = change(before, after)
-    kind = "" if text[1:] == "0.0" else {"+": "up", "-": "down"}.get(text[:1], "")
+    kind = "" if text[1:] == "0.0" or not judged else {"+": "up", "-": "down"}.get(text[:1], "")
     return element("td", text, class_=kind)
 
 
