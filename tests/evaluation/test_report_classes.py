@@ -60,7 +60,7 @@ def test_accuracy_by_class_of_two_networks() -> None:
         "all images": ["7", "57.1", "57.1", "+0.0"],
     }
     # Without the image that has no label.
-    assert "Of 7 images 1 were wrong and are right now, 1 were right and" in root.text
+    assert "Wrong before and right now: 1 of 7 images; right before and wrong now: 1." in root.text
     assert "after: mean probability of the predicted class 90.0 % where it is right" in root.text
     assert "50.0 % where it is wrong" in root.text
 
@@ -104,14 +104,14 @@ def test_one_network() -> None:
         "mug": ["bike", "1"],
     }
     assert not list(root.find("details"))
-    assert "right now" not in root.text
+    assert "Wrong before" not in root.text
 
 
 def test_classes_of_images_without_labels() -> None:
     found = _classified([255] * 8, before=BEFORE, after=AFTER)
     tables = _tables(_root(found))
     assert tables["target: images predicted, in %"]["bike"] == ["37.5", "50.0", "+12.5"]
-    assert tables["changes, images"]["mug"] == ["bike", "1"]
+    assert tables["most frequent changes, images"]["mug"] == ["bike", "1"]
     assert tables["rows: before, columns: after, numbers of images"]["bike"] == ["2", "", "1", ""]
     assert not any("accuracy" in caption for caption in tables)
     (section,) = class_sections(_classified([255] * 8, source=BEFORE), NAMES)
@@ -127,7 +127,7 @@ def test_matrix_that_nobody_could_read_is_left_out() -> None:
 
 def test_nothing_confused() -> None:
     root = _root(_classified(before=BEFORE, after=BEFORE))
-    assert "None." in root.one("section", id="confusions").text
+    assert "No confusion has changed." in root.one("section", id="confusions").text
     assert pairs(np.eye(3, dtype=int), np.eye(3, dtype=int), 5) == []
 
 

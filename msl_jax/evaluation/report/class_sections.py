@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from xml.etree.ElementTree import Element
 
 import numpy as np
@@ -17,7 +17,7 @@ from msl_jax.evaluation.report.class_tables import (
     pairs_table,
     predicted_table,
 )
-from msl_jax.evaluation.report.confusions import Pair, pairs
+from msl_jax.evaluation.report.confusions import pairs
 from msl_jax.evaluation.report.elements import element
 from msl_jax.evaluation.report.evaluation_section import bars_key
 from msl_jax.evaluation.report.tables import percent
@@ -45,30 +45,48 @@ def _with_labels(found: Classified, labelled: np.ndarray, names: Sequence[str]) 
         title: _counts(found.labels, prediction.classes, len(names))
         for title, prediction in found.networks.items()
     }
-    *before, (title, after) = matrices.items()
     right = {t: p.classes == found.labels for t, p in found.networks.items()}
     content = []
-    if before:
+    if len(matrices) == 2:
         old, new = right.values()
         content.append(element("p", _moved(old, new, int(labelled.sum())), class_="headline"))
         content.append(bars_key(*matrices))
-    content.append(element("div", accuracy_table(matrices, names), class_="scroll"))
-    for network, prediction in found.networks.items():
-        text = _confidence(network, prediction, right[network], labelled)
+    content.append(_scrolled(accuracy_table(matrices, names)))
+    for title, prediction in found.networks.items():
+        text = _confidence(title, prediction, right[title], labelled)
         content.append(element("p", text, class_="muted"))
-    changes = pairs(before[0][1] if before else None, after, _PAIRS)
-    caption = "most frequent confusions, images"
-    if before:
-        caption = "confusions that changed most, images"
-    listed = pairs_table(changes, names, list(matrices), caption, ("label", "taken for"))
-    tip = "{row} taken for {column}"
-    axes = "rows: label, columns: prediction, numbers of images"
-    other = [(name, matrix_table(m, names, f"{name}; {axes}", tip)) for name, m in before]
-    matrix = matrix_table(after, names, f"{title}; {axes}", tip)
     return [
         Section("classes", "Accuracy by class", content),
-        Section("confusions", "Confusions", _confusions(changes, listed, matrix, other, names)),
+        Section("confusions", "Confusions", _confusions(matrices, names)),
     ]
+
+
+def _confusions(matrices: Mapping[str, np.ndarray], names: Sequence[str]) -> list[Element]:
+    """Confusions that changed, and the matrix of each network, that of the first to be opened."""
+    *before, (title, after) = matrices.items()
+    if before:
+        caption, nothing = "confusions that changed most, images", "No confusion has changed."
+    else:
+        caption, nothing = (
+            "most frequent confusions, images",
+            "No image is taken for another class.",
+        )
+    changes = pairs(before[0][1] if before else None, after, _PAIRS)
+    heads = ("label", "taken for")
+    listed = element("p", nothing)
+    if changes:
+        listed = pairs_table(changes, names, list(matrices), caption, heads)
+
+    def matrix(name: str, counts: np.ndarray) -> Element:
+        about = f"{name}; rows: label, columns: prediction, numbers of images"
+        return matrix_table(counts, names, about, "{row} taken for {column}")
+
+    content = _beside(listed, matrix(title, after), names)
+    if len(names) <= MOST_CLASSES:
+        for name, counts in before:
+            summary = element("summary", f"the same matrix, {name}")
+            content.append(element("details", summary, _scrolled(matrix(name, counts))))
+    return content
 
 
 def _without_labels(found: Classified, names: Sequence[str]) -> list[Section]:
@@ -77,47 +95,38 @@ def _without_labels(found: Classified, names: Sequence[str]) -> list[Section]:
     content = [element("p", text)]
     if len(predicted) == 2:
         content.append(bars_key(*predicted))
-    content.append(element("div", predicted_table(predicted, names), class_="scroll"))
+    content.append(_scrolled(predicted_table(predicted, names)))
     for title, prediction in found.networks.items():
         mean = percent(float(prediction.probabilities.mean()))
         text = f"{title}: the predicted class has {mean} % probability on average."
         content.append(element("p", text, class_="muted"))
     sections = [Section("classes", "Predicted classes", content)]
     if len(predicted) == 2:
-        (old, before), (new, after) = predicted.items()
-        moves = _counts(before, after, len(names))
-        changes = pairs(None, moves, _PAIRS)
-        caption = "changes, images"
-        listed = pairs_table(changes, names, ["images"], caption, (old, new))
-        matrix = matrix_table(
-            moves,
-            names,
-            f"rows: {old}, columns: {new}, numbers of images",
-            f"{old} {{row}}, {new} {{column}}",
-            judged=False,
-        )
-        content = _confusions(changes, listed, matrix, [], names)
-        sections.append(Section("confusions", "Predictions that changed", content))
+        sections.append(Section("confusions", "Predictions that changed", _moves(predicted, names)))
     return sections
 
 
-def _confusions(
-    changes: Sequence[Pair],
-    listed: Element,
-    matrix: Element,
-    other: Sequence[tuple[str, Element]],
-    names: Sequence[str],
-) -> list[Element]:
-    """The list of pairs, the matrix, and further matrices to be opened, with their titles."""
-    parts = [listed if changes else element("p", "None.")]
+def _moves(predicted: Mapping[str, np.ndarray], names: Sequence[str]) -> list[Element]:
+    """Which class the images of each class are taken for by the second network."""
+    (old, before), (new, after) = predicted.items()
+    counts = _counts(before, after, len(names))
+    changes = pairs(None, counts, _PAIRS)
+    listed = element("p", "No prediction has changed.")
+    if changes:
+        listed = pairs_table(
+            changes, names, ["images"], "most frequent changes, images", (old, new)
+        )
+    about = f"rows: {old}, columns: {new}, numbers of images"
+    tip = f"{old} {{row}}, {new} {{column}}"
+    return _beside(listed, matrix_table(counts, names, about, tip, judged=False), names)
+
+
+def _beside(listed: Element, matrix: Element, names: Sequence[str]) -> list[Element]:
+    """The list of pairs, and the matrix beside it where there is room and it can be read."""
     if len(names) > MOST_CLASSES:
         text = f"A matrix of {len(names)} classes is too large to be read; it is left out."
-        return [*parts, element("p", text, class_="muted")]
-    content: list[Element] = [element("div", *parts, _scrolled(matrix), class_="confusions")]
-    for title, table in other:
-        summary = element("summary", f"the same matrix, {title}")
-        content.append(element("details", summary, _scrolled(table)))
-    return content
+        return [listed, element("p", text, class_="muted")]
+    return [element("div", listed, _scrolled(matrix), class_="confusions")]
 
 
 def _scrolled(table: Element) -> Element:
@@ -131,8 +140,8 @@ def _counts(rows: np.ndarray, columns: np.ndarray, num_classes: int) -> np.ndarr
 def _moved(before: np.ndarray, after: np.ndarray, images: int) -> str:
     mended, spoilt = int((~before & after).sum()), int((before & ~after).sum())
     return (
-        f"Of {images:,} images {mended:,} were wrong and are right now, {spoilt:,} were right and"
-        " are wrong now."
+        f"Wrong before and right now: {mended:,} of {images:,} images; right before and wrong now:"
+        f" {spoilt:,}."
     )
 
 

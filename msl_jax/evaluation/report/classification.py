@@ -37,7 +37,9 @@ class ClassificationReport:
         """See `TaskReport`: one table of both domains."""
         del label_set
         table = _accuracy_table(results)
-        return Section("accuracy", "Accuracy", evaluation(results, [table] if table else []))
+        return Section(
+            "accuracy", "Accuracy", evaluation(results, [] if table is None else [table])
+        )
 
     def predictions(self, networks: Networks, count: int) -> Predictions:
         """See `TaskReport`: all images are predicted, so that they can be counted by class."""
