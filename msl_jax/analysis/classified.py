@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from ml_collections.config_dict import ConfigDict
 
 from msl_jax import parts
 from msl_jax.analysis.adaptation import Course, adapting, source_only
 from msl_jax.analysis.difficulty import accuracies, difficulty_sets
-from msl_jax.analysis.outputs import labels_of, outputs
 from msl_jax.data.pipeline import evaluation_batches
+from msl_jax.evaluation.classification import Classified, classify_all
 from msl_jax.tasks.classification_task import build_classifier
 
 
@@ -31,11 +33,15 @@ def watched_classification(config: ConfigDict, *, every: int, share: float = 0.3
     classifier = build_classifier(config, model)
     records = parts.load_split(config, "target_eval", evaluation=True).records
     batches = list(evaluation_batches(records, config.eval_batch_size))
-    labels = labels_of(batches)
-    sets = difficulty_sets(outputs(classifier, first, batches).confidence, share)
+
+    def predictions(variables: Any) -> Classified:
+        return classify_all(classifier, {"watched": variables}, batches)
+
+    start = predictions(first)
+    sets = difficulty_sets(start.networks["watched"].probabilities, share)
     course = Course([], [])
     for made, variables in adapting(config, model, first, every=every):
-        classes = outputs(classifier, variables, batches).classes
         course.steps.append(made)
-        course.accuracy.append(accuracies(classes == labels, sets))
+        found = predictions(variables).networks["watched"].classes
+        course.accuracy.append(accuracies(found == start.labels, sets))
     return course

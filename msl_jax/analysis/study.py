@@ -14,7 +14,6 @@ from msl_jax.analysis.difficulty import (
     thresholds,
 )
 from msl_jax.analysis.guided import GuidanceSums, guidance_sums
-from msl_jax.analysis.outputs import labels_of, outputs
 from msl_jax.analysis.pixels import PixelSums, pixel_sums
 from msl_jax.analysis.predictions import predictions
 from msl_jax.analysis.sums import add_up
@@ -23,6 +22,7 @@ from msl_jax.config import base_config
 from msl_jax.data.pipeline import evaluation_batches
 from msl_jax.data.records import Records
 from msl_jax.errors import UserError
+from msl_jax.evaluation.classification import classify_all, image_logits
 from msl_jax.parts import build_model, load_split
 from msl_jax.tasks.classification_task import build_classifier
 from msl_jax.tasks.segmentation_task import label_size
@@ -133,15 +133,22 @@ def _classification(
     """States of classifiers."""
     classifier = build_classifier(config, model)
     batches = list(evaluation_batches(records, config.eval_batch_size))
-    labels = labels_of(batches)
-    found = [outputs(classifier, variables, batches) for variables in networks]
-    sets = difficulty_sets(found[0].confidence, share)
+    found = classify_all(classifier, dict(zip(("before", "after"), networks, strict=True)), batches)
+    sets = difficulty_sets(found.networks["before"].probabilities, share)
     return [
         State(
-            add_up([pixel_sums(output.logits, labels, bins=BINS, iw_alpha=None)]),
-            accuracies(output.classes == labels, sets),
+            add_up(
+                pixel_sums(
+                    image_logits(classifier, variables, batch["image"])[: batch["count"]],
+                    batch["label"][: batch["count"]],
+                    bins=BINS,
+                    iw_alpha=None,
+                )
+                for batch in batches
+            ),
+            accuracies(prediction.classes == found.labels, sets),
         )
-        for output in found
+        for variables, prediction in zip(networks, found.networks.values(), strict=True)
     ]
 
 

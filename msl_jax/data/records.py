@@ -139,6 +139,15 @@ def _quiet() -> Iterator[None]:
         logging.set_verbosity(verbosity)
 
 
+def evenly_spaced(total: int, count: int) -> list[int]:
+    """So many places of `total`, from the first to the last; all, if there are fewer.
+
+    >>> evenly_spaced(10, 4)
+    [0, 3, 6, 9]
+    """
+    return np.linspace(0, total - 1, min(count, total)).astype(int).tolist()
+
+
 class Records:
     """Random access to prepared records; picklable, safe to share between threads.
 
@@ -207,8 +216,7 @@ class Records:
         Args:
             count: 0 or more.
         """
-        places = np.linspace(0, len(self) - 1, min(count, len(self))).astype(int)
-        return (self[int(place)] for place in places)
+        return (self[place] for place in evenly_spaced(len(self), count))
 
     def _check_files(self, size: int) -> None:
         """Compares the files with what `dataset_info.json` says of them, so as to fail early."""

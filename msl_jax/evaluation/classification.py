@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -13,7 +14,7 @@ from jax.typing import ArrayLike
 
 from msl_jax import parallel
 from msl_jax.data.labels import IGNORE
-from msl_jax.data.pipeline import evaluation_batches
+from msl_jax.data.pipeline import Batch, evaluation_batches
 from msl_jax.data.records import Records
 from msl_jax.tasks.segmentation import InputConvention, network_input
 from msl_jax.training.step import AXIS
@@ -69,6 +70,63 @@ def classify(classifier: Classifier, variables: Any, images: ArrayLike) -> tuple
     """Predicted class and its probability, int32 and float32 `[B]`, of images `[B, H, W, 3]`."""
     probabilities = classifier(variables, jnp.asarray(images))
     return probabilities.argmax(-1).astype(jnp.int32), probabilities.max(-1)
+
+
+@jax.jit(static_argnums=0)
+def image_logits(classifier: Classifier, variables: Any, images: ArrayLike) -> Array:
+    """Logits float32 `[B, C]` of images `[B, H, W, 3]` as they are: what the losses see."""
+    return classifier.logits(variables, jnp.asarray(images))
+
+
+class Prediction(NamedTuple):
+    """Predicted classes int32 `[N]` of N images, and their probabilities float32 `[N]`."""
+
+    classes: np.ndarray
+    probabilities: np.ndarray
+
+
+class Classified(NamedTuple):
+    """The images of a split with what networks make of them.
+
+    Attributes:
+        keys: names of the N images, in the order of the records.
+        labels: uint8 `[N]`, 255 where there is none.
+        networks: predictions of each network by its name.
+    """
+
+    keys: tuple[str, ...]
+    labels: np.ndarray
+    networks: dict[str, Prediction]
+
+
+def classify_all(
+    classifier: Classifier, networks: Mapping[str, Any], batches: Iterable[Batch]
+) -> Classified:
+    """Predicts all images of a split, on one device.
+
+    Args:
+        classifier: gives the probabilities.
+        networks: variables of each network by its name.
+        batches: of `evaluation_batches`, one or more; read once.
+    """
+    keys: list[str] = []
+    labels: list[np.ndarray] = []
+    found: dict[str, list[Prediction]] = {name: [] for name in networks}
+    for batch in batches:
+        count = batch["count"]
+        keys += batch["keys"]
+        labels.append(batch["label"][:count])
+        for name, variables in networks.items():
+            arrays = classify(classifier, variables, batch["image"])
+            found[name].append(Prediction(*(np.asarray(values)[:count] for values in arrays)))
+    return Classified(
+        tuple(keys),
+        np.concatenate(labels),
+        {
+            name: Prediction(*map(np.concatenate, zip(*parts, strict=True)))
+            for name, parts in found.items()
+        },
+    )
 
 
 class Evaluator:

@@ -19,7 +19,8 @@ class Headline(NamedTuple):
     value: float
 
 
-_TITLES = {"miou": "mIoU", "miou_13": "mIoU*", "accuracy": "accuracy"}
+# By the key in M.
+TITLES = {"miou": "mIoU", "miou_13": "mIoU*", "accuracy": "accuracy"}
 
 
 def headline(metrics: dict[str, Any]) -> Headline:
@@ -43,4 +44,4 @@ def deciding(metrics: dict[str, Any]) -> Headline:
 
 def _first(metrics: dict[str, Any], *keys: str) -> Headline:
     key = next(key for key in keys if key in metrics)
-    return Headline(key, _TITLES[key], metrics[key])
+    return Headline(key, TITLES[key], metrics[key])

@@ -6,7 +6,7 @@ import csv
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax.numpy as jnp
 import numpy as np
@@ -27,6 +27,9 @@ from msl_jax.tasks import classification
 from msl_jax.tasks.task import Draw, Measure, Training, stage_schedule
 from msl_jax.training.optimizer import parameter_groups, sgd
 from msl_jax.variants import variant_of
+
+if TYPE_CHECKING:
+    from msl_jax.evaluation.report.task_report import TaskReport
 
 PREDICTIONS = "predictions.csv"
 
@@ -124,6 +127,13 @@ class Classification:
             )
         size = tuple(config.target_size)
         return PhotoClasses(build_classifier(config, model), label_set.names, size, file)
+
+    def report(self) -> TaskReport:
+        """See `Task`: accuracy by class, confusions and classified images."""
+        # Imported when asked for: it needs the classifier of this module.
+        from msl_jax.evaluation.report.classification import ClassificationReport
+
+        return ClassificationReport()
 
 
 class PhotoClasses:

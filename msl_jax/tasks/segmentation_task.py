@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax.numpy as jnp
 import numpy as np
@@ -25,6 +25,9 @@ from msl_jax.tasks import segmentation
 from msl_jax.tasks.task import Draw, Measure, Training, stage_schedule
 from msl_jax.training.optimizer import parameter_groups, sgd
 from msl_jax.weights import network_of
+
+if TYPE_CHECKING:
+    from msl_jax.evaluation.report.task_report import TaskReport
 
 
 class Segmentation:
@@ -109,6 +112,13 @@ class Segmentation:
         _refuse_overwriting(photos, targets)
         size = tuple(config.target_size)
         return PhotoMaps(build_predictor(config, model), label_set.palette, size, targets, output)
+
+    def report(self) -> TaskReport:
+        """See `Task`: IoU by class, and label maps."""
+        # Imported when asked for: it needs the predictor of this module.
+        from msl_jax.evaluation.report.segmentation import SegmentationReport
+
+        return SegmentationReport()
 
 
 class PhotoMaps:

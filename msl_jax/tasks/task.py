@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
 import optax
@@ -15,6 +15,9 @@ from msl_jax.data.records import Records
 from msl_jax.training.optimizer import inverse_schedule, poly_schedule
 from msl_jax.training.step import Passes
 from msl_jax.variants import task_name
+
+if TYPE_CHECKING:  # the report stands above the tasks
+    from msl_jax.evaluation.report.task_report import TaskReport
 
 
 class Training(NamedTuple):
@@ -84,6 +87,10 @@ class Task(Protocol):
         Raises:
             UserError: files that lie there already, or two photos of one result.
         """
+        ...
+
+    def report(self) -> TaskReport:
+        """What is special to the task on the page of a run."""
         ...
 
 

@@ -4,17 +4,32 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import runpy
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import jax
+import numpy as np
 import pytest
 from ml_collections.config_dict import ConfigDict
 
 from msl_jax.commands.train import train
+from msl_jax.data import digits
 from msl_jax.parts import build_model
+from msl_jax.presets import complete
 from msl_jax.weights import find
+
+DIGITS = Path(__file__).parents[2] / "configs" / "digits.py"
+TINY_DIGITS: dict[str, Any] = {
+    "model.width": 4,
+    "model.discriminator_width": 8,
+    "batch_size": 2,
+    "eval_batch_size": 8,
+    "source_steps": 4,
+    "steps": 4,
+    "eval_every": 2,
+}
 
 
 @contextlib.contextmanager
@@ -68,3 +83,32 @@ def whole(start, tiny_config, tmp_path_factory: pytest.TempPathFactory) -> Run:
 def source(start, tiny_config, tmp_path_factory: pytest.TempPathFactory) -> Run:
     """The source-only stage alone."""
     return start(tiny_config("source"), tmp_path_factory.mktemp("source") / "run")
+
+
+@pytest.fixture(scope="module")
+def made_digits() -> Iterator[None]:
+    """A few images of noise in the place of the packages'."""
+    rng = np.random.default_rng(0)
+    arrays = {
+        name: (rng.integers(0, 256, (30, *size), np.uint8), np.arange(30, dtype=np.uint8) % 10)
+        for name, size in (("mnist", (28, 28)), ("uci", (8, 8)))
+    }
+    domains = {name: domain._replace(images=30) for name, domain in digits._DOMAINS.items()}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(digits, "_arrays", arrays.__getitem__)
+        patch.setattr(digits, "_DOMAINS", domains)
+        patch.setattr(digits.Digits, "fingerprint", "made")
+        yield
+
+
+@pytest.fixture(scope="module")
+def digits_config(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., ConfigDict]:
+    records = str(tmp_path_factory.getbasetemp() / "records")
+    get_config = runpy.run_path(str(DIGITS))["get_config"]
+
+    def make(variant: str, **keys: Any) -> ConfigDict:
+        config = get_config(variant)
+        config.update_from_flattened_dict({**TINY_DIGITS, "records_dir": records, **keys})
+        return complete(config)
+
+    return make

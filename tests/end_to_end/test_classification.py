@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import csv
 import json
-import runpy
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from ml_collections.config_dict import ConfigDict
 from PIL import Image
 
 from benchmarks.kill_resume import identical
@@ -22,59 +19,19 @@ from msl_jax.commands.convert import convert
 from msl_jax.commands.evaluate import evaluate
 from msl_jax.commands.predict import predict
 from msl_jax.commands.train import train
-from msl_jax.data import digits
 from msl_jax.errors import UserError
 from msl_jax.logs import StageLog
 from msl_jax.parts import build_model
-from msl_jax.presets import complete
 from msl_jax.tasks.classification_task import PREDICTIONS
 from msl_jax.weights import find
 
-CONFIG = Path(__file__).parents[2] / "configs" / "digits.py"
-TINY: dict[str, Any] = {
-    "model.width": 4,
-    "model.discriminator_width": 8,
-    "batch_size": 2,
-    "eval_batch_size": 8,
-    "source_steps": 4,
-    "steps": 4,
-    "eval_every": 2,
-}
-
-
-@pytest.fixture(scope="module", autouse=True)
-def made_digits() -> Iterator[None]:
-    """A few images of noise in the place of the packages'."""
-    rng = np.random.default_rng(0)
-    arrays = {
-        name: (rng.integers(0, 256, (30, *size), np.uint8), np.arange(30, dtype=np.uint8) % 10)
-        for name, size in (("mnist", (28, 28)), ("uci", (8, 8)))
-    }
-    domains = {name: domain._replace(images=30) for name, domain in digits._DOMAINS.items()}
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(digits, "_arrays", arrays.__getitem__)
-        patch.setattr(digits, "_DOMAINS", domains)
-        patch.setattr(digits.Digits, "fingerprint", "made")
-        yield
+pytestmark = pytest.mark.usefixtures("made_digits")
 
 
 @pytest.fixture(scope="module")
-def make_config(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., ConfigDict]:
-    records = str(tmp_path_factory.getbasetemp() / "records")
-    get_config = runpy.run_path(str(CONFIG))["get_config"]
-
-    def make(variant: str, **keys: Any) -> ConfigDict:
-        config = get_config(variant)
-        config.update_from_flattened_dict({**TINY, "records_dir": records, **keys})
-        return complete(config)
-
-    return make
-
-
-@pytest.fixture(scope="module")
-def dann(start, make_config, tmp_path_factory: pytest.TempPathFactory) -> Any:
+def dann(start, made_digits, digits_config, tmp_path_factory: pytest.TempPathFactory) -> Any:
     """Both stages, without interruption."""
-    return start(make_config("dann"), tmp_path_factory.mktemp("dann") / "run")
+    return start(digits_config("dann"), tmp_path_factory.mktemp("dann") / "run")
 
 
 def test_results(dann) -> None:
@@ -131,16 +88,16 @@ def test_evaluation_needs_no_discriminator(dann, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("variant", ["max_square", "target_statistics"])
-def test_adaptation_of_another_run(dann, make_config, variant: str, tmp_path: Path) -> None:
+def test_adaptation_of_another_run(dann, digits_config, variant: str, tmp_path: Path) -> None:
     """Any run's network can be the start of any variant."""
-    config = make_config(variant, init_from=f"{dann.workdir}:source")
+    config = digits_config(variant, init_from=f"{dann.workdir}:source")
     results = train(config, str(tmp_path / "run"))
     assert results["source_only"] == dann.results["source_only"]
     assert not (tmp_path / "run" / "source").exists()
 
 
-def test_watched_adaptation_ends_as_the_run_does(dann, make_config, tmp_path: Path) -> None:
-    config = make_config("minent", init_from=f"{dann.workdir}:source")
+def test_watched_adaptation_ends_as_the_run_does(dann, digits_config, tmp_path: Path) -> None:
+    config = digits_config("minent", init_from=f"{dann.workdir}:source")
     results = train(config, str(tmp_path / "run"))
     course = watched_classification(config, every=3)
     assert course.steps == [0, 3, 4]
@@ -174,8 +131,8 @@ def test_figures(dann, tmp_path: Path) -> None:
         assert "guidance" not in state
 
 
-def test_oracle_learns_from_target_labels(make_config, tmp_path: Path) -> None:
-    results = train(make_config("oracle", source_steps=2), str(tmp_path / "run"))
+def test_oracle_learns_from_target_labels(digits_config, tmp_path: Path) -> None:
+    results = train(digits_config("oracle", source_steps=2), str(tmp_path / "run"))
     assert results["source_only"] is None
 
 
@@ -199,8 +156,8 @@ def test_photos_are_classified(dann, tmp_path: Path) -> None:
     assert written[0].read_bytes() == before
 
 
-def test_weights_of_another_width_are_refused(dann, make_config, tmp_path: Path) -> None:
-    config = make_config("max_square", init_from=str(dann.workdir), **{"model.width": 8})
+def test_weights_of_another_width_are_refused(dann, digits_config, tmp_path: Path) -> None:
+    config = digits_config("max_square", init_from=str(dann.workdir), **{"model.width": 8})
     with pytest.raises(UserError, match=r"model\.width is 8, the weights need 4"):
         train(config, str(tmp_path / "run"))
     assert not (tmp_path / "run").exists()

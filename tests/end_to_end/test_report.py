@@ -127,7 +127,7 @@ def test_run_without_an_adaptation(source) -> None:
     root = _written(source.workdir)
     assert _tables(root)["target: IoU in %"]["class"] == ["final", "best*"]
     assert _titles(root) == ["image", "label", "source-only", "confidence"]
-    assert root.one("ol").attributes["data-measure"] == "wrong"
+    assert root.one("ol").attributes["data-order"] == "most wrong first"
 
 
 def test_unfinished_run(whole, copied) -> None:
@@ -150,7 +150,8 @@ def test_run_that_began_with_weights(whole, copied, capsys: pytest.CaptureFixtur
         (workdir / "config.json").write_text(json.dumps(config))
         root = _written(workdir)
         assert ("source-only" in _titles(root)) == found
-        assert root.one("ol").attributes["data-measure"] == ("changed" if found else "wrong")
+        order = f"most {'changed' if found else 'wrong'} first"
+        assert root.one("ol").attributes["data-order"] == order
         warnings = [node.text for node in root.find("p", class_="warning")]
         assert ["gone.pth" in text for text in warnings] == ([] if found else [True])
         assert ("gone.pth" in capsys.readouterr().err) == (not found)

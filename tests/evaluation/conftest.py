@@ -8,10 +8,15 @@ import numpy as np
 import pytest
 
 from msl_jax.data.labels import LabelClass, LabelSet
+from msl_jax.evaluation.report.class_cards import ClassifiedImage, class_cards, order_of
+from msl_jax.evaluation.report.classification import ClassificationReport
 from msl_jax.evaluation.report.curves import StageCurves
 from msl_jax.evaluation.report.gallery import GalleryImage, gallery_image
+from msl_jax.evaluation.report.gallery_section import gallery_images
 from msl_jax.evaluation.report.page import Report
+from msl_jax.evaluation.report.picture import enlarged
 from msl_jax.evaluation.report.results import Measured, Results
+from msl_jax.evaluation.report.segmentation import SegmentationReport
 from msl_jax.evaluation.report.settings import Setting
 
 # Names that would break a page that does not escape them, and an address that does not.
@@ -72,9 +77,15 @@ def image(key: str, label: list[int], **predictions: list[int]) -> GalleryImage:
 def report() -> Report:
     """A page with all that it can hold."""
     source, adapted = "source-only", "adapted"
+    images = [
+        image("one", [0, 0, 1, 255], **{source: [0, 0, 0, 0], adapted: [0, 0, 1, 0]}),
+        image("two", [2, 2, 2, 2], **{source: [2, 2, 2, 2], adapted: [2, 2, 2, 2]}),
+        image(NASTY, [0, 1, 1, 1], **{source: [1, 0, 0, 1], adapted: [0, 1, 1, 1]}),
+    ]
     return Report(
         title=f"camvid:max_square {NASTY}",
         place=f"/runs/{NASTY}",
+        task=SegmentationReport(),
         results=RESULTS,
         curves=[
             StageCurves(
@@ -86,11 +97,45 @@ def report() -> Report:
         ],
         settings={"Run": [Setting("seed", "0", "0"), Setting("name", NASTY, "demo")]},
         label_set=CLASSES,
-        images=[
-            image("one", [0, 0, 1, 255], **{source: [0, 0, 0, 0], adapted: [0, 0, 1, 0]}),
-            image("two", [2, 2, 2, 2], **{source: [2, 2, 2, 2], adapted: [2, 2, 2, 2]}),
-            image(NASTY, [0, 1, 1, 1], **{source: [1, 0, 0, 1], adapted: [0, 1, 1, 1]}),
-        ],
+        gallery=gallery_images(images, CLASSES),
         about=["3 of 9 images."],
         notes=[f"Something is missing: {NASTY}"],
     )
+
+
+def card(key: str, label: int | None, before: int, after: int) -> ClassifiedImage:
+    """A grey image that is taken for `before` and then for `after`."""
+    picture = enlarged("image", np.full((4, 4, 3), 99, np.uint8))
+    predictions = {"source-only": (before, 0.6), "adapted": (after, 0.9)}
+    return ClassifiedImage(key, picture, label, predictions)
+
+
+@pytest.fixture
+def class_report() -> Report:
+    """The page of a classification, without the sections on the whole split."""
+    cards = [
+        card("same", 0, 0, 0),
+        card("mended", 0, 1, 0),
+        card("bare", None, 2, 2),
+        card("spoilt", 0, 0, 3),
+        card("other", 3, 0, 1),
+    ]
+    return Report(
+        title="digits:dann",
+        place="/runs/digits",
+        task=ClassificationReport(),
+        results=Results(
+            "Finished after step 30.",
+            Measured("source-only", None, _accuracies(0.4, 0.9)),
+            Measured("final", 30, _accuracies(0.512, 0.85)),
+            Measured("best", 20, {"target": {"accuracy": 0.6}, "source": None}),
+        ),
+        curves=[StageCurves("dann", 30, {"target": {0: 0.25, 30: 0.31}}, {})],
+        settings={"Run": [Setting("seed", "0", "0")]},
+        label_set=CLASSES,
+        gallery=class_cards(cards, CLASSES, order_of(True, True)),
+    )
+
+
+def _accuracies(target: float, source: float) -> dict[str, Any]:
+    return {"target": {"accuracy": target}, "source": {"accuracy": source}}

@@ -10,7 +10,14 @@ import numpy as np
 import pytest
 from flax import linen as nn
 
-from msl_jax.evaluation.classification import Classifier, Evaluator, center_crop, classify
+from msl_jax.data.pipeline import evaluation_batches
+from msl_jax.evaluation.classification import (
+    Classifier,
+    Evaluator,
+    center_crop,
+    classify,
+    classify_all,
+)
 from msl_jax.evaluation.headline import deciding, headline
 from msl_jax.evaluation.sheet import contact_sheet
 
@@ -61,6 +68,21 @@ def test_class_and_probability() -> None:
     assert classes.tolist() == [0, 1]
     grey = (1 - np.array([0.485, 0.456, 0.406])) / [0.229, 0.224, 0.225]
     assert float(shares[1]) == pytest.approx(1 / (1 + np.exp(-grey.mean())), rel=1e-5)
+
+
+def test_all_images_of_a_split() -> None:
+    """Five images in batches of two; what fills the last one is no image."""
+    records = Few([0, 250, 0, 250, 40], [0, 1, 1, 255, 1])
+    networks: dict[str, Any] = {"a": {}, "b": {}}
+    found = classify_all(CLASSIFIER, networks, evaluation_batches(records, 2))  # type: ignore[arg-type]
+    assert found.keys == ("0", "1", "2", "3", "4")
+    assert found.labels.tolist() == [0, 1, 1, 255, 1]
+    assert list(found.networks) == ["a", "b"]
+    images = np.stack([records[i]["image"] for i in range(5)])
+    classes, shares = classify(CLASSIFIER, {}, images)
+    for prediction in found.networks.values():
+        np.testing.assert_array_equal(prediction.classes, classes)
+        np.testing.assert_allclose(prediction.probabilities, shares, rtol=1e-6)
 
 
 def test_mean_over_the_mirrored_image() -> None:

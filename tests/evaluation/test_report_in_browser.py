@@ -8,10 +8,13 @@ import subprocess
 from pathlib import Path
 from urllib.parse import quote
 
+import numpy as np
 import pytest
 from html_pages import Node, read_page
 
-from msl_jax.evaluation.report.page import page
+from msl_jax.evaluation.classification import Classified, Prediction
+from msl_jax.evaluation.report.class_sections import class_sections
+from msl_jax.evaluation.report.page import Report, page
 
 _NAMES = ("chromium", "chromium-browser", "google-chrome")
 CHROMIUM = next((path for path in map(shutil.which, _NAMES) if path), None)
@@ -29,11 +32,15 @@ def _rendered(address: str, profile: Path, *flags: str) -> Node:
     return read_page(re.sub(r"^<!DOCTYPE html>", "", done.stdout))
 
 
-@pytest.fixture
-def address(report, tmp_path: Path) -> str:
-    path = tmp_path / "report.html"
+def _written(report: Report, folder: Path) -> str:
+    path = folder / "report.html"
     path.write_text(f"<!doctype html>{page(report)}")
     return path.as_uri()
+
+
+@pytest.fixture
+def address(report, tmp_path: Path) -> str:
+    return _written(report, tmp_path)
 
 
 def _shown(root: Node) -> list[str]:
@@ -44,7 +51,7 @@ def _shown(root: Node) -> list[str]:
 
 def test_without_a_class_all_images_are_shown(report, address: str, tmp_path: Path) -> None:
     root = _rendered(address, tmp_path / "profile")
-    assert _shown(root) == [image.key for image in report.images]
+    assert _shown(root) == ["one", "two", report.label_set.names[1]]
     assert root.one("a", aria_current="true").text == "all classes (3)"
     assert root.one("p", role="status").text == "3 images"
 
@@ -63,13 +70,35 @@ def test_class_in_the_address_chooses_and_orders(report, address: str, tmp_path:
     ]
 
 
-def test_unknown_class_shows_all(report, address: str, tmp_path: Path) -> None:
+def test_unknown_class_shows_all(address: str, tmp_path: Path) -> None:
     root = _rendered(f"{address}#class=constructor", tmp_path / "profile")
-    assert len(_shown(root)) == len(report.images)
+    assert len(_shown(root)) == 3
 
 
-def test_narrow_window_does_not_scroll_sideways(address: str, tmp_path: Path) -> None:
+def test_class_chooses_cards(class_report, tmp_path: Path) -> None:
+    """Those whose prediction changed come first, whatever their role in the change."""
+    address = _written(class_report, tmp_path)
+    root = _rendered(f"{address}#class=road", tmp_path / "profile")
+    assert _shown(root) == ["mended", "spoilt", "other", "same"]
+    status = "4 of 5 images with road, changed predictions first"
+    assert root.one("p", role="status").text == status
+    notes = [note.text for note in root.find("p", class_="note") if "hidden" not in note.attributes]
+    assert notes[:2] == ["road: label, adapted", "road: label, source-only"]
+
+
+@pytest.mark.parametrize("kind", ["report", "class_report"])
+def test_narrow_window_does_not_scroll_sideways(
+    kind: str, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
     """Windows have at least 500 pixels, frames need not."""
+    report = request.getfixturevalue(kind)
+    if kind == "class_report":
+        names = tuple(f"a_long_name_of_class_{i}" for i in range(40))
+        places = np.arange(400) % 40
+        found = Prediction(places[::-1], np.ones(400, np.float32))
+        split = Classified(tuple(map(str, range(400))), places, {"a": found, "b": found})
+        report = report._replace(figures=class_sections(split, names))
+    address = _written(report, tmp_path)
     frame = tmp_path / "frame.html"
     frame.write_text(
         f'<iframe src="{address}" style="width:400px"></iframe><p id="width"></p><script>'

@@ -13,6 +13,7 @@ from msl_jax.evaluation.report.charts import line_chart, thinned, ticks
 from msl_jax.evaluation.report.curves import StageCurves
 from msl_jax.evaluation.report.page import Report, page
 from msl_jax.evaluation.report.results import Results
+from msl_jax.evaluation.report.segmentation import SegmentationReport
 from msl_jax.evaluation.report.settings import settings
 from msl_jax.presets import complete
 
@@ -81,7 +82,7 @@ def test_gallery_holds_what_the_filter_needs(report) -> None:
         address = link.attributes["href"]
         assert parse_qs(address[1:], keep_blank_values=True) == {"class": [name]}
     first, second, third = root.one("ol").find("li")
-    assert root.one("ol").attributes["data-measure"] == "changed"
+    assert root.one("ol").attributes["data-order"] == "most changed first"
     assert json.loads(first.attributes["data-classes"]) == {
         "road": [0.25, "IoU 66.7 → 100.0 % (+33.3), 25.0 % of the pixels changed"],
         nasty: [0.25, "IoU 0.0 → 100.0 % (+100.0), 25.0 % of the pixels changed"],
@@ -106,7 +107,7 @@ def test_curves(report) -> None:
 
 
 def test_run_that_has_nothing_yet() -> None:
-    empty = Report("title", "place", Results("Not finished."), [], {})
+    empty = Report("title", "place", SegmentationReport(), Results("Not finished."), [], {})
     text = read_page(page(empty)).text
     assert "Nothing has been evaluated yet." in text
     assert "The run has logged nothing yet." in text
@@ -163,7 +164,7 @@ def test_line_goes_from_the_lower_left_to_the_upper_right() -> None:
 
 def page_of_one_line() -> str:
     stage = StageCurves("a", 10, {}, {"loss": {1: 2.0, 9: 3.0}})
-    return page(Report("", "", Results(""), [stage], {}))
+    return page(Report("", "", SegmentationReport(), Results(""), [stage], {}))
 
 
 def test_chart_of_a_single_value() -> None:

@@ -73,7 +73,7 @@ def test_run_in_its_first_stage(workdir: Path, config: ConfigDict) -> None:
     assert found.best.step == 5
     (curves,) = read_curves(workdir, config, None)
     assert curves.title == "source-only"
-    assert curves.miou == {"target": {5: 0.5, 9: 0.25}, "source": {5: 0.5, 9: 0.25}}
+    assert curves.evaluations == {"target": {5: 0.5, 9: 0.25}, "source": {5: 0.5, 9: 0.25}}
 
 
 def test_run_in_its_adaptation(workdir: Path, config: ConfigDict) -> None:
@@ -87,9 +87,9 @@ def test_run_in_its_adaptation(workdir: Path, config: ConfigDict) -> None:
     assert "up to step 3 of 29750 of the adaptation" in found.state
     assert found.after.title == "step 3"
     first, second = read_curves(workdir, config, found.before.metrics)
-    assert first.miou["target"] == {9: 0.25}
+    assert first.evaluations["target"] == {9: 0.25}
     assert second.title == "minent"
-    assert second.miou["target"] == {0: 0.25, 3: 0.5}
+    assert second.evaluations["target"] == {0: 0.25, 3: 0.5}
 
 
 def test_damaged_metrics_of_an_unfinished_run(workdir: Path, config: ConfigDict) -> None:
@@ -123,4 +123,13 @@ def test_results_of_another_kind(workdir: Path, config: ConfigDict, text: str) -
     path = workdir / "results.json"
     path.write_text(text)
     with pytest.raises(UserError, match=r"results\.json"):
+        read_results(workdir, config)
+
+
+def test_results_of_the_other_task(workdir: Path) -> None:
+    path = workdir / "results.json"
+    final = {**BASELINE, "step": 1}
+    path.write_text(json.dumps({"source_only": None, "final": final, "best": None}))
+    config = complete(base_config("digits", "dann", task="classification"))
+    with pytest.raises(UserError, match=r"no metrics of a classification \(accuracy in \[0, 1\]\)"):
         read_results(workdir, config)

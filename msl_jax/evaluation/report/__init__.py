@@ -1,1 +1,1 @@
-"""A run as one HTML page that needs no network: configuration, curves, IoU table, gallery."""
+"""A run as one HTML page that needs no network: configuration, curves, tables, gallery."""

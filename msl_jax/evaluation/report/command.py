@@ -8,8 +8,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ml_collections.config_dict import ConfigDict
-from rich.console import Console
-from rich.progress import track
 
 from msl_jax import runs
 from msl_jax.data import open_label_set
@@ -17,11 +15,13 @@ from msl_jax.data.labels import LabelSet
 from msl_jax.errors import UserError
 from msl_jax.evaluation.report import output as output_file
 from msl_jax.evaluation.report.curves import read_curves
-from msl_jax.evaluation.report.gallery import GalleryImage, open_gallery
+from msl_jax.evaluation.report.networks import open_networks
 from msl_jax.evaluation.report.page import Report, page
 from msl_jax.evaluation.report.results import read_results
 from msl_jax.evaluation.report.settings import settings
+from msl_jax.evaluation.report.task_report import Predictions, TaskReport
 from msl_jax.parts import classes_file
+from msl_jax.tasks.task import task_of
 
 IMAGES = 24
 
@@ -35,7 +35,7 @@ def write_report(
         workdir: the run's folder; nothing is changed in it but the report.
         output: an HTML file, default ``WORKDIR/report.html``. An earlier report there is replaced,
             if nobody has changed it since.
-        images: how many target images the gallery shows; with 0 no network is loaded.
+        images: how many evenly spaced target images the gallery shows; with 0 no network is loaded.
 
     Returns:
         The file.
@@ -54,15 +54,18 @@ def write_report(
     results = read_results(workdir, config)
     path = Path(output).expanduser() if output else workdir / "report.html"
     output_file.expect_writable(path)  # before the work, after what can be refused
-    gallery, about, notes = _gallery(workdir, images)
+    task = task_of(config).report()
+    predictions, about, notes = _predictions(workdir, task, images)
     report = Report(
         title=f"{config.name}:{config.variant}, seed {config.seed}",
         place=str(workdir.resolve()),
+        task=task,
         results=results,
         curves=read_curves(workdir, config, results.before and results.before.metrics),
         settings=settings(config),
         label_set=_label_set(config),
-        images=gallery,
+        figures=predictions.figures,
+        gallery=predictions.gallery,
         about=about,
         notes=notes,
     )
@@ -73,31 +76,20 @@ def write_report(
     return path
 
 
-def _gallery(workdir: Path, count: int) -> tuple[list[GalleryImage], list[str], list[str]]:
-    """Images, what is to be said of them, and what cannot be shown."""
+def _predictions(
+    workdir: Path, task: TaskReport, count: int
+) -> tuple[Predictions, list[str], list[str]]:
+    """What the networks predict, what is to be said of it, and what cannot be shown."""
+    nothing = Predictions((), (), "")
     if count == 0:
-        return [], ["No images were asked for."], []
+        return nothing, ["No images were asked for."], []
     try:
-        gallery = open_gallery(workdir, count)
-        console = Console(stderr=True)
-        images = list(
-            track(
-                gallery.images,
-                description="predicting",
-                total=min(count, gallery.total),
-                console=console,
-                transient=True,
-                disable=not console.is_terminal,
-            )
-        )
+        networks = open_networks(workdir)
+        predictions = task.predictions(networks, count)
     except UserError as error:
-        return [], [], [f"There is no gallery. {error}"]
-    about = [
-        f"{len(images)} of {gallery.total} images, evenly spaced. Confidence is the probability of"
-        " the predicted class in the last network, black 0, white 1.",
-        f"{'; '.join(gallery.networks)}.",
-    ]
-    return images, about, gallery.notes
+        return nothing, [], [f"There is no {task.predicted}. {error}"]
+    about = [predictions.about, f"{'; '.join(networks.described)}."]
+    return predictions, about, networks.notes
 
 
 def _label_set(config: ConfigDict) -> LabelSet | None:
@@ -117,8 +109,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Runs the command."""
     parser = argparse.ArgumentParser(
         prog="python -m msl_jax.evaluation.report",
-        description="Writes one HTML page of a run: IoU table, curves, gallery of target images,"
-        " configuration. It loads nothing from elsewhere.",
+        description="Writes one HTML page of a run: IoU or accuracy, curves, gallery of target"
+        " images, configuration. It loads nothing from elsewhere.",
     )
     parser.add_argument("--workdir", required=True, help="the run's folder")
     parser.add_argument(
@@ -129,7 +121,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "--images",
         type=_count,
         default=IMAGES,
-        help=f"target images in the gallery, default {IMAGES}; 0 loads no network",
+        help=f"evenly spaced target images in the gallery, default {IMAGES}; 0 loads no network",
     )
     options = parser.parse_args(arguments)
     write_report(options.workdir, options.output, options.images)

@@ -1,4 +1,4 @@
-"""Losses and mIoU over the steps of a run, from what it has logged and kept."""
+"""Losses and evaluations over the steps of a run, from what it has logged and kept."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ from msl_jax.checkpoints import Checkpoints
 from msl_jax.errors import DamagedError
 from msl_jax.evaluation.report.events import Points, read_scalars
 from msl_jax.evaluation.report.results import Metrics
+from msl_jax.tasks.task import task_of
 from msl_jax.variants import variant_of
 
-_LOSS, _MIOU = "loss/", "miou/"
+_LOSS = "loss/"
 
 
 class StageCurves(NamedTuple):
@@ -25,13 +26,13 @@ class StageCurves(NamedTuple):
     Attributes:
         title: of the stage.
         steps: its length.
-        miou: by domain, in [0, 1].
+        evaluations: by domain, the task's metric in [0, 1].
         losses: by the name of the part.
     """
 
     title: str
     steps: int
-    miou: dict[str, Points]
+    evaluations: dict[str, Points]
     losses: dict[str, Points]
 
 
@@ -45,35 +46,38 @@ def read_curves(workdir: Path, config: ConfigDict, baseline: Metrics | None) -> 
     """
     variant = variant_of(config)
     first = "oracle" if variant.oracle else "source-only"
-    stages = [_stage(workdir, runs.SOURCE_STAGE, first, config.source_steps, None)]
+    metric = task_of(config).report().metric
+    stages = [_stage(workdir, runs.SOURCE_STAGE, first, config.source_steps, metric, None)]
     if variant.adapt:
-        stages.append(_stage(workdir, runs.ADAPT_STAGE, config.variant, config.steps, baseline))
-    return [stage for stage in stages if stage.miou or stage.losses]
+        stages.append(
+            _stage(workdir, runs.ADAPT_STAGE, config.variant, config.steps, metric, baseline)
+        )
+    return [stage for stage in stages if stage.evaluations or stage.losses]
 
 
 def _stage(
-    workdir: Path, name: str, title: str, steps: int, baseline: Metrics | None
+    workdir: Path, name: str, title: str, steps: int, metric: str, baseline: Metrics | None
 ) -> StageCurves:
     scalars = read_scalars(workdir / "logs" / name)
     # Not every run still has its logs: a few evaluations are in the checkpoints as well.
-    evaluations = {0: baseline} if baseline else {}
+    measured = {0: baseline} if baseline else {}
     checkpoints = Checkpoints(workdir / name)
     for step in checkpoints.steps:
         with contextlib.suppress(DamagedError):
-            evaluations[step] = checkpoints.metrics(step)
-    miou = {}
+            measured[step] = checkpoints.metrics(step)
+    evaluations = {}
     for domain in ("target", "source"):
-        kept = {step: m[domain]["miou"] for step, m in evaluations.items() if m.get(domain)}
-        points = _finite({**scalars.get(_MIOU + domain, {}), **kept})
+        kept = {step: m[domain][metric] for step, m in measured.items() if m.get(domain)}
+        points = _finite({**scalars.get(f"{metric}/{domain}", {}), **kept})
         if points:
-            miou[domain] = points
+            evaluations[domain] = points
     losses = {
         tag.removeprefix(_LOSS): _finite(points)
         for tag, points in sorted(scalars.items())
         if tag.startswith(_LOSS)
     }
     return StageCurves(
-        title, steps, miou, {part: points for part, points in losses.items() if points}
+        title, steps, evaluations, {part: points for part, points in losses.items() if points}
     )
 
 

@@ -1,13 +1,13 @@
 "use strict";
 
 // Shows the images of the class that the address names, as in report.html#class=car, those with the
-// most pixels of interest first. The links of the legend set the address.
+// most weight in it first. The links of the filter set the address.
 (() => {
   const list = document.getElementById("images");
   if (!list) return;
   const links = [...document.querySelectorAll("#filter a")];
   const all = [...list.children];
-  // Of each image: its classes, of each class: its share of the pixels and a sentence.
+  // Of each image: its classes, of each class: its weight and a sentence.
   const classes = new Map(
     all.map((item) => [item, new Map(Object.entries(JSON.parse(item.dataset.classes)))]),
   );
@@ -36,7 +36,7 @@
     document.getElementById("shown").textContent =
       name === ""
         ? `${all.length} images`
-        : `${shown.length} of ${all.length} images with ${name}, most ${list.dataset.measure} first`;
+        : `${shown.length} of ${all.length} images with ${name}, ${list.dataset.order}`;
   }
 
   addEventListener("hashchange", show);

@@ -1,39 +1,17 @@
-"""Target images with their labels and what the networks make of them."""
+"""Target images with their label maps and what the networks make of them."""
 
 from __future__ import annotations
 
-import io
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
-from PIL import Image
 
-from msl_jax import runs
-from msl_jax.commands.trained import open_trained
-from msl_jax.config import base_config
-from msl_jax.data.images import resize_image, resize_label
+from msl_jax.data.images import resize_label
 from msl_jax.data.labels import IGNORE, LabelSet
-from msl_jax.errors import UserError
 from msl_jax.evaluation.confusion import confusion_matrix, iou
 from msl_jax.evaluation.pictures import confidence_map
-from msl_jax.evaluation.segmentation import predict
-from msl_jax.parts import build_model, load_split
-from msl_jax.tasks.segmentation_task import build_predictor
-from msl_jax.variants import variant_of
-from msl_jax.weights import Weights, weights_before
-
-# A picture of more columns is made smaller: that is enough to look at, and keeps the page small.
-_COLUMNS = 512
-
-
-class Picture(NamedTuple):
-    """A picture as a file's content: `kind` is its MIME type."""
-
-    title: str
-    content: bytes
-    kind: str
+from msl_jax.evaluation.report.picture import Picture, label_map, photo
 
 
 class ClassShare(NamedTuple):
@@ -68,68 +46,6 @@ class GalleryImage(NamedTuple):
     measure: str
 
 
-class Gallery(NamedTuple):
-    """The gallery of a run.
-
-    Attributes:
-        networks: what the predictions are made with, one line each.
-        total: images of the split.
-        images: evenly spaced over the split; computed one by one.
-        notes: what could not be shown, and why.
-    """
-
-    networks: list[str]
-    total: int
-    images: Iterator[GalleryImage]
-    notes: list[str]
-
-
-def open_gallery(workdir: Path, count: int) -> Gallery:
-    """Loads the networks of a run and opens the target's evaluation split.
-
-    Args:
-        workdir: of the run.
-        count: of the images.
-
-    Raises:
-        UserError: there is no whole checkpoint, or the split is not as it should be.
-    """
-    weights, config = open_trained(str(workdir), base_config(""), {})
-    model = build_model(config)
-    split = load_split(config, "target_eval", evaluation=True)
-    after, notes = weights.load(model), []
-    networks = {_title(weights): after}
-    described = [f"{_title(weights)}: {weights.title}"]
-    if weights.run and weights.run.folder.name == runs.ADAPT_STAGE:
-        try:
-            start = weights_before(workdir, config)
-            networks = {"source-only": start.load(model), **networks}
-            described.insert(0, f"source-only: {start.title}")
-        except UserError as error:
-            notes.append(f"The source-only network cannot be shown. {error}")
-    predictor = build_predictor(config, model)
-
-    def predicted(image: np.ndarray) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-        size = image.shape[:2]
-        found = {name: predict(predictor, v, image[None], size) for name, v in networks.items()}
-        return {name: (labels[0], share[0]) for name, (labels, share) in found.items()}
-
-    images = (
-        gallery_image(record, split.labelled, predicted, split.label_set)
-        for record in split.records.spread(count)
-    )
-    return Gallery(described, len(split.records), images, notes)
-
-
-def _title(weights: Weights) -> str:
-    """What the predictions of a run's newest checkpoint are called."""
-    assert weights.run is not None
-    variant = variant_of(weights.run.config)
-    if variant.adapt:
-        return "adapted" if weights.run.folder.name == runs.ADAPT_STAGE else "source-only"
-    return "oracle" if variant.oracle else "source-only"
-
-
 def gallery_image(
     record: dict[str, Any],
     labelled: bool,
@@ -149,11 +65,11 @@ def gallery_image(
     label = resize_label(record["label"], image.shape[:2]) if labelled else None
     predictions = predicted(image)
     *before, (after, confidence) = predictions.values()
-    pictures = [_photo("image", image)]
+    pictures = [photo("image", image)]
     if label is not None:
-        pictures.append(_map("label", label, label_set))
-    pictures += [_map(name, found, label_set) for name, (found, _) in predictions.items()]
-    pictures.append(_photo("confidence", confidence_map(confidence)))
+        pictures.append(label_map("label", label, label_set))
+    pictures += [label_map(name, found, label_set) for name, (found, _) in predictions.items()]
+    pictures.append(photo("confidence", confidence_map(confidence)))
     classes = class_shares(label, before[0][0] if before else None, after, label_set.num_classes)
     measure = "changed" if before else "predicted" if label is None else "wrong"
     return GalleryImage(record["key"], pictures, classes, measure)
@@ -192,23 +108,3 @@ def _ious(
         return {}
     values = iou(np.asarray(confusion_matrix(label, prediction, num_classes)))
     return {index: float(value) for index, value in enumerate(values) if not np.isnan(value)}
-
-
-def _small(array: np.ndarray) -> tuple[int, int]:
-    height, width = array.shape[:2]
-    columns = min(width, _COLUMNS)
-    return max(1, round(height * columns / width)), columns
-
-
-def _photo(title: str, pixels: np.ndarray) -> Picture:
-    file = io.BytesIO()
-    Image.fromarray(resize_image(pixels, _small(pixels))).save(file, "WEBP", quality=80)
-    return Picture(title, file.getvalue(), "image/webp")
-
-
-def _map(title: str, classes: np.ndarray, label_set: LabelSet) -> Picture:
-    picture = Image.fromarray(resize_label(classes, _small(classes)))
-    picture.putpalette(label_set.palette.tobytes())
-    file = io.BytesIO()
-    picture.save(file, "PNG", optimize=True)
-    return Picture(title, file.getvalue(), "image/png")

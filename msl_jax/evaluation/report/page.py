@@ -8,15 +8,15 @@ from typing import NamedTuple
 from xml.etree.ElementTree import Element
 
 from msl_jax.data.labels import LabelSet
+from msl_jax.evaluation.headline import TITLES
 from msl_jax.evaluation.report.charts import line_chart
 from msl_jax.evaluation.report.curves import StageCurves
 from msl_jax.evaluation.report.elements import element, render
 from msl_jax.evaluation.report.events import Points
-from msl_jax.evaluation.report.gallery import GalleryImage
-from msl_jax.evaluation.report.gallery_section import gallery_images
 from msl_jax.evaluation.report.results import Results
 from msl_jax.evaluation.report.settings import Setting
-from msl_jax.evaluation.report.tables import change, iou_table, percent, settings_table
+from msl_jax.evaluation.report.tables import settings_table
+from msl_jax.evaluation.report.task_report import Section, TaskReport
 
 # The browser itself refuses whatever the page might load.
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:"
@@ -28,22 +28,26 @@ class Report(NamedTuple):
     Attributes:
         title: names the run.
         place: its folder.
+        task: what is special to its kind of task.
         results: evaluations.
         curves: of the stages that have begun.
         settings: the configuration by group.
         label_set: classes and their colours; None where they cannot be read.
-        images: of the gallery.
+        figures: sections on what the networks predict.
+        gallery: the images.
         about: sentences on the gallery.
         notes: what is missing in it, and why.
     """
 
     title: str
     place: str
+    task: TaskReport
     results: Results
     curves: Sequence[StageCurves]
     settings: Mapping[str, Sequence[Setting]]
     label_set: LabelSet | None = None
-    images: Sequence[GalleryImage] = ()
+    figures: Sequence[Section] = ()
+    gallery: Sequence[Element] = ()
     about: Sequence[str] = ()
     notes: Sequence[str] = ()
 
@@ -68,14 +72,21 @@ def page(report: Report) -> str:
         ),
         element(
             "main",
-            _section("iou", "IoU by class", _iou(report)),
-            _section("curves", "Curves", _curves(report.curves)),
-            _section("gallery", "Target images", _gallery(report)),
-            _section("configuration", "Configuration", _configuration(report.settings)),
+            *(_section(*section) for section in _sections(report)),
         ),
         element("script", _asset("filter.js")),
     )
     return render(element("html", head, body, lang="en"))
+
+
+def _sections(report: Report) -> list[Section]:
+    return [
+        report.task.evaluation(report.results, report.label_set),
+        *report.figures,
+        Section("curves", "Curves", _curves(report)),
+        Section("gallery", "Target images", _gallery(report)),
+        Section("configuration", "Configuration", _configuration(report.settings)),
+    ]
 
 
 def _asset(name: str) -> str:
@@ -86,58 +97,16 @@ def _section(name: str, title: str, content: Sequence[Element]) -> Element:
     return element("section", element("h2", title), *content, id=name)
 
 
-def _iou(report: Report) -> list[Element]:
-    colors = {c.name: c.color for c in report.label_set.classes} if report.label_set else {}
-    results, content = report.results, []
-    found = {d: iou_table(results, d, colors) for d in ("target", "source")}
-    tables = [
-        element("div", table, class_="scroll") for table in found.values() if table is not None
-    ]
-    if tables and found["target"] is None:
-        content.append(element("p", "The target has no labels, so it has no IoU."))
-    if not tables:
-        return [element("p", "Nothing has been evaluated yet.")]
-    if results.before and results.after:
-        content.append(element("p", _headline(results), class_="headline"))
-        key = (
-            element("i", class_="before"),
-            results.before.title,
-            element("i", class_="after"),
-            results.after.title,
-        )
-        content.append(element("p", "Bars:", *key, class_="muted key"))
-    content.append(element("div", *tables, class_="tables"))
-    if results.best:
-        text = (
-            f"* {results.best.title}: step {results.best.step}, chosen on target labels, so that no"
-            " conclusion can rest on it."
-        )
-        content.append(element("p", text, class_="muted"))
-    return content
-
-
-def _headline(results: Results) -> str:
-    """The mIoU before and after, on each domain that has labels."""
-    parts = []
-    for domain in ("target", "source"):
-        pair = [m and m.metrics.get(domain) for m in (results.before, results.after)]
-        if all(pair):
-            before, after = (m["miou"] for m in pair if m)
-            moved = change(before, after)
-            parts.append(f"{domain} mIoU {percent(before)} → {percent(after)} % ({moved})")
-    return "; ".join(parts)
-
-
-def _curves(stages: Sequence[StageCurves]) -> list[Element]:
+def _curves(report: Report) -> list[Element]:
     content: list[Element] = []
-    for stage in stages:
+    for stage in report.curves:
         charts = []
-        if stage.miou:
-            miou = {
+        if stage.evaluations:
+            percents = {
                 domain: {step: 100 * value for step, value in points.items()}
-                for domain, points in stage.miou.items()
+                for domain, points in stage.evaluations.items()
             }
-            charts.append(_chart(stage, "mIoU in %", miou))
+            charts.append(_chart(stage, f"{TITLES[report.task.metric]} in %", percents))
         for name, points in stage.losses.items():
             charts.append(_chart(stage, name, {name: points}))
         content.append(element("h3", f"{stage.title}, {stage.steps:,} steps"))
@@ -158,9 +127,7 @@ def _chart(stage: StageCurves, title: str, lines: Mapping[str, Points]) -> Eleme
 def _gallery(report: Report) -> list[Element]:
     notes = [element("p", note, class_="warning") for note in report.notes]
     about = [element("p", sentence, class_="muted") for sentence in report.about]
-    if not report.images or report.label_set is None:
-        return [*notes, *about]
-    return [*notes, *about, *gallery_images(report.images, report.label_set)]
+    return [*notes, *about, *report.gallery]
 
 
 def _configuration(settings: Mapping[str, Sequence[Setting]]) -> list[Element]:

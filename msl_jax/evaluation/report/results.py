@@ -10,6 +10,7 @@ from ml_collections.config_dict import ConfigDict
 from msl_jax import runs
 from msl_jax.checkpoints import METRICS, Checkpoints
 from msl_jax.errors import DamagedError, UserError
+from msl_jax.tasks.task import task_of
 from msl_jax.variants import variant_of
 
 # Metrics of each domain, as in results.json; None for a domain without labels.
@@ -60,9 +61,9 @@ def read_results(workdir: Path, config: ConfigDict) -> Results:
         final, best, before = found["final"], found["best"], found["source_only"]
         return Results(
             f"Finished after step {final['step']}.",
-            before and Measured("source-only", None, _checked(path, before)),
-            Measured("final", final["step"], _checked(path, final)),
-            best and Measured("best", best["step"], _checked(path, best)),
+            before and Measured("source-only", None, _checked(config, path, before)),
+            Measured("final", final["step"], _checked(config, path, final)),
+            best and Measured("best", best["step"], _checked(config, path, best)),
         )
     except (KeyError, TypeError) as error:
         raise UserError(
@@ -76,7 +77,7 @@ def _unfinished(workdir: Path, config: ConfigDict) -> Results:
     baseline = workdir / runs.BASELINE
     before = None
     if variant.adapt and baseline.exists():
-        metrics = _checked(baseline, runs.read_json(baseline))
+        metrics = _checked(config, baseline, runs.read_json(baseline))
         before = Measured("source-only", None, metrics)
     stage = runs.ADAPT_STAGE if before else runs.SOURCE_STAGE
     name = "adaptation" if before else "oracle" if variant.oracle else "source-only stage"
@@ -93,27 +94,27 @@ def _unfinished(workdir: Path, config: ConfigDict) -> Results:
     return Results(
         f"Not finished: evaluated up to step {step} of {steps} of the {name}.",
         before,
-        Measured(f"step {step}", step, _checked(path, metrics)),
-        best and Measured("best so far", best[0], _checked(path, {"target": best[1]["target"]})),
+        Measured(f"step {step}", step, _checked(config, path, metrics)),
+        best
+        and Measured("best so far", best[0], _checked(config, path, {"target": best[1]["target"]})),
     )
 
 
-def _checked(path: Path, metrics: Any) -> Metrics:
-    """The metrics of the domains, which are as the page needs them.
+def _checked(config: ConfigDict, path: Path, metrics: Any) -> Metrics:
+    """The metrics of the domains, which are as the task's page needs them.
 
     Raises:
         UserError: they are not.
     """
+    report = task_of(config).report()
     try:
         domains = {"target": metrics["target"], "source": metrics.get("source")}
         for measured in domains.values():
-            if measured is not None:
-                values = [*measured["iou"].values(), measured["miou"], measured["pixel_accuracy"]]
-                if not all(v is None or 0 <= v <= 1 for v in values):
-                    raise ValueError("values out of [0, 1]")
+            if measured is not None and not all(0 <= v <= 1 for v in report.values(measured)):
+                raise ValueError("values out of [0, 1]")
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise UserError(
-            f"{path} holds no metrics of a segmentation (mIoU, IoU by class and pixel accuracy in"
-            f" [0, 1]), which the report shows: {type(error).__name__} {error}"
+            f"{path} holds no metrics of a {config.task} ({report.metrics} in [0, 1]), which the"
+            f" report shows: {type(error).__name__} {error}"
         ) from error
     return domains

@@ -1,13 +1,12 @@
-"""The tables of a report: IoU by class, and the configuration."""
+"""The tables of a report: shares before and after, and the configuration."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
+from typing import NamedTuple
 from xml.etree.ElementTree import Element
 
 from msl_jax.evaluation.report.elements import element
-from msl_jax.evaluation.report.results import Results
 from msl_jax.evaluation.report.settings import Setting
 
 Color = tuple[int, int, int]
@@ -39,59 +38,79 @@ def swatch(color: Color | None) -> Element:
     return element("span", class_="swatch", style=style)
 
 
-def iou_table(results: Results, domain: str, colors: Mapping[str, Color]) -> Element | None:
-    """IoU of each class in percent: source-only, the final network, the change, the best network.
+class Row(NamedTuple):
+    """A row of a table of shares.
+
+    Attributes:
+        name: of the row.
+        values: in [0, 1], one for each network; None where there is none.
+        best: of the best network.
+        color: of the class; None for a row without.
+        images: how many it is about; None where the table does not say.
+    """
+
+    name: str
+    values: Sequence[float | None]
+    best: float | None = None
+    color: Color | None = None
+    images: int | None = None
+
+
+def comparison_table(
+    caption: str,
+    head: str,
+    networks: Sequence[str],
+    rows: Sequence[Row],
+    foot: Sequence[Row] = (),
+    best: str | None = None,
+    *,
+    judged: bool = True,
+) -> Element:
+    """Shares in percent, with bars: of one network, or of two and the change.
 
     Args:
-        results: of the run.
-        domain: "target" or "source".
-        colors: of the classes by name; those that are missing are shown without.
+        caption: of the table.
+        head: of the first column.
+        networks: what the columns of values are called, one or two.
+        rows: all with as many values, and all with a count or none.
+        foot: means and the like.
+        best: what the column of the best network is called; None where there is none.
+        judged: whether more is better, which the colour of the change says.
 
     Returns:
-        An element ``table``; None where nothing has been measured on the domain.
+        An element ``table``.
     """
-    columns = [m for m in (results.before, results.after) if m and m.metrics.get(domain)]
-    best = results.best if results.best and results.best.metrics.get(domain) else None
-    if not columns:
-        return None
+    counted = any(row.images is not None for row in (*rows, *foot))
+    headings = [head, *(["images"] if counted else []), *networks]
+    headings += ["change"] if len(networks) == 2 else []
+    headings += [best] if best else []
 
-    def row(name: str, pick: Callable[[Any], float | None], color: Color | None = None) -> Element:
-        values = [pick(measured.metrics[domain]) for measured in columns]
-        head = element("div", swatch(color), element("span", name, class_="name"), _bars(values))
-        cells = [element("td", percent(value)) for value in values]
-        if len(values) == 2:
-            cells.append(_change_cell(*values))
+    def cells(row: Row) -> Element:
+        name = element("span", row.name, class_="name")
+        mark = swatch(row.color) if any(r.color for r in rows) else None
+        content = [element("th", element("div", mark, name, _bars(row.values)), scope="row")]
+        if counted:
+            content.append(element("td", "" if row.images is None else f"{row.images:,}"))
+        content += [element("td", percent(value)) for value in row.values]
+        if len(row.values) == 2:
+            content.append(_change_cell(*row.values, judged=judged))
         if best:
-            cells.append(element("td", percent(pick(best.metrics[domain])), class_="best"))
-        return element("tr", element("th", head, scope="row"), *cells)
+            content.append(element("td", percent(row.best), class_="best"))
+        return element("tr", *content)
 
-    headings = ["class", *(measured.title for measured in columns)]
-    headings += ["change"] if len(columns) == 2 else []
-    headings += [f"{best.title}*"] if best else []
-    measured = columns[-1].metrics[domain]
-    means = [row("mIoU", lambda m: m["miou"])]
-    if "miou_13" in measured:
-        means.append(row("mIoU* (13 classes)", lambda m: m.get("miou_13")))
-    means.append(row("pixel accuracy", lambda m: m["pixel_accuracy"]))
     return element(
         "table",
-        element("caption", f"{domain}: IoU in %"),
+        element("caption", caption),
         element("thead", element("tr", *(element("th", h, scope="col") for h in headings))),
-        element(
-            "tbody",
-            *(
-                row(name, lambda m, name=name: m["iou"].get(name), colors.get(name))  # type: ignore[misc]
-                for name in measured["iou"]
-            ),
-        ),
-        element("tfoot", *means),
-        class_="iou",
+        element("tbody", *map(cells, rows)),
+        element("tfoot", *map(cells, foot)) if foot else None,
+        class_="shares",
     )
 
 
-def _change_cell(before: float | None, after: float | None) -> Element:
+def _change_cell(before: float | None, after: float | None, *, judged: bool) -> Element:
     text = change(before, after)
-    kind = "" if text[1:] == "0.0" else {"+": "up", "-": "down"}.get(text[:1], "")
+    kind = "" if text[1:] == "0.0" or not judged else {"+": "up", "-": "down"}.get(text[:1], "")
     return element("td", text, class_=kind)
 
 
