@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from benchmarks import table_differences_text
+from benchmarks.table_differences import Line, OfSeeds, differences
 from benchmarks.table_format import CSV_SPREAD, cell_text, csv_cells, csv_number, csv_text, table
 from benchmarks.table_paper import Accuracy, published_accuracy
 from benchmarks.table_results import FIGURES
-from benchmarks.table_tasks import MEAN, TaskResults, figure
+from benchmarks.table_tasks import MEAN, TaskResults, figure, of_seeds
 
 _NOTE = (
     "In percent, after the last step: mean over n seeds ± standard deviation (n - 1). The column"
@@ -21,11 +23,15 @@ _CONTROL = (
 
 def files(results: TaskResults) -> dict[str, str]:
     """All tables, by name of their file."""
-    return {"tables.md": markdown(results), "table.csv": main_csv(results)}
+    texts = {"tables.md": markdown(results), "table.csv": main_csv(results)}
+    if lines := _differences(results):
+        columns = [*results.tasks, MEAN]
+        texts["differences.csv"] = table_differences_text.csv("task", columns, lines)
+    return texts
 
 
 def markdown(results: TaskResults) -> str:
-    """Table 1's layout for the accuracy, and for what it is over the control's."""
+    """Table 1's layout for the accuracy, for what it is over the control's, and for differences."""
     paper = published_accuracy(results.config)
     accuracy, over_control = [], []
     for row in results.rows:
@@ -42,7 +48,17 @@ def markdown(results: TaskResults) -> str:
     if over_control:
         title = f"### {results.config}: target accuracy over the control\n\n{_CONTROL}\n\n"
         parts.append(title + table(headings, over_control))
+    if lines := _differences(results):
+        title = f"{results.config}: differences"
+        parts.append(table_differences_text.markdown(title, headings[2:], lines))
     return "\n".join(parts)
+
+
+def _differences(results: TaskResults) -> list[Line]:
+    def column(task: str) -> OfSeeds:
+        return lambda row: of_seeds(results, row, task, "target")
+
+    return differences(results.rows, [column(task) for task in (*results.tasks, MEAN)])
 
 
 def _line(results: TaskResults, row: str, name: str, *, signed: bool = False) -> list[str]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from benchmarks import table_differences_text
+from benchmarks.table_differences import Line, OfSeeds, differences
 from benchmarks.table_format import (
     CSV_SPREAD,
     cell_text,
@@ -21,6 +23,7 @@ from benchmarks.table_results import (
     class_iou,
     classes,
     figure,
+    of_seeds,
     sensitivity,
 )
 
@@ -31,6 +34,7 @@ _NOTE = (
     " † the checkpoint that was best on target labels: not for conclusions. The paper's are"
     " chosen so, and its oracle is AdaptSegNet's."
 )
+_TWO_HEADS_NOTE = "Multi rows begin from a source-only network of their own, of two heads."
 
 
 def files(results: Results) -> dict[str, str]:
@@ -40,6 +44,8 @@ def files(results: Results) -> dict[str, str]:
         "table.csv": main_csv(results),
         "classes.csv": class_csv(results),
     }
+    if lines := _differences(results):
+        texts["differences.csv"] = table_differences_text.csv("metric", results.metrics, lines)
     if sensitivity(results, results.metrics[0]):
         texts["sensitivity.csv"] = sensitivity_csv(results)
     return texts
@@ -48,6 +54,9 @@ def files(results: Results) -> dict[str, str]:
 def markdown(results: Results) -> str:
     """All tables, each with a heading of the third level."""
     parts = [_main(results, metric) for metric in results.metrics]
+    if lines := _differences(results):
+        title, headings = f"{results.config}: differences", [METRICS[m] for m in results.metrics]
+        parts.append(table_differences_text.markdown(title, headings, lines, _TWO_HEADS_NOTE))
     if classes(results):
         parts.append(_by_class(results))
     if sensitivity(results, results.metrics[0]):
@@ -79,6 +88,13 @@ def _main(results: Results, metric: str) -> str:
         )
     title = f"### {results.config}: {name}\n\n{_NOTE} Paper: {paper.title}.\n\n"
     return title + table(headings, lines)
+
+
+def _differences(results: Results) -> list[Line]:
+    def column(metric: str) -> OfSeeds:
+        return lambda row: of_seeds(results, row, "target", metric)
+
+    return differences(results.rows, [column(metric) for metric in results.metrics])
 
 
 def _by_class(results: Results) -> str:

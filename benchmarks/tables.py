@@ -31,7 +31,7 @@ After each run, DIR (default: W/tables) gets its results as ROW-seedS.json, thos
 DIR/TASK, and is written anew:
 
     tables.md                       all tables; also printed at the end
-    table.csv                       and for segmentation classes.csv, sensitivity.csv
+    table.csv, differences.csv      and for segmentation classes.csv, sensitivity.csv
     table.png, sensitivity.png      and .svg, where matplotlib is installed
 
 --report_only makes them of the runs that are finished, --results of such a DIR alone.

@@ -124,6 +124,15 @@ MAIN_ROWS = """\
 | oracle | 1 | 60.0 | 61.0 | +40.0 | - | - | 60.0 | 65.1 | - |
 """
 
+DIFFERENCES = """\
+| difference, seed by seed | mIoU |
+| --- | --- |
+| target_statistics - source | +5.0 ± 1.4 (higher in 2 of 2) |
+| max_square - target_statistics | +2.5 ± 4.9 (higher in 1 of 2) |
+| max_square_multi - target_statistics | +4.0 (higher in 1 of 1) |
+| max_square_multi - max_square | +5.0 (higher in 1 of 1) |
+"""
+
 BY_CLASS = """\
 ### camvid: target IoU by class
 
@@ -144,7 +153,10 @@ def test_markdown(write) -> None:
     text = table_text.markdown(results)
     assert text.startswith("### camvid: mIoU\n\nIn percent, after the last step: mean over n seeds")
     assert "Paper: GTA5 to Cityscapes, Tables 2 and 4, another experiment.\n\n" in text
-    assert text.partition("another experiment.\n\n")[2] == f"{MAIN_ROWS}\n{BY_CLASS}"
+    after = text.partition("another experiment.\n\n")[2]
+    main, _, rest = after.partition("\n### camvid: differences\n\nIn points of percent")
+    assert main == MAIN_ROWS
+    assert rest.partition("of two heads.\n\n")[2] == f"{DIFFERENCES}\n{BY_CLASS}"
 
 
 def test_csv(results: Results) -> None:
@@ -165,6 +177,9 @@ def test_csv(results: Results) -> None:
         "source,road,2,75.000,7.071,70.000,80.000",
     ]
     assert "source,train,0,,,," in by_class
+    differences = table_text.files(results)["differences.csv"].splitlines()
+    assert differences[0] == "row,minus,metric,n,mean,deviation,low,high,higher"
+    assert "max_square,target_statistics,miou,2,2.500,4.950,-1.000,6.000,1" in differences
 
 
 SENSITIVITY = {
@@ -204,6 +219,7 @@ def test_two_metrics_and_the_figures_that_belong_to_each(write) -> None:
     assert "| source | 1 | 30.0 | 31.0 | - | - | - | 60.0 | 30.1 | - |" in text
     assert "### synthia: mIoU* (13 classes)" in text
     assert "| source | 1 | 35.0 | - | - | - | - | - | 34.3 | - |" in text
+    assert "seed by seed" not in text
     assert "another experiment" not in text
 
 
@@ -217,8 +233,8 @@ def test_published_share_of_the_gap() -> None:
 def test_files_are_the_same_for_the_same_results(write, tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
     results = read_results(write({**MIOU, **SENSITIVITY}))
-    names = ["tables.md", "table.csv", "classes.csv", "sensitivity.csv", "table.png", "table.svg"]
-    names += ["sensitivity.png", "sensitivity.svg"]
+    names = ["tables.md", "table.csv", "differences.csv", "classes.csv", "sensitivity.csv"]
+    names += ["table.png", "table.svg", "sensitivity.png", "sensitivity.svg"]
     for folder in ("first", "second"):
         write_tables(results, tmp_path / folder)
         assert {path.name for path in (tmp_path / folder).iterdir()} == set(names)

@@ -14,7 +14,7 @@ from benchmarks.table_files import copy_results, expect_room, read_results, writ
 from benchmarks.table_paper import OFFICE31
 from benchmarks.table_rows import TASK_ROWS, Run
 from benchmarks.table_tasks import MEAN, TaskResults, figure, of_seeds
-from benchmarks.table_tasks_text import main_csv, markdown
+from benchmarks.table_tasks_text import files, main_csv, markdown
 from msl_jax.errors import UserError
 
 # Target accuracy by task, row and seed.
@@ -86,16 +86,41 @@ OVER_CONTROL = """\
 | max_square | 2 | +12.5 ± 3.5 | +0.0 (n=1) | +5.0 (n=1) |
 """
 
+DIFFERENCES = """\
+| difference, seed by seed | MNIST to UCI | UCI to MNIST | mean |
+| --- | --- | --- | --- |
+| target_statistics - source | +7.5 ± 3.5 (higher in 2 of 2) | +10.0 ± 0.0 (higher in 2 of 2)\
+ | +8.8 ± 1.8 (higher in 2 of 2) |
+| max_square - target_statistics | +12.5 ± 3.5 (higher in 2 of 2) | +0.0 (higher in 0 of 1)\
+ | +5.0 (higher in 1 of 1) |
+"""
+
 
 def test_markdown(write) -> None:
     """The mean is over the tasks for each seed, of the seeds that all tasks have."""
     text = markdown(_read(write()))
-    first, second = text.split("\n\n### ")
+    first, second, third = text.split("\n\n### ")
     assert first.startswith("### digits: target accuracy\n\nIn percent, after the last step: mean")
     assert first.endswith(f"over these seeds.\n\n{ACCURACY}".rstrip())
     assert second.startswith("digits: target accuracy over the control\n\n")
-    assert second.endswith(f"\n\n{OVER_CONTROL}")
+    assert second.endswith(f"\n\n{OVER_CONTROL}".rstrip())
+    assert third.startswith("digits: differences\n\nIn points of percent, of the seeds that both")
+    assert third.endswith(f"\n\n{DIFFERENCES}")
     assert "paper" not in text.lower()
+
+
+def test_differences_as_csv(write) -> None:
+    lines = files(_read(write()))["differences.csv"].splitlines()
+    assert lines[0] == "row,minus,task,n,mean,deviation,low,high,higher"
+    assert len(lines) == 1 + 2 * 3
+    assert "max_square,target_statistics,mnist-uci,2,12.500,3.536,10.000,15.000,2" in lines
+    assert "max_square,target_statistics,uci-mnist,1,0.000,,0.000,0.000,0" in lines
+
+
+def test_no_file_of_differences_of_one_row(write) -> None:
+    results = _read(write({"mnist-uci": {"oracle": {0: 0.5}}}))
+    assert set(files(results)) == {"tables.md", "table.csv"}
+    assert "seed by seed" not in markdown(results)
 
 
 def test_mean_over_tasks(write) -> None:
@@ -146,7 +171,7 @@ def test_files_are_the_same_for_the_same_results(write, tmp_path: Path) -> None:
     for folder in ("first", "second"):
         assert write_tables(results, tmp_path / folder) == markdown(results)
     names = {path.name for path in (tmp_path / "first").iterdir()}
-    assert names == {"tables.md", "table.csv", "table.png", "table.svg"}
+    assert names == {"tables.md", "table.csv", "differences.csv", "table.png", "table.svg"}
     for name in names:
         first, second = (tmp_path / folder / name for folder in ("first", "second"))
         assert first.read_bytes() == second.read_bytes()

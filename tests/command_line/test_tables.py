@@ -127,6 +127,27 @@ def test_results_of_another_classification(refused, tmp_path: Path) -> None:
     assert f"{digits}: results of digits, not of office31. Give another --output." in message
 
 
+@pytest.mark.parametrize("kept", ["digits", "digits/same_weight"])
+def test_differences_of_the_kept_digits(command, tmp_path: Path, kept: str) -> None:
+    """The commands of docs/results.md give its tables seed by seed, line by line."""
+    docs = CONFIGS.parent / "docs"
+    outcome = command(SCRIPT, f"--results={docs / 'results' / kept}", f"--output={tmp_path / 'o'}")
+    assert outcome.code == 0
+    found = outcome.out[outcome.out.index("| difference, seed by seed |") :].strip()
+    assert f"\n\n{found}\n\n" in (docs / "results.md").read_text()
+
+
+def test_weights_of_the_kept_digits(command, tmp_path: Path) -> None:
+    """Both losses at one weight."""
+    docs = CONFIGS.parent / "docs"
+    kept = docs / "results" / "digits" / "same_weight"
+    outcome = command(SCRIPT, f"--results={kept}", f"--output={tmp_path / 'out'}")
+    found = [line for line in outcome.out.splitlines() if re.match(r"\| \w+ \| 4 \| ", line)]
+    assert len(found) == 2
+    text = "\n".join(found)
+    assert f"\n| --- | --- | --- | --- | --- |\n{text}\n\n" in (docs / "results.md").read_text()
+
+
 def test_table_of_the_kept_digits(command, tmp_path: Path) -> None:
     """The command of docs/results.md gives its figures."""
     docs = CONFIGS.parent / "docs"

@@ -1,0 +1,56 @@
+"""Rows compared seed by seed."""
+
+from __future__ import annotations
+
+import pytest
+
+from benchmarks.table_differences import difference, differences, pairs
+from benchmarks.table_rows import ROWS, TASK_ROWS
+
+
+def test_seeds_that_both_have() -> None:
+    """The spread is that of the differences, not that of the rows."""
+    found = difference({0: 0.50, 1: 0.61, 2: 0.9, 3: None}, {0: 0.40, 1: 0.50, 3: 0.1, 4: 0.2})
+    assert found is not None
+    assert found.spread.n == 2
+    assert found.spread.mean == pytest.approx(10.5)
+    assert found.spread.deviation == pytest.approx(0.5**0.5)
+    assert found.higher == 2
+
+
+def test_no_seed_in_common() -> None:
+    assert difference({0: 0.5, 1: None}, {1: 0.5}) is None
+
+
+def test_equal_figures_are_not_higher() -> None:
+    """Also where they were rounded otherwise, as means over tasks are."""
+    assert 0.1 + 0.2 > 0.3
+    found = difference({0: 0.1 + 0.2, 1: 0.5}, {0: 0.3, 1: 0.5})
+    assert found is not None
+    assert found.higher == 0
+    assert found.spread.low == 0
+
+
+def test_pairs_of_segmentation() -> None:
+    found = pairs([*ROWS, "hard"])
+    assert found[0] == ("target_statistics", "source")
+    methods = [row for row in ROWS if row not in ("source", "target_statistics", "oracle")]
+    assert found[1:8] == [(row, "target_statistics") for row in [*methods, "hard"]]
+    assert found[8:] == [
+        ("max_square", "minent"),
+        ("minent_iw", "minent"),
+        ("max_square_iw", "max_square"),
+        ("max_square_multi", "max_square"),
+        ("max_square_iw_multi", "max_square_iw"),
+    ]
+
+
+def test_pairs_of_classification() -> None:
+    assert pairs(TASK_ROWS)[-2:] == [("max_square", "minent"), ("max_square", "dann")]
+
+
+def test_pairs_without_results_are_left_out() -> None:
+    rows = {"source": {0: 0.1}, "target_statistics": {0: 0.2}, "max_square": {1: 0.3}}
+    lines = differences([*rows, "minent"], [lambda row: rows.get(row, {}), lambda row: {}])
+    assert [(line.row, line.other) for line in lines] == [("target_statistics", "source")]
+    assert lines[0].cells[1] is None
