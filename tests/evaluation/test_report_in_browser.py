@@ -12,7 +12,9 @@ import numpy as np
 import pytest
 from html_pages import Node, read_page
 
+from msl_jax.data.class_dataset import class_label_set
 from msl_jax.evaluation.classification import Classified, Prediction
+from msl_jax.evaluation.report.class_cards import class_cards
 from msl_jax.evaluation.report.class_sections import class_sections
 from msl_jax.evaluation.report.page import Report, page
 
@@ -93,11 +95,15 @@ def test_narrow_window_does_not_scroll_sideways(
     """Windows have at least 500 pixels, frames need not."""
     report = request.getfixturevalue(kind)
     if kind == "class_report":
-        names = tuple(f"a_long_name_of_class_{i}" for i in range(40))
+        names = tuple(f"a_name_that_is_as_long_as_no_name_should_be_{i}" for i in range(40))
         places = np.arange(400) % 40
-        found = Prediction(places[::-1], np.ones(400, np.float32))
-        split = Classified(tuple(map(str, range(400))), places, {"a": found, "b": found})
-        report = report._replace(figures=class_sections(split, names))
+        networks = {
+            "source-only": Prediction(places[::-1], np.ones(400, np.float32)),
+            "adapted": Prediction(places[::2].repeat(2), np.ones(400, np.float32)),
+        }
+        split = Classified(tuple(map(str, range(400))), places, networks)
+        cards = class_cards([], class_label_set("long", names), "")
+        report = report._replace(figures=class_sections(split, names), gallery=cards)
     address = _written(report, tmp_path)
     frame = tmp_path / "frame.html"
     frame.write_text(
