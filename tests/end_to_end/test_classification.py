@@ -182,7 +182,7 @@ def test_weights_of_another_width_are_refused(dann, make_config, tmp_path: Path)
 
 
 def test_what_is_for_segmentation_alone(dann, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="is a classifier, which is not converted"):
+    with pytest.raises(UserError, match="'small_resnet', a network of this project for small im"):
         convert(str(dann.workdir), str(tmp_path / "weights.safetensors"))
     with pytest.raises(UserError, match="is a run of classification"):
         study(str(dann.workdir))
