@@ -41,12 +41,14 @@ def build_training(config: ConfigDict, model: Any, params: Any, *, adapt: bool) 
 
 
 def starting_weights(config: ConfigDict) -> Weights | None:
-    """The weights that `init_from` names, None where it is empty.
+    """What the configuration's network takes of the weights that `init_from` names.
+
+    None where it is empty.
 
     Raises:
         UserError: nothing is there.
     """
-    return find(config.init_from) if config.init_from else None
+    return find(config.init_from).for_config(config) if config.init_from else None
 
 
 def complete(config: ConfigDict, start: Weights | None) -> ConfigDict:

@@ -16,11 +16,12 @@ from flax.traverse_util import flatten_dict
 
 from msl_jax import checksums, runs
 from msl_jax.convert import Network, detect, from_torch, safetensors_files, torch_files
+from msl_jax.convert.layouts import CLASSIFIER, IMAGENET_CLASSES
 from msl_jax.convert.names import TORCH_HEADS
+from msl_jax.convert.state_dict import Model
 from msl_jax.errors import UserError
 from msl_jax.files import written_whole
 from msl_jax.mismatch import expect_same_shapes
-from msl_jax.models import DeepLabV2
 from msl_jax.models.discriminator import DISCRIMINATOR
 from msl_jax.models.initial import HEADS, abstract_variables, initial_heads
 from msl_jax.stored_arrays import read_tree, write_tree
@@ -30,7 +31,7 @@ from msl_jax.variants import task_name
 DESCRIPTION, VARIABLES = "weights.json", "variables"
 FILE_SUFFIXES = (".pth", ".pt", ".safetensors")
 # The heads of a task's networks, the one that predicts last.
-HEADS_OF = {"segmentation": tuple(TORCH_HEADS), "classification": ("classifier",)}
+HEADS_OF = {"segmentation": tuple(TORCH_HEADS), "classification": (CLASSIFIER,)}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,7 +52,7 @@ class Weights:
     title: str
     network: Network
     heads: tuple[str, ...]
-    read: Callable[[DeepLabV2, bool, int], Any]
+    read: Callable[[Model, bool, int], Any]
     step: int | None = None
     run: runs.CheckpointPath | None = None
 
@@ -60,19 +61,43 @@ class Weights:
         """Whether they hold the head that predicts; a backbone alone does not."""
         return any(heads[-1] in self.heads for heads in HEADS_OF.values())
 
-    def load(self, model: DeepLabV2, *, reinit_heads: bool = False, seed: int = 0) -> Any:
+    def for_config(self, config: Any) -> Weights:
+        """What of weights from outside a run is of use to a configuration's network.
+
+        A file with torchvision's names is a backbone to segmentation, whatever classifier it has.
+        To a classification it is a classifier, except that ImageNet's 1000 classes give way to any
+        other number. The title says what was left out.
+
+        Args:
+            config: its keys `task` and `num_classes` count.
+        """
+        if self.run is not None or CLASSIFIER not in self.heads:
+            return self
+        if task_name(config) != "classification":
+            return self.without_classifier("segmentation has heads of its own")
+        if self.network.num_classes == IMAGENET_CLASSES != config["num_classes"]:
+            return self.without_classifier(f"config.num_classes is {config['num_classes']}")
+        return self
+
+    def without_classifier(self, reason: str) -> Weights:
+        """The backbone alone; the title says why."""
+        title = f"{self.title}; classifier left out: {reason}"
+        network = self.network.without_heads()
+        return dataclasses.replace(self, title=title, network=network, heads=())
+
+    def load(self, model: Model, *, reinit_heads: bool = False, seed: int = 0) -> Any:
         """Variables of `model`; heads that the weights lack are drawn from `seed`.
 
         Args:
             model: the network.
-            reinit_heads: draw both heads anew in any case.
+            reinit_heads: draw all heads anew in any case.
             seed: of the heads that are drawn.
 
         Raises:
             UserError: they do not fit; lists all that differs.
         """
         try:
-            return self.read(model, reinit_heads, seed)
+            return self.read(model, reinit_heads or not self.heads, seed)
         except UserError as error:
             raise UserError(f"{self.path}: {error}") from error
 
@@ -129,7 +154,7 @@ def _in_file(path: Path) -> Weights:
         network = dataclasses.replace(network, **known)
         layout = layout.with_conventions(network.stride_placement, network.input_convention)
 
-    def read(model: DeepLabV2, reinit_heads: bool, seed: int) -> Any:
+    def read(model: Model, reinit_heads: bool, seed: int) -> Any:
         return from_torch(state_dict, model, reinit_heads=reinit_heads, seed=seed)
 
     return Weights(str(path), layout.describe(), network, tuple(layout.heads), read)
@@ -213,16 +238,18 @@ def network_of(config: Any) -> Network:
 
 def _tree_reader(
     folder: Path, heads: tuple[str, ...]
-) -> Callable[[DeepLabV2, bool, int], dict[str, Any]]:
+) -> Callable[[Model, bool, int], dict[str, Any]]:
     """Function that reads variables saved by orbax, with these heads, into a network."""
 
-    def read(model: DeepLabV2, reinit_heads: bool, seed: int) -> dict[str, Any]:
+    def read(model: Model, reinit_heads: bool, seed: int) -> dict[str, Any]:
         shapes = abstract_variables(model)
         new = [h for h in HEADS if h in shapes["params"] and (reinit_heads or h not in heads)]
         tree = read_tree(folder)
-        tree["params"].pop(DISCRIMINATOR, None)  # has done its work
+        # A discriminator has done its work; heads of another task have no place in the network.
+        for part in (DISCRIMINATOR, *(heads if reinit_heads else ())):
+            tree["params"].pop(part, None)
         expect_same_shapes(
-            _shapes(tree, heads if reinit_heads else ()),
+            _shapes(tree),
             _shapes(shapes, new),
             title="the checkpoint holds another network than the configuration describes.",
             advice="Set config.model.* and config.num_classes as they were in training.",
@@ -243,7 +270,7 @@ def _finite(leaf: np.ndarray) -> bool:
     return bool(np.isfinite(leaf).all())
 
 
-def _shapes(tree: Any, without: Sequence[str]) -> dict[str, tuple[int, ...]]:
+def _shapes(tree: Any, without: Sequence[str] = ()) -> dict[str, tuple[int, ...]]:
     return {
         "/".join(path): tuple(leaf.shape)
         for path, leaf in flatten_dict(tree).items()

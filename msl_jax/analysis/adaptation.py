@@ -83,7 +83,7 @@ def source_only(config: ConfigDict) -> tuple[ConfigDict, Any, Any]:
     Raises:
         UserError: a wrong configuration, or no such weights.
     """
-    start = find(config.init_from)
+    start = find(config.init_from).for_config(config)
     config = parts.complete(config, start)
     model = parts.build_model(config)
     return config, model, start.load(model)

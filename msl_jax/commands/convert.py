@@ -11,6 +11,7 @@ import numpy as np
 
 from msl_jax import weights as weights_module
 from msl_jax.convert import Network, safetensors_files, to_torch, torch_files
+from msl_jax.convert.layouts import CLASSIFIER
 from msl_jax.convert.network import OFFICIAL_RATES
 from msl_jax.errors import UserError
 from msl_jax.models.resnet import StridePlacement
@@ -44,17 +45,17 @@ def convert(
     if target.exists():
         raise UserError(f"{target} exists already and is not replaced; give another name")
     found = weights_module.find(source)
-    if "classifier" in found.heads:
-        raise UserError(
-            f"{source} ({found.title}) is a classifier, which is not converted: its workdir itself"
-            " can be given wherever weights are asked for"
-        )
+    _expect_layout(found)
+    if CLASSIFIER in found.heads and stride_placement == "caffe":
+        found = found.without_classifier("it reads features of the other stride placement")
     network = dataclasses.replace(
         found.network,
-        stride_placement=stride_placement or found.network.stride_placement,
+        stride_placement=stride_placement or _stride_placement(found),
         input_convention=input_convention or found.network.input_convention,
     )
-    if found.heads:
+    if CLASSIFIER in found.heads:
+        _expect_no_rates(head_rates)
+    elif found.heads:
         network = _with_rates(network, head_rates)
     found = dataclasses.replace(found, network=network)
     variables = _arrays(found)
@@ -63,10 +64,45 @@ def convert(
     print(f"{source}: {found.title}")
     print(f"{target}: {len(leaves)} arrays, {sum(leaf.size for leaf in leaves):,} numbers")
     print("Network: " + ", ".join(f"{k} {v}" for k, v in dataclasses.asdict(network).items()))
-    if (
-        target.suffix.lower() in weights_module.FILE_SUFFIXES
-        and network.stride_placement != "caffe"
-    ):
+    if target.suffix.lower() in weights_module.FILE_SUFFIXES:
+        _say_what_runs_it(found)
+
+
+def _expect_layout(found: Weights) -> None:
+    """Looks whether PyTorch has a network of this kind.
+
+    Raises:
+        UserError: it has none.
+    """
+    if found.run is not None and found.run.config["model"].get("network") == "small_resnet":
+        raise UserError(
+            f"{found.path} ({found.title}): config.model.network is 'small_resnet', a network of"
+            " this project for small images; expected 'resnet' or 'deeplab', for which PyTorch has"
+            " names. It is not converted; its workdir itself can be given wherever weights are"
+            " asked for."
+        )
+
+
+def _expect_no_rates(rates: tuple[int, ...] | None) -> None:
+    if rates is not None:
+        raise UserError("--head_rates: a classifier has no heads of several rates; leave it out")
+
+
+def _stride_placement(found: Weights) -> StridePlacement:
+    """That of a classifier is torchvision's, whatever its configuration says."""
+    return "torchvision" if CLASSIFIER in found.heads else found.network.stride_placement
+
+
+def _say_what_runs_it(found: Weights) -> None:
+    """Notes what is to be known of a file where PyTorch runs it."""
+    network = found.network
+    if CLASSIFIER in found.heads:
+        feed = {"torchvision": "RGB, normalised as for ImageNet", "caffe": "BGR minus mean"}
+        print(
+            f"note: these are the names of torchvision's ResNet with {network.num_classes} classes;"
+            f" feed {feed[network.input_convention]}"
+        )
+    elif network.stride_placement != "caffe":
         print(
             "note: the official code puts the stride elsewhere and feeds BGR minus mean; it loads"
             " this file, but does not compute this network"
@@ -96,7 +132,8 @@ def _arrays(found: Weights) -> dict[str, Any]:
     network = found.network
     if not found.heads:  # any heads do: they are taken off again
         network = dataclasses.replace(network, num_classes=1, head_rates=(1,), active_rates=(1,))
-    variables = jax.tree.map(np.asarray, found.load(network.model()))
+    model = network.classifier() if CLASSIFIER in found.heads else network.model()
+    variables = jax.tree.map(np.asarray, found.load(model))
     params = variables["params"]
     kept = {part: params[part] for part in params if part in ("backbone", *found.heads)}
     return {**variables, "params": kept}

@@ -31,7 +31,7 @@ def open_trained(
     Raises:
         UserError: nothing there, weights without a trained classifier, or a wrong value.
     """
-    weights = find(path)
+    weights = find(path).for_config(config)
     if not weights.classifies:
         raise UserError(
             f"{path} ({weights.title}) has no trained classifier, so there is nothing to predict"

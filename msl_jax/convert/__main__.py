@@ -25,7 +25,8 @@ def _parse() -> argparse.Namespace:
         epilog="INPUT may be weights of torchvision's ResNet-50 or ResNet-101, the DeepLab"
         " initialisation, a checkpoint of the official code, AdaptSegNet or ADVENT (.pth or"
         " .safetensors), a run's workdir (:best, :STEP or :source behind it), or a converted"
-        " checkpoint. OUTPUT is a .pth, .pt or .safetensors file, otherwise a folder, which"
+        " checkpoint. OUTPUT is a .pth, .pt or .safetensors file, with the names of the official"
+        " code or, of a classifier, of torchvision; otherwise a folder, which"
         " --config.init_from and --checkpoint take.",
     )
     parser.add_argument("input", metavar="INPUT")

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from msl_jax.convert.names import COUNTER, TORCH_HEADS
+from msl_jax.convert.names import COUNTER, TORCH_HEADS, TORCH_PARTS
 from msl_jax.errors import UserError
 from msl_jax.mismatch import Shapes
 from msl_jax.models.resnet import STAGE_SIZES, StridePlacement
@@ -14,7 +14,9 @@ from msl_jax.tasks.segmentation import InputConvention
 
 # `module.`: saved from DataParallel. `Scale.`: the DeepLab initialisation of AdaptSegNet.
 _PREFIXES = ("module.", "Scale.")
-_STEM, _CLASSIFIER = "conv1.weight", "fc.weight"
+_STEM = "conv1.weight"
+# Our name of torchvision's `fc`.
+CLASSIFIER = "classifier"
 # Outputs of the classifier that torchvision's weights have, which other classes have no use for.
 IMAGENET_CLASSES = 1000
 
@@ -26,15 +28,15 @@ class Layout(NamedTuple):
         title: for messages, e.g. "torchvision ResNet-101".
         depth: layers of the ResNet.
         width: channels of its stem.
-        num_classes: outputs of its heads; None without heads.
+        num_classes: outputs of its heads, or of torchvision's classifier; None without either.
         head_convolutions: convolutions of each head; None without heads.
-        heads: our name -> the module's name in the file, of the heads that are taken over.
+        heads: our name -> the module's name in the file, of the heads that are taken over: those
+            of DeepLabv2, or torchvision's classifier.
         stride_placement: the convention of such files; it cannot be seen in them.
         input_convention: likewise.
         prefix: in front of every name.
-        left_out: names (without prefix) that DeepLabv2 does not take over, e.g. ImageNet's
-            classifier.
-        classifier: outputs of torchvision's classifier `fc`; None without one.
+        left_out: names (without prefix) that no network takes over, e.g. the old classifier of the
+            DeepLab initialisation.
     """
 
     title: str
@@ -47,7 +49,6 @@ class Layout(NamedTuple):
     input_convention: InputConvention
     prefix: str
     left_out: tuple[str, ...]
-    classifier: int | None
 
     def with_conventions(self, stride: StridePlacement, entering: InputConvention) -> Layout:
         """The same with conventions that are known better, from a description in the file."""
@@ -67,9 +68,9 @@ class Layout(NamedTuple):
             parts.append(f"prefix {self.prefix!r} taken off")
         if self.left_out:
             modules = sorted({name.partition(".")[0] for name in self.left_out})
-            whom = "" if self.classifier in (None, IMAGENET_CLASSES) else " by DeepLabv2"
-            parts.append(f"{', '.join(modules)} left out ({len(self.left_out)} arrays){whom}")
-        if missing := [head for head in TORCH_HEADS if head not in self.heads]:
+            parts.append(f"{', '.join(modules)} left out ({len(self.left_out)} arrays)")
+        missing = [head for head in TORCH_HEADS if head not in self.heads]
+        if missing and CLASSIFIER not in self.heads:
             parts.append(f"without {' and '.join(missing)}")
         return "; ".join(parts)
 
@@ -93,7 +94,9 @@ def detect(shapes: Shapes) -> Layout:
     backbone = f"ResNet-{depth}" if width == 64 else f"ResNet-{depth} of width {width}"
     first_head = {module: _head_shape(inner, module) for module in TORCH_HEADS.values()}
     low, final = first_head["layer5"], first_head["layer6"]
-    left_out = tuple(name for name in inner if name.startswith("fc."))
+    module = TORCH_PARTS[CLASSIFIER]
+    left_out = tuple(name for name in inner if name.startswith(f"{module}."))
+    num_classes = None
     heads: dict[str, str] = {}
     convention: StridePlacement = "caffe"  # of files of this kind, for stride and input
     if "Scale." in prefix:
@@ -112,25 +115,26 @@ def detect(shapes: Shapes) -> Layout:
         title, convention = f"{backbone} without a classifier", "torchvision"
         if left_out:
             title = f"torchvision {backbone}"
+        if len(kernel := inner.get(f"{module}.weight", ())) == 2:
+            heads, left_out, num_classes = {CLASSIFIER: module}, (), kernel[0]
     else:
         raise UserError(
             f"layer5.conv2d_list.0.weight reads {low[1]} channels and there is no layer6: expected"
             f" two heads (layer5 on {16 * width}, layer6 on {32 * width} channels) or one (layer5"
             f" on {32 * width})"
         )
-    shape = first_head[heads["final_head"]] if heads else None
+    final_shape = first_head[heads["final_head"]] if "final_head" in heads else None
     return Layout(
         title,
         depth,
         width,
-        num_classes=shape[0] if shape else None,
-        head_convolutions=_head_convolutions(inner, heads["final_head"]) if heads else None,
+        num_classes=final_shape[0] if final_shape else num_classes,
+        head_convolutions=_head_convolutions(inner, heads["final_head"]) if final_shape else None,
         heads=heads,
         stride_placement=convention,
         input_convention=convention,
         prefix=prefix,
         left_out=left_out,
-        classifier=next(iter(inner.get(_CLASSIFIER, ())), None),
     )
 
 

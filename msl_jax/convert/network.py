@@ -7,7 +7,7 @@ import itertools
 from typing import Any
 
 from msl_jax.convert.layouts import Layout
-from msl_jax.models import DeepLabV2
+from msl_jax.models import DeepLabV2, ResNetClassifier
 from msl_jax.models.resnet import STAGE_SIZES, StridePlacement
 from msl_jax.tasks.segmentation import InputConvention
 
@@ -17,7 +17,7 @@ OFFICIAL_RATES = (6, 12, 18, 24)
 
 @dataclasses.dataclass(frozen=True)
 class Network:
-    """A DeepLabv2 and how images enter it; None where the weights do not tell.
+    """A DeepLabv2 or a classifier and how images enter it; None where the weights do not tell.
 
     Attributes:
         depth: layers of the ResNet.
@@ -25,8 +25,8 @@ class Network:
         stride_placement: see `msl_jax.models.resnet.Bottleneck`.
         input_convention: see `msl_jax.tasks.segmentation.network_input`.
         num_classes: outputs of the heads.
-        head_rates: rates for which a head has parameters.
-        active_rates: rates that are summed.
+        head_rates: rates for which a head has parameters; a classifier has none.
+        active_rates: rates that are summed; likewise.
     """
 
     depth: int
@@ -38,7 +38,7 @@ class Network:
     active_rates: tuple[int, ...] | None = None
 
     def model(self, **options: Any) -> DeepLabV2:
-        """The network as a Flax module; `options` are further attributes of `DeepLabV2`.
+        """The network as a `DeepLabV2`; `options` are further attributes of it.
 
         Raises:
             ValueError: something is not known.
@@ -55,8 +55,18 @@ class Network:
             **options,
         )
 
+    def classifier(self) -> ResNetClassifier:
+        """The network as a `ResNetClassifier`.
+
+        Raises:
+            ValueError: the number of classes is not known.
+        """
+        if self.num_classes is None:
+            raise ValueError(f"not known in full: {self}")
+        return ResNetClassifier(self.num_classes, self.depth, self.width)
+
     def without_heads(self) -> Network:
-        """What is left to know when both heads are drawn anew."""
+        """What is left to know when all heads are drawn anew."""
         return dataclasses.replace(self, num_classes=None, head_rates=None, active_rates=None)
 
     @classmethod

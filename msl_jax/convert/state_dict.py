@@ -9,9 +9,10 @@ import jax.numpy as jnp
 import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
 
-from msl_jax.convert.layouts import IMAGENET_CLASSES, Layout, detect, is_counter
+from msl_jax.convert.layouts import CLASSIFIER, IMAGENET_CLASSES, Layout, detect, is_counter
 from msl_jax.convert.names import (
     COUNTER,
+    TORCH_HEADS,
     TORCH_PARTS,
     flax_array,
     paths_by_torch_name,
@@ -121,10 +122,10 @@ def to_torch(variables: Any) -> dict[str, np.ndarray]:
 
 def _heads(layout: Layout, model: Model) -> dict[str, str]:
     """Our name -> the module's name in the file, of the heads that the network takes over."""
-    if isinstance(model, DeepLabV2):
-        return layout.heads
-    foreign = layout.classifier == IMAGENET_CLASSES != model.num_classes
-    return {} if layout.classifier is None or foreign else {"classifier": TORCH_PARTS["classifier"]}
+    deeplab = isinstance(model, DeepLabV2)
+    foreign = layout.num_classes == IMAGENET_CLASSES != model.num_classes
+    wanted = TORCH_HEADS if deeplab else () if foreign else (CLASSIFIER,)
+    return {head: module for head, module in layout.heads.items() if head in wanted}
 
 
 def _is_taken(
@@ -133,7 +134,8 @@ def _is_taken(
     """Whether an array has to have its place in the network."""
     module = name.partition(".")[0]
     drawn_anew = reinit_heads and module in layout.heads.values()
-    if module not in heads.values() and (drawn_anew or name in layout.left_out):
+    foreign = module == layout.heads.get(CLASSIFIER)
+    if module not in heads.values() and (drawn_anew or foreign or name in layout.left_out):
         return False
     # A count belongs to a norm; one that stands alone is left over.
     norm = layout.prefix + name.removesuffix(COUNTER) + "running_var"
@@ -151,8 +153,8 @@ def _sentence(layout: Layout, model: Model) -> str:
 
 def _classes(layout: Layout, model: Model) -> int | None:
     """Outputs of the heads that the network would take over; None without any."""
-    heads = _heads(layout, model)
-    return layout.classifier if "classifier" in heads else layout.num_classes
+    given_way = CLASSIFIER in layout.heads and CLASSIFIER not in _heads(layout, model)
+    return None if given_way else layout.num_classes
 
 
 def _network(model: Model) -> str:

@@ -26,13 +26,18 @@ RECOGNISED: dict[str, tuple[Shapes, str]] = {
     **{
         f"torchvision {depth}": (
             resnet(depth) | classifier(),
-            f"torchvision ResNet-{depth}; {_TORCHVISION}; fc left out (2 arrays); {_NO_HEADS}",
+            f"torchvision ResNet-{depth}; 1000 classes; {_TORCHVISION}",
         )
         for depth in (50, 101)
     },
     "classifier of other classes": (
         resnet(50) | classifier(classes=31),
-        f"torchvision ResNet-50; {_TORCHVISION}; fc left out (2 arrays) by DeepLabv2; {_NO_HEADS}",
+        f"torchvision ResNet-50; 31 classes; {_TORCHVISION}",
+    ),
+    "DeepLabv2 that has kept its fc": (
+        official() | classifier(),
+        "DeepLabv2 ResNet-101 with two heads (official, AdaptSegNet, ADVENT); 19 classes;"
+        f" {_CAFFE}; fc left out (2 arrays)",
     ),
     "without fc": (
         resnet(50),
@@ -79,15 +84,16 @@ def test_recognised(name: str) -> None:
 def test_heads_by_their_names_in_the_file() -> None:
     assert detect(official()).heads == {"final_head": "layer6", "low_head": "layer5"}
     assert detect(resnet(50) | head("layer5", 2048)).heads == {"final_head": "layer5"}
-    assert detect(resnet(50) | classifier()).heads == {}
+    assert detect(resnet(50) | classifier()).heads == {"classifier": "fc"}
+    assert detect(official() | classifier()).heads.keys() == {"final_head", "low_head"}
 
 
 def test_outputs_of_the_classifier() -> None:
-    assert detect(resnet(50) | classifier()).classifier == 1000
-    assert detect(prefixed("module.", resnet(50) | classifier(classes=31))).classifier == 31
-    assert detect(resnet(50)).classifier is None
-    assert detect(resnet(50) | {"fc.weight": ()}).classifier is None
-    assert detect(resnet(50) | {"fc.0.weight": (128, 2048)}).classifier is None
+    assert detect(resnet(50) | classifier()).num_classes == 1000
+    assert detect(prefixed("module.", resnet(50) | classifier(classes=31))).num_classes == 31
+    for other in ({}, {"fc.weight": ()}, {"fc.0.weight": (128, 2048)}):
+        layout = detect(resnet(50) | other)
+        assert (layout.num_classes, layout.heads) == (None, {})
 
 
 def test_convolutions_of_a_head_are_counted() -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from msl_jax.convert import Network, detect
 
-from .public_files import head, official, resnet
+from .public_files import classifier, head, official, resnet
 
 NETWORK = Network(14, 4, "caffe", "torchvision", 3, (6, 12, 18, 24), (6, 12))
 
@@ -64,5 +64,7 @@ def test_from_names() -> None:
     assert four == Network(101, 64, "caffe", "caffe", 19, (6, 12, 18, 24), None)
     two = Network.from_layout(detect(resnet(50) | head("layer6", 2048, 16, convolutions=2)))
     assert two == Network(50, 64, "caffe", "caffe", 16, None, None)
+    fc = Network.from_layout(detect(resnet(50) | classifier(classes=31)))
+    assert fc == Network(50, 64, "torchvision", "torchvision", 31)
     none = Network.from_layout(detect(resnet(50)))
     assert none == Network(50, 64, "torchvision", "torchvision")

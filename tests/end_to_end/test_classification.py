@@ -164,6 +164,6 @@ def test_weights_of_another_width_are_refused(dann, digits_config, tmp_path: Pat
 
 
 def test_what_is_for_segmentation_alone(dann, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="is a classifier, which is not converted"):
+    with pytest.raises(UserError, match="'small_resnet', a network of this project for small im"):
         convert(str(dann.workdir), str(tmp_path / "weights.safetensors"))
     assert not list(tmp_path.iterdir())

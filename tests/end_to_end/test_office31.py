@@ -11,6 +11,7 @@ import pytest
 from safetensors.numpy import save_file
 from trees import write_domains
 
+from msl_jax.commands.convert import convert
 from msl_jax.commands.evaluate import evaluate
 from msl_jax.commands.predict import predict
 from msl_jax.commands.train import train
@@ -52,6 +53,16 @@ def test_run(imagenet: Path, tmp_path: Path) -> None:
 
     found = evaluate(complete(config), str(workdir), str(tmp_path / "eval"))
     assert found["final"] == results["final"]
+
+    # The same network from a file with torchvision's names, and an adaptation that begins with it.
+    file = tmp_path / "trained.safetensors"
+    convert(str(workdir), str(file))
+    found = evaluate(complete(config), str(file), str(tmp_path / "eval-file"))
+    assert found["final"] == {**results["final"], "step": None}
+    config.init_from = str(file)
+    again = train(config, str(tmp_path / "again"))
+    assert not (tmp_path / "again" / "source").exists()
+    assert again["source_only"]["target"] == results["final"]["target"]
 
     photos = root / "webcam" / "images" / CLASSES[0]
     (written,) = predict(complete(config), str(workdir), str(photos), str(tmp_path / "out"))

@@ -16,41 +16,13 @@ from msl_jax.training.optimizer import Group, parameter_groups, sgd
 
 torch = pytest.importorskip("torch", reason="compares with PyTorch, of the extra `convert`")
 
-from torch import Tensor, nn  # noqa: E402
 from torch.nn import functional  # noqa: E402
 
 from benchmarks import torch_network as reference  # noqa: E402
+from benchmarks.torch_classifier import TorchResNet  # noqa: E402
 
 CLASSES = 5
 RATE, MOMENTUM, WEIGHT_DECAY = 1e-2, 0.9, 1e-3
-
-
-class TorchResNet(nn.Module):
-    """torchvision's ResNet of bottleneck blocks, with the same names."""
-
-    def __init__(self, num_classes: int, depth: int, width: int) -> None:
-        super().__init__()
-        self.conv1 = nn.Conv2d(3, width, 7, 2, 3, bias=False)
-        self.bn1 = nn.BatchNorm2d(width)
-        self.maxpool = nn.MaxPool2d(3, 2, 1)
-        inputs = width
-        for stage, count in enumerate(reference.BLOCKS[depth]):
-            inner, blocks = width * 2**stage, []
-            for block in range(count):
-                stride = 2 if stage > 0 and block == 0 else 1
-                blocks.append(
-                    reference.Bottleneck(inputs, inner, stride, 1, block == 0, "torchvision")
-                )
-                inputs = 4 * inner
-            self.add_module(f"layer{stage + 1}", nn.Sequential(*blocks))
-        self.avgpool = nn.AdaptiveAvgPool2d(1)
-        self.fc = nn.Linear(inputs, num_classes)
-
-    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        x = self.maxpool(functional.relu(self.bn1(self.conv1(images))))
-        x = self.layer4(self.layer3(self.layer2(self.layer1(x))))
-        features = self.avgpool(x).flatten(1)
-        return self.fc(features), features
 
 
 def _networks(depth: int, width: int, precision: str):
