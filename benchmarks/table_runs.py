@@ -159,7 +159,8 @@ def show(experiment: Experiment, planned: Sequence[Run]) -> None:
             print(f"# {run.title} is finished")
         else:
             print(shlex.join(["python", "train.py", *experiment.arguments(run)]))
-    print(f"# {len(left)} of {len(planned)} left, {_duration(experiment.seconds_left(left, done))}")
+    estimate = f", {_duration(experiment.seconds_left(left, done))}" if left else ""
+    print(f"# {len(left)} of {len(planned)} left{estimate}")
 
 
 def _duration(seconds: float | None) -> str:

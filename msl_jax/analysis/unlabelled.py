@@ -3,14 +3,15 @@
     python -m msl_jax.analysis.unlabelled RUN [RUN ...]
 
 Where the target has no labels, or they are for the evaluation alone, this is what can be seen of
-an adaptation, on training images of the target and labels of the source:
+an adaptation, on training images of the target and labels of the source; in classification, images
+take the place of pixels:
 
     confidence   mean probability of the predicted class on target images, in percent. A target loss
                  that does something raises it.
     shift        Jensen-Shannon divergence (bits, 0 to 1) between the classes predicted on target
                  images and those labelled on source images. It grows where classes vanish.
-    source       mIoU on the source's evaluation split, in percent. It falls where the network
-                 forgets.
+    source       mIoU on the source's evaluation split (classification: accuracy), in percent. It
+                 falls where the network forgets.
 
 A target loss that is too weak leaves all three as they are; one that is too strong goes on raising
 the confidence while shift grows and source falls. RUN is a path as eval.py's --checkpoint takes it.
@@ -20,8 +21,8 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -39,7 +40,7 @@ class Signs(NamedTuple):
     Attributes:
         confidence: in [0, 1].
         shift: in bits.
-        source: mIoU in [0, 1], None where it is not known.
+        source: mIoU or accuracy in [0, 1], None where it is not known.
         predicted: share of the target's pixels of each class, `[C]`.
         labelled: share of the source's labelled pixels of each class, `[C]`.
     """
@@ -64,43 +65,65 @@ def jensen_shannon(p: ArrayLike, q: ArrayLike) -> float:
 
 
 def signs(path: str) -> Signs:
-    """Looks at a network of a run of segmentation.
+    """Looks at a network of a run.
 
     Args:
         path: a run, or a checkpoint of one.
 
     Raises:
-        UserError: there is none, or it is no segmentation.
+        UserError: there is none.
     """
     from msl_jax.checkpoints import Checkpoints
     from msl_jax.commands.trained import open_trained
     from msl_jax.config import base_config
-    from msl_jax.evaluation.segmentation import predict
+    from msl_jax.evaluation.headline import headline
     from msl_jax.parts import build_model, load_split
-    from msl_jax.tasks.segmentation_task import build_predictor
 
     weights, config = open_trained(path, base_config(""), {})
-    if weights.run is None or config.task != "segmentation":
-        raise UserError(f"{path} ({weights.title}): expected a run of segmentation")
+    if weights.run is None:
+        raise UserError(f"{path} ({weights.title}): expected a run")
     model = build_model(config)
-    variables, predictor = weights.load(model), build_predictor(config, model)
+    predicted_in = _predictor(config, model, weights.load(model))
     predicted = np.zeros(config.num_classes, np.int64)
     labelled = np.zeros_like(predicted)
     confidences = []
     for record in load_split(config, "target_train", evaluation=False).records.spread(_IMAGES):
-        image = record["image"]
-        classes, confidence = predict(predictor, variables, image[None], image.shape[:2])
+        classes, confidence = predicted_in(record["image"])
         predicted += np.bincount(classes.ravel(), minlength=config.num_classes)
         confidences.append(float(confidence.mean()))
     for record in load_split(config, "source_train", evaluation=False).records.spread(_IMAGES):
-        labels = record["label"]
+        labels = np.asarray(record["label"])
         known = labels[labels < config.num_classes]
         labelled += np.bincount(known, minlength=config.num_classes)
     shares = [counts / max(counts.sum(), 1) for counts in (predicted, labelled)]
     found = Checkpoints(weights.run.folder).metrics(weights.run.step).get("source")
-    return Signs(
-        float(np.mean(confidences)), jensen_shannon(*shares), found and found["miou"], *shares
-    )
+    source = headline(found).value if found else None
+    return Signs(float(np.mean(confidences)), jensen_shannon(*shares), source, *shares)
+
+
+def _predictor(
+    config: Any, model: Any, variables: Any
+) -> Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]:
+    """Function from an image `[H, W, 3]` to predicted classes and their probabilities.
+
+    Both are `[1, H, W]`, in classification `[1]`.
+    """
+    if config.task == "classification":
+        from msl_jax.evaluation.classification import classify
+        from msl_jax.tasks.classification_task import build_classifier
+
+        classifier = build_classifier(config, model)
+
+        def of_image(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+            classes, confidence = classify(classifier, variables, image[None])
+            return np.asarray(classes), np.asarray(confidence)
+
+        return of_image
+    from msl_jax.evaluation.segmentation import predict
+    from msl_jax.tasks.segmentation_task import build_predictor
+
+    predictor = build_predictor(config, model)
+    return lambda image: predict(predictor, variables, image[None], image.shape[:2])
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -108,7 +131,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         prog="python -m msl_jax.analysis.unlabelled",
         description="Compares runs without labels of the target: confidence (%%) and shift of the"
-        " classes (bits) on its training images, mIoU (%%) on the source.",
+        " classes (bits) on its training images, mIoU or accuracy (%%) on the source.",
     )
     parser.add_argument("runs", nargs="+", metavar="RUN", help="WORKDIR[:best|:STEP|:source]")
     found = {path: signs(path) for path in parser.parse_args(arguments).runs}

@@ -15,14 +15,16 @@ from benchmarks.kill_resume import identical
 from msl_jax.analysis.classified import watched_classification
 from msl_jax.analysis.figures import write_figures
 from msl_jax.analysis.study import study
+from msl_jax.analysis.unlabelled import signs
 from msl_jax.commands.convert import convert
 from msl_jax.commands.evaluate import evaluate
 from msl_jax.commands.predict import predict
 from msl_jax.commands.train import train
 from msl_jax.errors import UserError
+from msl_jax.evaluation.classification import classify
 from msl_jax.logs import StageLog
-from msl_jax.parts import build_model
-from msl_jax.tasks.classification_task import PREDICTIONS
+from msl_jax.parts import build_model, load_split
+from msl_jax.tasks.classification_task import PREDICTIONS, build_classifier
 from msl_jax.weights import find
 
 pytestmark = pytest.mark.usefixtures("made_digits")
@@ -129,6 +131,18 @@ def test_figures(dann, tmp_path: Path) -> None:
         assert len(state["class_accuracy"]) == len(found["classes"]) == 10
         assert "iou" not in state
         assert "guidance" not in state
+
+
+def test_signs_without_labels(dann) -> None:
+    found = signs(str(dann.workdir))
+    assert found.source == dann.results["final"]["source"]["accuracy"]
+    records = load_split(dann.config, "target_train", evaluation=False).records
+    images = np.stack([records[i]["image"] for i in range(len(records))])
+    classifier = build_classifier(dann.config, build_model(dann.config))
+    classes, confidence = map(np.asarray, classify(classifier, dann.variables(), images))
+    assert found.confidence == pytest.approx(confidence.mean(), rel=1e-5)
+    np.testing.assert_allclose(found.predicted, np.bincount(classes, minlength=10) / len(images))
+    np.testing.assert_allclose(found.labelled, np.full(10, 0.1))
 
 
 def test_oracle_learns_from_target_labels(digits_config, tmp_path: Path) -> None:
