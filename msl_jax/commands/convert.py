@@ -63,7 +63,8 @@ def convert(
     leaves = jax.tree.leaves(variables)
     print(f"{source}: {found.title}")
     print(f"{target}: {len(leaves)} arrays, {sum(leaf.size for leaf in leaves):,} numbers")
-    print("Network: " + ", ".join(f"{k} {v}" for k, v in dataclasses.asdict(network).items()))
+    known = {k: v for k, v in dataclasses.asdict(network).items() if v is not None}
+    print("Network: " + ", ".join(f"{key} {value}" for key, value in known.items()))
     if target.suffix.lower() in weights_module.FILE_SUFFIXES:
         _say_what_runs_it(found)
 
