@@ -195,7 +195,9 @@ def _serve() -> None:
     try:
         function = pickle.load(jobs)
         while True:
-            pickle.dump(_reply(function, pickle.load(jobs)), replies)
+            reply = _reply(function, pickle.load(jobs))
+            sys.stdout.flush()  # before the reply: the process may end right behind it
+            pickle.dump(reply, replies)
             replies.flush()
     except (EOFError, BrokenPipeError, pickle.UnpicklingError):
         os._exit(0)  # the other end is gone; nobody would see what is still to be flushed
