@@ -52,11 +52,11 @@ def _class_balance(study: Study) -> Figure:
     rows = figure.subplots(len(study.states), 2, squeeze=False)
     for (left, right), (title, state) in zip(rows, study.states.items(), strict=True):
         table = shares.class_table(state.pixels)
+        name, measure = _measure(study, table)
         for axes, values, label in (
             (left, table.confidence, "mean confidence"),
             (right, _log(table.frequency), "log10 frequency"),
         ):
-            name, measure = _measure(study, table)
             plots.class_scatter(axes, values, measure, study.names, label, name)
         left.set_title(f"{title}: {left.get_title()}")
         right.set_title(f"{title}: {right.get_title()}")

@@ -21,8 +21,8 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -78,17 +78,18 @@ def signs(path: str) -> Signs:
     from msl_jax.config import base_config
     from msl_jax.evaluation.headline import headline
     from msl_jax.parts import build_model, load_split
+    from msl_jax.tasks.task import task_of
 
     weights, config = open_trained(path, base_config(""), {})
     if weights.run is None:
         raise UserError(f"{path} ({weights.title}): expected a run")
     model = build_model(config)
-    predicted_in = _predictor(config, model, weights.load(model))
+    variables, prediction = weights.load(model), task_of(config).prediction(config, model)
     predicted = np.zeros(config.num_classes, np.int64)
     labelled = np.zeros_like(predicted)
     confidences = []
     for record in load_split(config, "target_train", evaluation=False).records.spread(_IMAGES):
-        classes, confidence = predicted_in(record["image"])
+        classes, confidence = prediction(variables, record["image"][None])
         predicted += np.bincount(classes.ravel(), minlength=config.num_classes)
         confidences.append(float(confidence.mean()))
     for record in load_split(config, "source_train", evaluation=False).records.spread(_IMAGES):
@@ -99,31 +100,6 @@ def signs(path: str) -> Signs:
     found = Checkpoints(weights.run.folder).metrics(weights.run.step).get("source")
     source = headline(found).value if found else None
     return Signs(float(np.mean(confidences)), jensen_shannon(*shares), source, *shares)
-
-
-def _predictor(
-    config: Any, model: Any, variables: Any
-) -> Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]:
-    """Function from an image `[H, W, 3]` to predicted classes and their probabilities.
-
-    Both are `[1, H, W]`, in classification `[1]`.
-    """
-    if config.task == "classification":
-        from msl_jax.evaluation.classification import classify
-        from msl_jax.tasks.classification_task import build_classifier
-
-        classifier = build_classifier(config, model)
-
-        def of_image(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-            classes, confidence = classify(classifier, variables, image[None])
-            return np.asarray(classes), np.asarray(confidence)
-
-        return of_image
-    from msl_jax.evaluation.segmentation import predict
-    from msl_jax.tasks.segmentation_task import build_predictor
-
-    predictor = build_predictor(config, model)
-    return lambda image: predict(predictor, variables, image[None], image.shape[:2])
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

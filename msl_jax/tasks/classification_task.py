@@ -24,7 +24,7 @@ from msl_jax.models.discriminator import DISCRIMINATOR, Discriminator
 from msl_jax.models.initial import initial_params
 from msl_jax.models.small_resnet import SmallResNet
 from msl_jax.tasks import classification
-from msl_jax.tasks.task import Draw, Measure, Training, stage_schedule
+from msl_jax.tasks.task import Draw, Measure, Predict, Training, stage_schedule
 from msl_jax.training.optimizer import parameter_groups, sgd
 from msl_jax.variants import variant_of
 
@@ -92,13 +92,23 @@ class Classification:
 
         return measured
 
+    def prediction(self, config: ConfigDict, model: Any) -> Predict:
+        """See `Task`."""
+        classifier = build_classifier(config, model)
+
+        def predicted(variables: Any, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+            classes, confidence = classify(classifier, variables, images)
+            return np.asarray(classes), np.asarray(confidence)
+
+        return predicted
+
     def draw(self, config: ConfigDict, model: Any, label_set: LabelSet) -> Draw:
         """See `Task`: images with prediction and confidence, in red where it is wrong."""
-        classifier, names = build_classifier(config, model), label_set.names
+        prediction, names = self.prediction(config, model), label_set.names
 
         def drawn(variables: Any, rows: list[dict[str, Any]]) -> np.ndarray:
             images = np.stack([record["image"] for record in rows])
-            found, confidence = map(np.asarray, classify(classifier, variables, images))
+            found, confidence = prediction(variables, images)
             labels = np.array([record["label"] for record in rows])
             captions = [
                 f"{names[index]} {100 * share:.0f}%"

@@ -22,7 +22,7 @@ from msl_jax.evaluation.segmentation import Evaluator, Predictor, predict
 from msl_jax.files import written_whole
 from msl_jax.models import DeepLabV2
 from msl_jax.tasks import segmentation
-from msl_jax.tasks.task import Draw, Measure, Training, stage_schedule
+from msl_jax.tasks.task import Draw, Measure, Predict, Training, stage_schedule
 from msl_jax.training.optimizer import parameter_groups, sgd
 from msl_jax.weights import network_of
 
@@ -75,14 +75,19 @@ class Segmentation:
 
         return measured
 
+    def prediction(self, config: ConfigDict, model: DeepLabV2) -> Predict:
+        """See `Task`."""
+        predictor = build_predictor(config, model)
+        return lambda variables, images: predict(predictor, variables, images, images.shape[1:3])
+
     def draw(self, config: ConfigDict, model: DeepLabV2, label_set: LabelSet) -> Draw:
         """See `Task`: rows of image, label, prediction and confidence (grey)."""
-        predictor, palette = build_predictor(config, model), label_set.palette
+        prediction, palette = self.prediction(config, model), label_set.palette
 
         def drawn(variables: Any, rows: list[dict[str, Any]]) -> np.ndarray:
             images = np.stack([record["image"] for record in rows])
             size = images.shape[1:3]
-            labels, confidence = predict(predictor, variables, images, size)
+            labels, confidence = prediction(variables, images)
             return pictures.column(
                 [
                     pictures.row(

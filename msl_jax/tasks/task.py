@@ -32,6 +32,10 @@ Measure = Callable[[Any, Records, str], dict[str, Any]]
 # (variables, records read) -> picture uint8 [H, W, 3].
 Draw = Callable[[Any, list[dict[str, Any]]], np.ndarray]
 
+# (variables, images uint8 [B, H, W, 3]) -> predicted classes and their probabilities, [B, H, W], or
+# [B] where an image has one label.
+Predict = Callable[[Any, np.ndarray], tuple[np.ndarray, np.ndarray]]
+
 
 class PhotoResults(Protocol):
     """What predict.py writes of photos."""
@@ -68,6 +72,10 @@ class Task(Protocol):
 
     def measure(self, config: ConfigDict, model: Any, names: tuple[str, ...]) -> Measure:
         """Function that evaluates variables; `names` are those of the classes."""
+        ...
+
+    def prediction(self, config: ConfigDict, model: Any) -> Predict:
+        """Function that predicts images as the configuration's evaluation keys ask for."""
         ...
 
     def draw(self, config: ConfigDict, model: Any, label_set: LabelSet) -> Draw:
