@@ -22,7 +22,7 @@ from msl_jax.config import base_config
 from msl_jax.data.pipeline import evaluation_batches
 from msl_jax.data.records import Records
 from msl_jax.errors import UserError
-from msl_jax.evaluation.classification import classify_all, image_logits
+from msl_jax.evaluation.classification import classify_all
 from msl_jax.parts import build_model, load_split
 from msl_jax.tasks.classification_task import build_classifier
 from msl_jax.tasks.segmentation_task import label_size
@@ -132,23 +132,15 @@ def _classification(
 ) -> list[State]:
     """States of classifiers."""
     classifier = build_classifier(config, model)
-    batches = list(evaluation_batches(records, config.eval_batch_size))
+    batches = evaluation_batches(records, config.eval_batch_size)
     found = classify_all(classifier, dict(zip(("before", "after"), networks, strict=True)), batches)
     sets = difficulty_sets(found.networks["before"].probabilities, share)
     return [
         State(
-            add_up(
-                pixel_sums(
-                    image_logits(classifier, variables, batch["image"])[: batch["count"]],
-                    batch["label"][: batch["count"]],
-                    bins=BINS,
-                    iw_alpha=None,
-                )
-                for batch in batches
-            ),
+            add_up([pixel_sums(prediction.logits, found.labels, bins=BINS, iw_alpha=None)]),
             accuracies(prediction.classes == found.labels, sets),
         )
-        for variables, prediction in zip(networks, found.networks.values(), strict=True)
+        for prediction in found.networks.values()
     ]
 
 

@@ -72,17 +72,18 @@ def classify(classifier: Classifier, variables: Any, images: ArrayLike) -> tuple
     return probabilities.argmax(-1).astype(jnp.int32), probabilities.max(-1)
 
 
-@jax.jit(static_argnums=0)
-def image_logits(classifier: Classifier, variables: Any, images: ArrayLike) -> Array:
-    """Logits float32 `[B, C]` of images `[B, H, W, 3]` as they are: what the losses see."""
-    return classifier.logits(variables, jnp.asarray(images))
-
-
 class Prediction(NamedTuple):
-    """Predicted classes int32 `[N]` of N images, and their probabilities float32 `[N]`."""
+    """What a network says to N images.
 
-    classes: np.ndarray
-    probabilities: np.ndarray
+    Attributes:
+        classes: predicted class of each, int32 `[N]`.
+        probabilities: of these classes, float32 `[N]`.
+        logits: of the images as they are, which the losses see, float32 `[N, C]`.
+    """
+
+    classes: Any
+    probabilities: Any
+    logits: Any
 
 
 class Classified(NamedTuple):
@@ -117,7 +118,7 @@ def classify_all(
         keys += batch["keys"]
         labels.append(batch["label"][:count])
         for name, variables in networks.items():
-            arrays = classify(classifier, variables, batch["image"])
+            arrays = _predicted(classifier, variables, batch["image"])
             found[name].append(Prediction(*(np.asarray(values)[:count] for values in arrays)))
     return Classified(
         tuple(keys),
@@ -127,6 +128,13 @@ def classify_all(
             for name, parts in found.items()
         },
     )
+
+
+@jax.jit(static_argnums=0)
+def _predicted(classifier: Classifier, variables: Any, images: Array) -> Prediction:
+    """One program, so that logits and probabilities come from one pass through the network."""
+    classes, probabilities = classify(classifier, variables, images)
+    return Prediction(classes, probabilities, classifier.logits(variables, images))
 
 
 class Evaluator:

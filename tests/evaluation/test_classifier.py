@@ -83,6 +83,8 @@ def test_all_images_of_a_split() -> None:
     for prediction in found.networks.values():
         np.testing.assert_array_equal(prediction.classes, classes)
         np.testing.assert_allclose(prediction.probabilities, shares, rtol=1e-6)
+        logits = CLASSIFIER.logits({}, jnp.asarray(images))
+        np.testing.assert_allclose(prediction.logits, logits, rtol=1e-6)
 
 
 def test_mean_over_the_mirrored_image() -> None:

@@ -98,8 +98,8 @@ def test_narrow_window_does_not_scroll_sideways(
         names = tuple(f"a_name_that_is_as_long_as_no_name_should_be_{i}" for i in range(40))
         places = np.arange(400) % 40
         networks = {
-            "source-only": Prediction(places[::-1], np.ones(400, np.float32)),
-            "adapted": Prediction(places[::2].repeat(2), np.ones(400, np.float32)),
+            "source-only": Prediction(places[::-1], np.ones(400), np.zeros((400, 40))),
+            "adapted": Prediction(places[::2].repeat(2), np.ones(400), np.zeros((400, 40))),
         }
         split = Classified(tuple(map(str, range(400))), places, networks)
         cards = class_cards([], class_label_set("long", names), "")
