@@ -8,6 +8,7 @@ import numpy as np
 
 from msl_jax.analysis.pixels import PixelSums
 from msl_jax.evaluation import iou
+from msl_jax.evaluation.confusion import class_accuracy
 
 
 def shares(sums: np.ndarray) -> np.ndarray:
@@ -54,7 +55,7 @@ def class_table(sums: PixelSums) -> ClassTable:
     labelled = sums.confusion.sum(axis=1)
     return ClassTable(
         iou=iou(sums.confusion),
-        accuracy=_ratio(np.diagonal(sums.confusion), labelled),
+        accuracy=class_accuracy(sums.confusion),
         confidence=_ratio(sums.confidence_by_class, sums.pixels_by_class),
         frequency=_ratio(labelled, np.full(labelled.shape, labelled.sum())),
     )

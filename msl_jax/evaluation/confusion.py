@@ -72,6 +72,23 @@ def iou(confusion: ArrayLike) -> np.ndarray:
     return np.where(union > 0, correct / np.maximum(union, 1), np.nan)
 
 
+def class_accuracy(confusion: ArrayLike) -> np.ndarray:
+    """Accuracy of each class: the share of what is labelled as the class that is predicted so.
+
+    Args:
+        confusion: counts `[C, C]`, row = label, column = prediction.
+
+    Returns:
+        float64 `[C]` in [0, 1]; NaN for a class that is not in the labels.
+
+    >>> class_accuracy([[3, 1, 0], [0, 2, 0], [0, 0, 0]]).tolist()
+    [0.75, 1.0, nan]
+    """
+    counts = np.asarray(confusion, np.int64)
+    labelled = counts.sum(1)
+    return np.where(labelled > 0, np.diagonal(counts) / np.maximum(labelled, 1), np.nan)
+
+
 def mean_iou(per_class: np.ndarray) -> float:
     """Mean over the classes that occur.
 

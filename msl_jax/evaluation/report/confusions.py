@@ -6,6 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from msl_jax.evaluation.confusion import class_accuracy
+
 
 class Pair(NamedTuple):
     """Images of one class that are taken for another one.
@@ -32,8 +34,7 @@ def accuracy_by_class(confusion: np.ndarray) -> list[float | None]:
     >>> accuracy_by_class(np.array([[3, 1, 0], [0, 2, 0], [0, 0, 0]]))
     [0.75, 1.0, None]
     """
-    right, images = np.diagonal(confusion).tolist(), confusion.sum(1).tolist()
-    return [r / n if n else None for r, n in zip(right, images, strict=True)]
+    return [None if np.isnan(share) else share for share in class_accuracy(confusion).tolist()]
 
 
 def pairs(before: np.ndarray | None, after: np.ndarray, most: int) -> list[Pair]:

@@ -16,8 +16,7 @@ from msl_jax.evaluation.report.networks import Networks, predicting
 from msl_jax.evaluation.report.results import Results
 from msl_jax.evaluation.report.tables import Color, Row, comparison_table
 from msl_jax.evaluation.report.task_report import Predictions, Section
-from msl_jax.evaluation.segmentation import predict
-from msl_jax.tasks.segmentation_task import build_predictor
+from msl_jax.tasks.task import task_of
 
 
 class SegmentationReport:
@@ -41,12 +40,12 @@ class SegmentationReport:
 
     def predictions(self, networks: Networks, count: int) -> Predictions:
         """See `TaskReport`: label, prediction of each network and confidence of the last one."""
-        predictor, split = build_predictor(networks.config, networks.model), networks.split
+        config, split = networks.config, networks.split
+        prediction = task_of(config).prediction(config, networks.model)
 
         def predicted(image: np.ndarray) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-            size = image.shape[:2]
             found = {
-                name: predict(predictor, variables, image[None], size)
+                name: prediction(variables, image[None])
                 for name, variables in networks.variables.items()
             }
             return {name: (labels[0], share[0]) for name, (labels, share) in found.items()}
