@@ -16,7 +16,7 @@ from flax.traverse_util import flatten_dict
 
 from msl_jax import checksums, runs
 from msl_jax.convert import Network, detect, from_torch, safetensors_files, torch_files
-from msl_jax.convert.layouts import CLASSIFIER, IMAGENET_CLASSES
+from msl_jax.convert.layouts import CLASSIFIER, gives_way
 from msl_jax.convert.names import TORCH_HEADS
 from msl_jax.convert.state_dict import Model
 from msl_jax.errors import UserError
@@ -75,7 +75,7 @@ class Weights:
             return self
         if task_name(config) != "classification":
             return self.without_classifier("segmentation has heads of its own")
-        if self.network.num_classes == IMAGENET_CLASSES != config["num_classes"]:
+        if gives_way(self.network.num_classes, config["num_classes"]):
             return self.without_classifier(f"config.num_classes is {config['num_classes']}")
         return self
 

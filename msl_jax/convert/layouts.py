@@ -21,6 +21,15 @@ CLASSIFIER = "classifier"
 IMAGENET_CLASSES = 1000
 
 
+def gives_way(classes: int | None, wanted: int) -> bool:
+    """Whether a classifier is ImageNet's, for which a network of other classes has no use.
+
+    >>> gives_way(1000, 31), gives_way(1000, 1000), gives_way(31, 10)
+    (True, False, False)
+    """
+    return classes == IMAGENET_CLASSES != wanted
+
+
 class Layout(NamedTuple):
     """What a checkpoint is and how its network is run.
 

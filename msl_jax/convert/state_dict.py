@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
 
-from msl_jax.convert.layouts import CLASSIFIER, IMAGENET_CLASSES, Layout, detect, is_counter
+from msl_jax.convert.layouts import CLASSIFIER, Layout, detect, gives_way, is_counter
 from msl_jax.convert.names import (
     COUNTER,
     TORCH_HEADS,
@@ -123,7 +123,7 @@ def to_torch(variables: Any) -> dict[str, np.ndarray]:
 def _heads(layout: Layout, model: Model) -> dict[str, str]:
     """Our name -> the module's name in the file, of the heads that the network takes over."""
     deeplab = isinstance(model, DeepLabV2)
-    foreign = layout.num_classes == IMAGENET_CLASSES != model.num_classes
+    foreign = gives_way(layout.num_classes, model.num_classes)
     wanted = TORCH_HEADS if deeplab else () if foreign else (CLASSIFIER,)
     return {head: module for head, module in layout.heads.items() if head in wanted}
 
