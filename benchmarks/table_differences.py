@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
-from benchmarks.table_results import CONTROL, Spread, spread
+from benchmarks.table_results import CONTROL, CONTROL_MULTI, TWO_HEADS, Spread, control_of, spread
 from msl_jax.variants import VARIANTS_OF
 
 # A figure of a row for each of its seeds, as a fraction.
@@ -65,13 +65,22 @@ def difference(
 
 
 def pairs(rows: Sequence[str]) -> list[Pair]:
-    """What is compared: the control with source-only, each method with the control, then methods.
+    """What is compared: controls with source-only, methods with the controls, then methods.
+
+    Multi rows are compared with the control of one head too, which is that of all other rows.
 
     >>> pairs(["source", "target_statistics", "max_square", "oracle"])
     [('target_statistics', 'source'), ('max_square', 'target_statistics')]
     """
-    methods = [row for row in rows if row in _ADAPTING and row != CONTROL]
-    wanted = [(CONTROL, "source"), *((row, CONTROL) for row in methods), *_METHODS]
+    methods = [row for row in rows if row in _ADAPTING and row not in (CONTROL, CONTROL_MULTI)]
+    multi = [row for row in methods if control_of(row) == CONTROL_MULTI]
+    wanted = [
+        (CONTROL, "source"),
+        (CONTROL_MULTI, TWO_HEADS),
+        *((row, CONTROL) for row in methods),
+        *((row, CONTROL_MULTI) for row in multi),
+        *_METHODS,
+    ]
     return [pair for pair in wanted if set(pair) <= set(rows)]
 
 

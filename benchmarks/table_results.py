@@ -10,8 +10,10 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 from benchmarks.table_rows import PARAMETERS, ROWS, Parameter, Run
+from msl_jax.variants import VARIANTS
 
-CONTROL, ORACLE = "target_statistics", "oracle"
+CONTROL, CONTROL_MULTI, ORACLE = "target_statistics", "target_statistics_multi", "oracle"
+_MULTI = {name for name, kind in VARIANTS.items() if kind.multi}
 # A row of the tables that is no run: the source-only stage of the Multi rows.
 TWO_HEADS = "source (two heads)"
 METRICS = {"miou": "mIoU", "miou_13": "mIoU* (13 classes)", "accuracy": "accuracy"}
@@ -111,10 +113,20 @@ def _over_source_only(run: Mapping[str, Any], runs: _Runs, metric: str) -> float
     return _less(_target(run, metric), before)
 
 
+def control_of(variant: str) -> str:
+    """The row that makes the same steps from the same source-only network, without target loss.
+
+    >>> control_of("max_square"), control_of("max_square_multi")
+    ('target_statistics', 'target_statistics_multi')
+    """
+    return CONTROL_MULTI if variant in _MULTI else CONTROL
+
+
 def _over_control(run: Mapping[str, Any], runs: _Runs, metric: str) -> float | None:
-    if not run["source_only"] or run["variant"] == CONTROL:
+    own = control_of(run["variant"])
+    if not run["source_only"] or run["variant"] == own:
         return None
-    return _less(_target(run, metric), _target(runs.get(CONTROL), metric))
+    return _less(_target(run, metric), _target(runs.get(own), metric))
 
 
 def _gap_closed(run: Mapping[str, Any], runs: _Runs, metric: str) -> float | None:

@@ -19,6 +19,7 @@ ROWS = (
     "minent_iw",
     "max_square",
     "max_square_iw",
+    "target_statistics_multi",
     "max_square_multi",
     "max_square_iw_multi",
     "oracle",

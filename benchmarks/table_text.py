@@ -30,11 +30,15 @@ from benchmarks.table_results import (
 _NOTE = (
     "In percent, after the last step: mean over n seeds ± standard deviation (n - 1) [smallest,"
     " largest]. Changes and gap closed, (adapted - source-only) / (oracle - source-only), are of"
-    " each seed, then averaged; Multi rows count from their own source-only network of two heads."
+    " each seed, then averaged; Multi rows count from their own source-only network of two heads,"
+    " and from its control."
     " † the checkpoint that was best on target labels: not for conclusions. The paper's are"
     " chosen so, and its oracle is AdaptSegNet's."
 )
-_TWO_HEADS_NOTE = "Multi rows begin from a source-only network of their own, of two heads."
+_TWO_HEADS_NOTE = (
+    "Multi rows begin from a source-only network of their own, of two heads, as does their control,"
+    " target_statistics_multi."
+)
 
 
 def files(results: Results) -> dict[str, str]:

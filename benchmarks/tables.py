@@ -7,12 +7,13 @@ python -m benchmarks.tables --results DIR [--output DIR]
 
 Runs train.py for every row and seed, one run after the other, all rows of a seed before the next
 seed. Runs that another begins from are made where they are missing. target_statistics is the
-control. Segmentation has Table 4, and with --sensitivity the values of Table 5 too:
+control, target_statistics_multi that of the Multi rows. Segmentation has Table 4, and with
+--sensitivity the values of Table 5 too:
 
     W/seedS/source                  one head; the next five begin from its network
     W/seedS/target_statistics, minent, minent_iw, max_square, max_square_iw
     W/seedS/max_square_multi        trains its own source-only network of two heads
-    W/seedS/max_square_iw_multi     begins from that one
+    W/seedS/target_statistics_multi, max_square_iw_multi     begin from that one
     W/seedS/oracle
     W/seedS/ROW-KEY=VALUE           with --sensitivity; the row's own value is not run again
 

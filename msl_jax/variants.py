@@ -14,7 +14,8 @@ class Variant(NamedTuple):
         adapt: whether a stage on both domains follows the source-only training.
         target_loss: see the task's `Objective`.
         weighted: image-wise weighting of the target loss (IW).
-        multi: multi-level guidance: both heads are trained.
+        multi: both heads are trained, the low one on the target by multi-level guidance where
+            there is a target loss.
         oracle: trained on target labels.
     """
 
@@ -28,6 +29,7 @@ class Variant(NamedTuple):
 VARIANTS: dict[str, Variant] = {
     "source": Variant(adapt=False),
     "target_statistics": Variant(),
+    "target_statistics_multi": Variant(multi=True),
     "minent": Variant(target_loss="minent"),
     "minent_iw": Variant(target_loss="minent", weighted=True),
     "hard": Variant(target_loss="hard"),

@@ -34,9 +34,14 @@ def test_equal_figures_are_not_higher() -> None:
 def test_pairs_of_segmentation() -> None:
     found = pairs([*ROWS, "hard"])
     assert found[0] == ("target_statistics", "source")
-    methods = [row for row in ROWS if row not in ("source", "target_statistics", "oracle")]
+    others = ("source", "target_statistics", "target_statistics_multi", "oracle")
+    methods = [row for row in ROWS if row not in others]
     assert found[1:8] == [(row, "target_statistics") for row in [*methods, "hard"]]
-    assert found[8:] == [
+    assert found[8:10] == [
+        ("max_square_multi", "target_statistics_multi"),
+        ("max_square_iw_multi", "target_statistics_multi"),
+    ]
+    assert found[10:] == [
         ("max_square", "minent"),
         ("minent_iw", "minent"),
         ("max_square_iw", "max_square"),

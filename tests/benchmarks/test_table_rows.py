@@ -18,9 +18,12 @@ OWN = {"lambda_target": 0.1, "iw_alpha": 0.2, "guidance_threshold": 0.95}
 
 def test_rows_of_a_seed_before_those_of_the_next() -> None:
     planned = plan([2, 0, 2], ROWS)
-    assert planned == [Run(row, seed) for seed in (2, 0) for row in ROWS]
-    assert ROWS[0] == "source"
-    assert ROWS[-3:] == ("max_square_multi", "max_square_iw_multi", "oracle")
+    # The network that the control of Multi begins from is trained by the first Multi row.
+    order = [*ROWS[:6], "max_square_multi", "target_statistics_multi", *ROWS[8:]]
+    assert planned == [Run(row, seed) for seed in (2, 0) for row in order]
+    assert set(order) == set(ROWS)
+    assert order[0] == "source"
+    assert order[-2:] == ["max_square_iw_multi", "oracle"]
 
 
 def test_folders_and_starts() -> None:
@@ -30,7 +33,10 @@ def test_folders_and_starts() -> None:
     assert found == {
         **{row: (f"/w/seed1/{row}", "/w/seed1/source") for row in one_head},
         **{row: (f"/w/seed1/{row}", None) for row in ("source", "oracle", "max_square_multi")},
-        "max_square_iw_multi": ("/w/seed1/max_square_iw_multi", "/w/seed1/max_square_multi:source"),
+        **{
+            row: (f"/w/seed1/{row}", "/w/seed1/max_square_multi:source")
+            for row in ("target_statistics_multi", "max_square_iw_multi")
+        },
     }
 
 

@@ -104,7 +104,7 @@ def test_wrong_values_are_listed_together(refused) -> None:
         ("model.width=0", "model.width: expected at least 1, found 0"),
         ("model.head_rates=()", "model.head_rates: expected integers of at least 1"),
         ("model.active_rates=(3,)", "model.active_rates: expected some of model.head_rates"),
-        ("variant=max_squares", "variant: expected one of 'source', 'target_statistics', 'minent'"),
+        ("variant=max_squares", "variant: expected one of 'source', 'target_statistics', 'target_"),
         ("compute_dtype=float16", "compute_dtype: expected one of 'float32', 'bfloat16'"),
         ("eval_size=half", "eval_size: expected one of 'network', 'full', found 'half'"),
         ("on_bad_example=ignore", "on_bad_example: expected one of 'error', 'skip'"),
