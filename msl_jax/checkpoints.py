@@ -29,17 +29,23 @@ _WITHOUT_CHECKSUMS = "_CHECKPOINT_METADATA"
 
 
 class Checkpoints:
-    """The latest two and the best checkpoint of one stage, in folders named by the step.
+    """The latest two and the best checkpoint of one stage, or more, in folders named by the step.
 
     Each holds the network's variables, the optimizer's state, the place of the input iterator, the
     metrics of the evaluation made at that step and those of the best one so far, and checksums of
     all its files. A folder gets its name when it is complete and on the disk. Three of them, and a
-    fourth while it is written, are all the room that a stage takes.
+    fourth while it is written, are all the room that a stage takes, unless more are to stay.
     """
 
-    def __init__(self, folder: str | Path) -> None:
-        """Looks at the checkpoints in `folder`, which need not exist yet."""
+    def __init__(self, folder: str | Path, *, keep_every: int = 0) -> None:
+        """Looks at the checkpoints in `folder`, which need not exist yet.
+
+        Args:
+            folder: of the stage.
+            keep_every: those at multiples of this number of steps stay too; 0 for none.
+        """
         self.folder = Path(folder).absolute()
+        self._keep_every = keep_every
 
     @property
     def steps(self) -> list[int]:
@@ -96,7 +102,7 @@ class Checkpoints:
         return best
 
     def save(self, state: TrainState, input_state: Any, metrics: dict[str, Any]) -> None:
-        """Keeps `state` at its step; older ones that are neither latest nor best go.
+        """Keeps `state` at its step; older ones that need not stay go.
 
         Args:
             state: replicated state.
@@ -131,6 +137,8 @@ class Checkpoints:
         except OSError as error:
             raise self._cannot_write(step, error) from error
         for old in set(self.steps[:-KEPT]) - {best and best[0]}:
+            if self._keep_every and old % self._keep_every == 0:
+                continue
             with contextlib.suppress(OSError):  # the next save tries again
                 remove_whole(self._at(old))
 

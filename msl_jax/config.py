@@ -21,7 +21,7 @@ from msl_jax.tasks.segmentation import Objective
 from msl_jax.variants import DEFAULT_VARIANT, VARIANTS, VARIANTS_OF, expect_variant, variant_of
 
 # Keys that may differ between the start of a run and its continuation.
-FREE_KEYS = ("debug",)
+FREE_KEYS = ("debug", "keep_every")
 # Of the adaptation alone: nothing in a run of `source` or `oracle` depends on them.
 ADAPTATION_KEYS = (
     *("steps", "poly_steps", "learning_rate", "frozen_norms", "normalization"),
@@ -130,6 +130,7 @@ def base_config(
             "scales": (1.0,),  # average over these sizes
             # Behaviour.
             "log_every": 20,
+            "keep_every": 0,  # checkpoints at multiples of it stay, beside the latest two and best
             "on_bad_example": "error",
             "debug": False,  # tracebacks, and a search for the first non-finite operation
         }
@@ -213,6 +214,7 @@ def check_config(config: config_dict.ConfigDict) -> None:
         steps = config[f"{stage}steps"]
         expect(f"{stage}poly_steps", config[f"{stage}poly_steps"] >= steps, f"at least {steps}")
         expect(f"{stage}poly_steps", config[f"{stage}poly_steps"] <= _MOST, f"at most {_MOST}")
+    expect("keep_every", config.keep_every >= 0, "0 or more")
     for key in ("eval_every", "log_every"):
         expect(key, config[key] >= 1, "at least 1")
     expect("num_classes", config.num_classes < 255, "at most 254: 255 marks ignored pixels")

@@ -128,7 +128,7 @@ class Experiment:
             batches = stack.enter_context(
                 contextlib.closing(parts.build_batches(self.config, self.source, target))
             )
-            kept = Kept(self.workdir, stage.name)
+            kept = Kept(self.workdir, stage.name, keep_every=self.config.keep_every)
             place = kept.restore(TrainState.create(variables, optimizer))
             if place.batches is not None:
                 batches.set_state(place.batches)

@@ -42,9 +42,9 @@ class Place(NamedTuple):
 class Kept:
     """The checkpoints of a stage."""
 
-    def __init__(self, workdir: Path, stage: str) -> None:
-        """Looks at those that exist; writes nothing."""
-        self.evaluated = Checkpoints(workdir / stage)
+    def __init__(self, workdir: Path, stage: str, *, keep_every: int = 0) -> None:
+        """Looks at those that exist; writes nothing. `keep_every`: see `Checkpoints`."""
+        self.evaluated = Checkpoints(workdir / stage, keep_every=keep_every)
         self._folder = workdir / STOPPED / stage
 
     def restore(self, start: TrainState) -> Place:

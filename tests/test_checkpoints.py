@@ -45,6 +45,18 @@ def test_latest_two_and_best_are_kept(tmp_path: Path) -> None:
     assert_identical(checkpoints.restore(20, make_state())[0], make_state(20, seed=2))
 
 
+def test_multiples_stay(tmp_path: Path) -> None:
+    """Also those that another opening had kept, which are not asked about."""
+    checkpoints = Checkpoints(tmp_path / "stage", keep_every=20)
+    for step in (10, 20, 30, 40, 50, 60, 70):
+        checkpoints.save(make_state(step), INPUT, make_metrics(0.5 if step == 10 else 0.1))
+    assert checkpoints.steps == [10, 20, 40, 60, 70]
+    again = Checkpoints(tmp_path / "stage", keep_every=40)
+    again.save(make_state(80), INPUT, make_metrics(0.1))
+    assert again.steps == [10, 40, 70, 80]
+    assert_identical(again.restore(40, make_state())[0], make_state(40))
+
+
 def test_best_of_16_classes_is_chosen_on_13(tmp_path: Path) -> None:
     checkpoints = Checkpoints(tmp_path / "stage")
     for step, (miou, miou_13) in enumerate([(0.3, 0.5), (0.4, 0.4)], start=1):

@@ -117,6 +117,7 @@ def test_all_wrong_keys_in_one_error():
         ("num_classes", 255),
         ("eval_every", 0),
         ("log_every", 0),
+        ("keep_every", -1),
         ("steps", 0),
         ("source_steps", 0),
         ("poly_steps", 29_749),

@@ -3,13 +3,16 @@
     python -m msl_jax.analysis.figures --workdir RUN --output DIR
 
 RUN is the workdir of a finished run of an adapting variant with a labelled target; the state before
-is its source-only stage, or what it began with (init_from). For a classification, images take the
-place of pixels and the accuracy of a class that of its IoU. Written are
+is its source-only stage, or what it began with (init_from). Fig. 5 has a point for every checkpoint
+of the adaptation that is still there: train with --config.keep_every=STEPS for more of them. For a
+classification, images take the place of pixels and the accuracy of a class that of its IoU. Written
+are
 
     gradients            Fig. 1: the size of the gradients against p, and for many classes
     gradient_shares      which pixels and classes get the gradient, before and after
     class_balance        Fig. 2 and Fig. 4: confidence and log frequency against IoU
-    difficulty           Fig. 5: accuracy of the most and least confident pixels, before and after
+    difficulty           Fig. 5: accuracy of the most and least confident pixels over the adaptation
+    guidance             of Multi: which pixels pass, how rightly, the low head before and after
     figures.json         the numbers in them
 """
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -15,13 +16,17 @@ from msl_jax.evaluation import iou
 
 
 def figures(study: Study) -> dict[str, Figure]:
-    """All figures, by file name."""
-    return {
+    """All figures, by file name; that of the guidance where there is any."""
+    found = {
         "gradients": _gradients(len(study.names)),
         "gradient_shares": _gradient_shares(study),
         "class_balance": _class_balance(study),
         "difficulty": _difficulty(study),
     }
+    before, after = (state.guidance for state in study.states.values())
+    if before is not None and after is not None:
+        found["guidance"] = _guided(study.names, before, after)
+    return found
 
 
 def _gradients(num_classes: int) -> Figure:
@@ -71,10 +76,21 @@ def _measure(study: Study, table: shares.ClassTable) -> tuple[str, np.ndarray]:
 def _difficulty(study: Study) -> Figure:
     figure = Figure(figsize=(5, 4), layout="constrained")
     axes = figure.subplots()
-    points = [state.accuracy for state in study.states.values()]
-    plots.accuracy_curves(axes, range(len(points)), {study.variant: points})
-    axes.set_xticks(range(len(points)), list(study.states))
-    axes.set_xlabel("")
+    steps, points = list(study.accuracy), list(study.accuracy.values())
+    plots.accuracy_curves(axes, steps, {study.variant: points})
+    axes.set_xlabel("step of the adaptation; 0 is source-only")
+    return figure
+
+
+def _guided(names: Sequence[str], before: GuidanceSums, after: GuidanceSums) -> Figure:
+    figure = Figure(figsize=(12, 4), layout="constrained")
+    axes = figure.subplots()
+    plots.guidance_by_class(axes, names, before, after)
+    passed, right = before.passed / before.pixels, _accuracy(before.guidance)
+    axes.set_title(
+        f"source-only: {passed:.1%} of the pixels pass"
+        + ("" if right is None else f", {right:.1%} rightly")
+    )
     return figure
 
 
@@ -83,9 +99,9 @@ def numbers(study: Study) -> dict[str, Any]:
     return {
         "variant": study.variant,
         "classes": list(study.names),
+        "accuracy": {str(step): found for step, found in study.accuracy.items()},
         "states": {
             title: {
-                "accuracy": state.accuracy,
                 **_balance(study, state.pixels),
                 "gradient_share_by_class": {
                     loss: _plain(shares.shares(sizes))

@@ -10,7 +10,9 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from msl_jax.analysis import gradients, shares
+from msl_jax.analysis.guided import GuidanceSums
 from msl_jax.analysis.pixels import PixelSums
+from msl_jax.evaluation import iou
 
 # One colour for each loss in all figures; the weighted forms are dashed.
 COLOURS = {"entropy": "tab:orange", "max_square": "tab:blue"}
@@ -137,6 +139,33 @@ def class_scatter(
     found = shares.correlation(values, measure)
     axes.margins(x=0.15)  # room for the names
     axes.set(xlabel=label, ylabel=f"{measured}, %", title=f"correlation {found:.2f}")
+
+
+def guidance_by_class(
+    axes: Axes, names: Sequence[str], before: GuidanceSums, after: GuidanceSums
+) -> None:
+    """Which share of each class the guidance labels, how rightly, and the low head's IoU.
+
+    Args:
+        axes: to draw into.
+        names: of the classes.
+        before: sums of the source-only network, whose guidance is shown.
+        after: sums of the adapted one.
+    """
+    labelled, passed = before.final.sum(axis=1), before.guidance.sum(axis=1)
+    columns = {
+        "passes": passed / np.maximum(labelled, 1),
+        "right where it passes": np.diagonal(before.guidance) / np.maximum(passed, 1),
+        "low head IoU, before": iou(before.low),
+        "low head IoU, after": iou(after.low),
+    }
+    places = np.arange(len(names))
+    for index, (title, values) in enumerate(columns.items()):
+        heights = 100 * np.nan_to_num(values)
+        axes.bar(places + 0.2 * (index - 1.5), heights, 0.2, label=title)
+    axes.set_xticks(places, names, rotation=60, ha="right")
+    axes.set(ylabel="%", ylim=(0, 100))
+    axes.legend(loc="upper left", bbox_to_anchor=(1, 1))
 
 
 def accuracy_curves(

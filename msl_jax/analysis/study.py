@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 from ml_collections.config_dict import ConfigDict
 
+from msl_jax import runs
 from msl_jax.analysis.difficulty import (
     accuracies,
     accuracies_of,
@@ -17,6 +18,7 @@ from msl_jax.analysis.guided import GuidanceSums, guidance_sums
 from msl_jax.analysis.pixels import PixelSums, pixel_sums
 from msl_jax.analysis.predictions import predictions
 from msl_jax.analysis.sums import add_up
+from msl_jax.checkpoints import Checkpoints
 from msl_jax.commands.trained import open_trained
 from msl_jax.config import base_config
 from msl_jax.data.pipeline import evaluation_batches
@@ -27,7 +29,7 @@ from msl_jax.parts import build_model, load_split
 from msl_jax.tasks.classification_task import build_classifier
 from msl_jax.tasks.segmentation_task import label_size
 from msl_jax.variants import task_name, variant_of
-from msl_jax.weights import weights_before
+from msl_jax.weights import find, weights_before
 
 # Fine enough to find the 30 % of the pixels that are least and most confident.
 BINS = 1000
@@ -38,12 +40,11 @@ class State(NamedTuple):
 
     Attributes:
         pixels: sums by confidence and class.
-        accuracy: of all pixels, of the top and of the bottom set (Fig. 5), in [0, 1].
-        guidance: sums of the guidance; None in classification, which has none.
+        guidance: sums of the guidance; None where the low head is not trained (variants without
+            Multi) or does not exist (classification).
     """
 
     pixels: PixelSums
-    accuracy: dict[str, float]
     guidance: GuidanceSums | None = None
 
 
@@ -53,13 +54,17 @@ class Study(NamedTuple):
     Attributes:
         names: class names.
         variant: of the method.
-        states: by title, "source-only" first.
+        states: before and after the adaptation, by title; "source-only" first.
+        accuracy: over the adaptation, by step: of all pixels, of the top and of the bottom set
+            (Fig. 5), in [0, 1]. The first is source-only, at 0; between it and the last are those
+            steps that still have a checkpoint.
         task: "segmentation", or "classification", where images count as pixels.
     """
 
     names: tuple[str, ...]
     variant: str
     states: dict[str, State]
+    accuracy: dict[int, dict[str, float]]
     task: str = "segmentation"
 
 
@@ -67,7 +72,7 @@ def study(workdir: str, *, share: float = 0.3) -> Study:
     """Looks at all labelled images of the target's evaluation split.
 
     Args:
-        workdir: of a finished run of an adapting variant.
+        workdir: of a finished run of an adapting variant; with ``:STEP`` behind it up to that step.
         share: of the pixels that belongs to the top and to the bottom set, chosen by the confidence
             of the source-only network.
 
@@ -75,34 +80,47 @@ def study(workdir: str, *, share: float = 0.3) -> Study:
         UserError: no such run, what it began with is not there any more, or no labels.
     """
     after, config = open_trained(workdir, base_config(""), {})
-    if after.run is None or not variant_of(config).adapt:
+    if after.run is None or after.run.folder.name != runs.ADAPT_STAGE:
         raise UserError(
-            f"{workdir} is no run of an adapting variant (found {after.title}): the figures compare"
-            " a network before and after its adaptation"
+            f"{workdir} is no run of an adapting variant, adapted: found {after.title}. The figures"
+            " compare a network before and after its adaptation"
         )
     before = weights_before(after.run.folder.parent, config)
     model = build_model(config)
-    networks = [before.load(model), after.load(model)]
+    networks = {0: before.load(model)}
+    for step in Checkpoints(after.run.folder).steps:
+        if step < after.run.step:
+            networks[step] = find(f"{after.run.folder.parent}:{step}").load(model)
+    networks[after.run.step] = after.load(model)
     split = load_split(config, "target_eval", evaluation=True)
     if not split.labelled:
         raise UserError(
             f"config.target_eval={config.target_eval} has no labels, which the figures need"
         )
     task = task_name(config)
-    states = _STATES[task](config, model, networks, split.records, share)
-    titles = ("source-only", config.variant)
-    return Study(
-        split.label_set.names, config.variant, dict(zip(titles, states, strict=True)), task
+    before_and_after, course = _STUDIES[task](
+        config, model, list(networks.values()), split.records, share
     )
+    return Study(
+        split.label_set.names,
+        config.variant,
+        dict(zip(("source-only", config.variant), before_and_after, strict=True)),
+        dict(zip(networks, course, strict=True)),
+        task,
+    )
+
+
+# The states before and after, and the accuracies of all networks.
+_Studied = tuple[list[State], list[dict[str, float]]]
 
 
 def _segmentation(
     config: ConfigDict, model: Any, networks: list[Any], records: Records, share: float
-) -> list[State]:
-    """States of networks of segmentation: two sweeps, as pixels are too many to be kept."""
+) -> _Studied:
+    """Looks at networks of segmentation in two sweeps, as pixels are too many to be kept."""
     size = label_size(config, "target")
 
-    def sweep() -> Any:
+    def sweep(networks: list[Any]) -> Any:
         return predictions(model, config.input_convention, networks, records, size)
 
     rule = {"threshold": config.guidance_threshold, "rule": config.guidance_rule}
@@ -114,34 +132,31 @@ def _segmentation(
             )
             for heads in networks_heads
         ]
-        for networks_heads, labels in sweep()
+        for networks_heads, labels in sweep([networks[0], networks[-1]])
     )
     bounds = thresholds(sums[0][0].pixels_by_bin, share)
     counts = add_up(
-        [difficulty_counts(first[0].final, heads.final, labels, *bounds) for heads in first]
-        for first, labels in sweep()
+        [difficulty_counts(first.final, heads.final, labels, *bounds) for heads in (first, *others)]
+        for (first, *others), labels in sweep(networks)
     )
-    return [
-        State(pixels, accuracies_of(count), guidance)
-        for (pixels, guidance), count in zip(sums, counts, strict=True)
-    ]
+    multi = variant_of(config).multi
+    states = [State(pixels, guidance if multi else None) for pixels, guidance in sums]
+    return states, [accuracies_of(count) for count in counts]
 
 
 def _classification(
     config: ConfigDict, model: Any, networks: list[Any], records: Records, share: float
-) -> list[State]:
-    """States of classifiers."""
+) -> _Studied:
+    """Looks at classifiers."""
     classifier = build_classifier(config, model)
     batches = evaluation_batches(records, config.eval_batch_size)
-    found = classify_all(classifier, dict(zip(("before", "after"), networks, strict=True)), batches)
-    sets = difficulty_sets(found.networks["before"].probabilities, share)
+    found = classify_all(classifier, {str(i): v for i, v in enumerate(networks)}, batches)
+    said = list(found.networks.values())
+    sets = difficulty_sets(said[0].probabilities, share)
     return [
-        State(
-            add_up([pixel_sums(prediction.logits, found.labels, bins=BINS, iw_alpha=None)]),
-            accuracies(prediction.classes == found.labels, sets),
-        )
-        for prediction in found.networks.values()
-    ]
+        State(add_up([pixel_sums(prediction.logits, found.labels, bins=BINS, iw_alpha=None)]))
+        for prediction in (said[0], said[-1])
+    ], [accuracies(prediction.classes == found.labels, sets) for prediction in said]
 
 
-_STATES = {"segmentation": _segmentation, "classification": _classification}
+_STUDIES = {"segmentation": _segmentation, "classification": _classification}

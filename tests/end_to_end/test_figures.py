@@ -14,7 +14,7 @@ from msl_jax.analysis import figures
 from msl_jax.analysis.adaptation import watched_adaptation
 from msl_jax.errors import UserError
 
-NAMES = ("gradients", "gradient_shares", "class_balance", "difficulty")
+NAMES = ("gradients", "gradient_shares", "class_balance", "difficulty", "guidance")
 
 
 @pytest.fixture(scope="module")
@@ -36,9 +36,14 @@ def test_numbers_are_those_of_the_results(written: Path, whole) -> None:
     """The same network on the same images, by another way."""
     found = json.loads((written / "figures.json").read_text())
     before, after = found["states"].values()
-    for state, results in ((before, whole.results["source_only"]), (after, whole.results["final"])):
+    assert list(found["accuracy"]) == ["0", "2", "4"]  # the latest two checkpoints
+    first, *_, last = found["accuracy"].values()
+    for state, accuracy, results in (
+        (before, first, whole.results["source_only"]),
+        (after, last, whole.results["final"]),
+    ):
         expected = results["target"]
-        assert state["accuracy"]["all"] == pytest.approx(expected["pixel_accuracy"], abs=1e-12)
+        assert accuracy["all"] == pytest.approx(expected["pixel_accuracy"], abs=1e-12)
         assert state["iou"] == [
             None if iou is None else pytest.approx(iou, abs=1e-12)
             for iou in expected["iou"].values()
@@ -50,8 +55,8 @@ def test_numbers_are_those_of_the_results(written: Path, whole) -> None:
         assert 0 <= state["guidance"]["share"] <= 1
         final = state["guidance"]["final_accuracy"]
         assert final == pytest.approx(expected["pixel_accuracy"], abs=1e-12)
-    assert before["accuracy"] != after["accuracy"]
-    assert np.isfinite([before["accuracy"][name] for name in ("all", "top", "bottom")]).all()
+    assert first != last
+    assert np.isfinite([first[name] for name in ("all", "top", "bottom")]).all()
 
 
 def test_run_that_began_with_another(written: Path, whole, tmp_path: Path) -> None:
@@ -76,7 +81,28 @@ def test_adaptation_on_the_way(written: Path, whole, tiny_config) -> None:
     config = tiny_config(init_from=f"{whole.workdir}:source")
     course = watched_adaptation(config, every=3)
     assert course.steps == [0, 3, 4]
-    before, after = json.loads((written / "figures.json").read_text())["states"].values()
-    assert course.accuracy[0] == before["accuracy"]
-    for name, value in after["accuracy"].items():
+    first, *_, last = json.loads((written / "figures.json").read_text())["accuracy"].values()
+    assert course.accuracy[0] == first
+    for name, value in last.items():
         assert course.accuracy[-1][name] == pytest.approx(value, abs=0.02)
+
+
+def test_every_checkpoint_that_was_kept_is_a_point(start, whole, tiny_config, tmp_path) -> None:
+    """And the figure stops at the one that was asked for."""
+    start_at = {"init_from": f"{whole.workdir}:source", "eval_every": 1}
+    run = start(tiny_config("max_square", keep_every=1, **start_at), tmp_path / "run")
+    numbers = figures.write_figures(str(run.workdir), tmp_path / "all")
+    assert not any("guidance" in state for state in numbers["states"].values())  # no Multi
+    assert not list((tmp_path / "all").glob("guidance*"))
+    found = numbers["accuracy"]
+    assert list(found) == ["0", "1", "2", "3", "4"]
+    course = watched_adaptation(tiny_config("max_square", **start_at), every=1)
+    for accuracy, expected in zip(found.values(), course.accuracy, strict=True):
+        assert accuracy == pytest.approx(expected, abs=0.02)
+    part = figures.write_figures(f"{run.workdir}:2", tmp_path / "part")["accuracy"]
+    assert part == {step: found[step] for step in ("0", "1", "2")}
+
+
+def test_run_that_is_not_adapted_yet(whole, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="is no run of an adapting variant, adapted: found run "):
+        figures.write_figures(f"{whole.workdir}:source", tmp_path / "out")

@@ -24,7 +24,8 @@ _GROUPS = {
     "Training": (
         *("source_steps", "source_poly_steps", "source_learning_rate"),
         *("steps", "poly_steps", "learning_rate", "head_rate_multiplier", "momentum"),
-        *("schedule", "weight_decay", "repeated_visits", "batch_size", "accumulate", "log_every"),
+        *("schedule", "weight_decay", "repeated_visits", "batch_size", "accumulate"),
+        *("log_every", "keep_every"),
     ),
     "Adaptation": ("lambda_", "iw_alpha", "guidance_", "normalization", "frozen_norms"),
     "Evaluation": ("eval_", "flip", "scales"),
