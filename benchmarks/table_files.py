@@ -9,7 +9,7 @@ from typing import Any
 
 from benchmarks import table_tasks_text, table_text
 from benchmarks.measuring import progress
-from benchmarks.table_results import Results, with_two_heads
+from benchmarks.table_results import Results, sensitivity, with_two_heads
 from benchmarks.table_rows import PARAMETERS, Run, family
 from benchmarks.table_tasks import TaskResults
 from msl_jax import runs
@@ -131,7 +131,13 @@ def copy_results(workdir: Path, output: Path) -> None:
                 " away; nothing has been changed."
             )
     if own := _own_values(list(found)):
-        runs.write_json(output / OWN_VALUES, own)
+        # Sweeps beside each other may vary other parameters each.
+        runs.write_json(output / OWN_VALUES, _kept_own_values(output) | own)
+
+
+def _kept_own_values(folder: Path) -> dict[str, float]:
+    path = folder / OWN_VALUES
+    return runs.read_json(path) if path.exists() else {}
 
 
 def _own_values(finished: Sequence[Path]) -> dict[str, float]:
@@ -167,11 +173,8 @@ def read_results(folder: Path) -> Results | TaskResults:
         )
     if len(names) > 1:
         raise UserError(f"{folder}: results of several configurations: {', '.join(sorted(names))}")
-    own = folder / OWN_VALUES
-    results = {
-        task: Results(rows, runs.read_json(own) if own.exists() else {})
-        for task, rows in found.items()
-    }
+    own = _kept_own_values(folder)
+    results = {task: Results(rows, own) for task, rows in found.items()}
     for task, those in results.items():
         if not those.metrics:
             raise UserError(
@@ -209,6 +212,12 @@ def write_tables(results: Results | TaskResults, output: Path) -> str:
         texts = table_tasks_text.files(results)
     else:
         texts = table_text.files(results)
+        lines = sensitivity(results, results.metrics[0])
+        if unknown := {line.parameter.key for line in lines if line.value is None}:
+            progress(
+                f"the rows' own {', '.join(sorted(unknown))} stand in {OWN_VALUES}, which lies"
+                f" beside the results that a sweep writes: copy it to {output} as well"
+            )
     for name, text in texts.items():
         runs.write_text(output / name, text)
     try:

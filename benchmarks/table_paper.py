@@ -18,10 +18,12 @@ class Published(NamedTuple):
     Attributes:
         title: of the experiment.
         miou: by row.
+        same: whether it is the configuration's own, so that its figures belong on the same scale.
     """
 
     title: str
     miou: Mapping[str, float]
+    same: bool = True
 
     def gap_closed(self, row: str) -> float | None:
         """Share of the way from source-only to the oracle, None where a figure is missing."""
@@ -72,7 +74,7 @@ _PUBLISHED = {
 
 def published(config: str, metric: str) -> Published:
     """The paper's figures of a configuration; where it has none, those of its main experiment."""
-    other = GTA5._replace(title=f"{GTA5.title}, another experiment")
+    other = GTA5._replace(title=f"{GTA5.title}, another experiment", same=False)
     return _PUBLISHED.get((config, metric), other)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,7 @@ import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from benchmarks.table_paper import published, published_accuracy
+from benchmarks.table_paper import GTA5, published, published_accuracy
 from benchmarks.table_results import (
     METRICS,
     Results,
@@ -58,12 +58,10 @@ def pictures(results: Results | TaskResults) -> Iterator[tuple[str, Figure]]:
     paper = published(results.config, results.metrics[0])
     _by_row(left, results, rows, "target")
     _by_row(right, results, rows, "gap_closed")
-    shown = [(row, paper.gap_closed(row)) for row in rows]
-    places = [(value, rows.index(row)) for row, value in shown if value is not None]
-    if places:
-        label = f"paper ({paper.title})"
-        right.plot(*zip(*places, strict=True), label=label, **_PAPER)
-        right.legend(fontsize=8)
+    label = f"paper ({paper.title})"
+    if paper.same:
+        _of_paper(left, [paper.miou.get(row) for row in rows], label)
+    _of_paper(right, [paper.gap_closed(row) for row in rows], label)
     left.set_yticks(range(len(rows)), rows)
     left.set_ylim(len(rows) - 0.5, -0.5)
     left.set(
@@ -86,6 +84,14 @@ def _by_row(axes: Axes, results: Results, rows: list[str], column: str) -> None:
             values = [100 * value for value in seeds if value is not None]
             axes.plot(values, [place + 0.3] * len(values), **_SEED)
     axes.grid(axis="x", alpha=0.3)
+
+
+def _of_paper(axes: Axes, values: Sequence[float | None], label: str) -> None:
+    """The paper's figures of the rows, from above to below."""
+    places = [(value, place) for place, value in enumerate(values) if value is not None]
+    if places:
+        axes.plot(*zip(*places, strict=True), label=label, **_PAPER)
+        axes.legend(fontsize=8)
 
 
 def _tasks(results: TaskResults) -> Figure:
@@ -111,16 +117,22 @@ def _tasks(results: TaskResults) -> Figure:
 
 
 def _sensitivity(results: Results) -> Figure:
+    """A panel for each parameter that was varied; another experiment's scale is on the right."""
     metric = results.metrics[0]
-    picture = Figure(figsize=(11, 3.5), layout="constrained")
-    panels = picture.subplots(1, len(PARAMETERS), sharey=True)
     lines = sensitivity(results, metric)
-    for axes, parameter in zip(panels, PARAMETERS, strict=True):
+    varied = [p for p in PARAMETERS if any(line.parameter == p for line in lines)]
+    picture = Figure(figsize=(4 * len(varied), 3.5), layout="constrained")
+    panels = picture.subplots(1, len(varied), sharey=True, squeeze=False)[0]
+    same = published(results.config, metric).same
+    papers = [axes if same else axes.twinx() for axes in panels]
+    for axes, paper, parameter in zip(panels, papers, varied, strict=True):
         tried = [line for line in lines if line.parameter == parameter and line.value is not None]
         for line in tried:
             if line.target is not None:
                 style = {**_OURS, "marker": "s"} if line.own else _OURS
                 axes.errorbar(line.value, line.target.mean, yerr=_bar(line.target), **style)
+            if line.published is not None:
+                paper.plot(line.value, line.published, **_PAPER)
         if parameter.relative_to is not None:
             axes.set_xscale("log")
         values = [line.value for line in tried]
@@ -129,6 +141,13 @@ def _sensitivity(results: Results) -> Figure:
         axes.set(xlabel=f"{parameter.symbol} ({parameter.row}; square: its own)")
         axes.grid(alpha=0.3)
     panels[0].set(ylabel=f"target {METRICS[metric]}, %")
+    if not same:
+        told = [line.published for line in lines if line.published is not None] or [0]
+        for paper in papers:
+            paper.set_ylim(min(told) - 0.5, max(told) + 0.5)
+            paper.tick_params(labelright=paper is papers[-1], right=paper is papers[-1])
+        title = f"paper ({GTA5.title.partition(',')[0]}), %"
+        papers[-1].set_ylabel(title, color=_PAPER["color"])
     return picture
 
 

@@ -197,7 +197,10 @@ class Line(NamedTuple):
 
 
 def sensitivity(results: Results, metric: str) -> list[Line]:
-    """Lines of Table 5, of all values that were tried; none where there were no such runs."""
+    """Lines of Table 5, of all values that were tried; none where there were no such runs.
+
+    The row's own value counts in the seeds in which others were tried: seeds differ by more.
+    """
     lines = []
     for parameter in PARAMETERS:
         prefix = Run(parameter.row, 0, parameter.key).row.rpartition("=")[0] + "="
@@ -207,8 +210,10 @@ def sensitivity(results: Results, metric: str) -> list[Line]:
         own = results.own.get(parameter.key)
         tried: list[tuple[float | None, bool, str]] = [(own, True, parameter.row)]
         tried += [(value, False, row) for value, row in found.items()]
+        seeds = {seed for row in found.values() for seed in results.runs[row]}
         for value, is_own, row in sorted(tried, key=lambda line: -(line[0] or 0)):
-            cell = figure(results, row, "target", metric)
+            of_row = of_seeds(results, row, "target", metric)
+            cell = spread(value for seed, value in of_row.items() if seed in seeds)
             paper = None if value is None else parameter.in_paper(value, own)
             lines.append(Line(parameter, value, is_own, cell, paper))
     return lines

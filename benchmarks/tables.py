@@ -28,7 +28,8 @@ All rows of a task and seed come before the next task, all tasks of a seed befor
 The same command goes on after SIGTERM, Ctrl-C or a failed run: what is finished is not run again.
 A failed run does not keep the others from being made; the exit status is 1 then. Several commands
 may run beside each other where each has a workdir of its own (other seeds, say, and another GPU);
---results then makes the tables of all their ROW-seedS.json, copied into one folder.
+--results then makes the tables of all their ROW-seedS.json, copied into one folder (with
+--sensitivity own_values.json too, which has the rows' own values of the parameters).
 
 After each run, DIR (default: W/tables) gets its results as ROW-seedS.json, those of a task in
 DIR/TASK, and is written anew:

@@ -162,6 +162,9 @@ def test_sensitivity(write) -> None:
     (folder / "own_values.json").write_text('{"lambda_target": 4.0}')
     results = read_results(folder)
     assert table_text.markdown(results).endswith(f"Table 5.\n\n{SENSITIVITY_ROWS}")
+    miou = {**MIOU, "max_square-lambda_target=2": {1: (0.3, 0.33)}}
+    other = read_results(write_results(folder.with_name("other"), miou))
+    assert [line.target.n for line in sensitivity(other, "miou") if line.target] == [1, 1]
     assert table_text.sensitivity_csv(results).splitlines()[1:3] == [
         "lambda_target,max_square,4,yes,2,32.500,3.536,30.000,35.000,44.300",
         "lambda_target,max_square,2,no,2,32.000,1.414,31.000,33.000,43.700",
