@@ -12,10 +12,8 @@ import jax.numpy as jnp
 from ml_collections.config_dict import ConfigDict
 
 from msl_jax import parts
-from msl_jax.analysis.difficulty import accuracies_of, difficulty_counts, thresholds
-from msl_jax.analysis.pixels import pixel_sums
+from msl_jax.analysis.difficulty import accuracies_of, sureness_counts
 from msl_jax.analysis.predictions import predictions
-from msl_jax.analysis.study import BINS
 from msl_jax.analysis.sums import add_up
 from msl_jax.tasks.segmentation_task import label_size
 from msl_jax.tasks.task import task_of
@@ -54,18 +52,15 @@ def watched_adaptation(config: ConfigDict, *, every: int, share: float = 0.3) ->
     records = parts.load_split(config, "target_eval", evaluation=True).records
     size = label_size(config, "target")
 
-    def sweep(*networks: Any) -> Any:
-        return predictions(model, config.input_convention, networks, records, size)
-
-    sums = (pixel_sums(heads.final, labels, bins=BINS) for (heads,), labels in sweep(first))
-    bounds = thresholds(add_up(sums).pixels_by_bin, share)
-
     def accuracy(variables: Any) -> dict[str, float]:
+        networks = (first, variables)
         counts = (
-            difficulty_counts(before.final, now.final, labels, *bounds)
-            for (before, now), labels in sweep(first, variables)
+            sureness_counts(before.final, now.final, labels)
+            for (before, now), labels in predictions(
+                model, config.input_convention, networks, records, size
+            )
         )
-        return accuracies_of(add_up(counts))
+        return accuracies_of(add_up(counts), share)
 
     course = Course([], [])
     for made, variables in adapting(config, model, first, every=every):

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import Array
 from jax.typing import ArrayLike
 
 from msl_jax import losses
@@ -25,7 +26,7 @@ class DifficultySets(NamedTuple):
 
 
 def difficulty_sets(confidence: ArrayLike, share: float = 0.3) -> DifficultySets:
-    """Marks samples by the confidence of the model before its adaptation (Section 4.4).
+    """Marks samples by the confidence of the model before its adaptation (Section 4.3).
 
     Args:
         confidence: `[N]`, largest probability of each sample (or pixel).
@@ -58,60 +59,77 @@ def accuracies(correct: ArrayLike, sets: DifficultySets) -> dict[str, float]:
     """
     right = np.asarray(correct, bool)
     members = {"all": np.ones(len(right), bool), "top": sets.top, "bottom": sets.bottom}
-    return accuracies_of(
-        {name: ((right & chosen).sum(), chosen.sum()) for name, chosen in members.items()}
-    )
-
-
-def thresholds(pixels_by_bin: np.ndarray, share: float = 0.3) -> tuple[float, float]:
-    """Confidences that bound the bottom and the top set of pixels too many to be sorted.
-
-    Args:
-        pixels_by_bin: `[K]` pixels in bins of equal width from 0 to 1; their width is how exact the
-            answer is.
-        share: of the pixels that belongs to each set.
-
-    Returns:
-        (low, high): the bottom set is below `low`, the top set at or above `high`.
-
-    Example:
-        >>> thresholds(np.array([0, 3, 4, 3]), 0.3)
-        (0.5, 0.75)
-    """
-    below = np.concatenate([[0], np.cumsum(pixels_by_bin)]) / np.sum(pixels_by_bin)
-    bins = len(pixels_by_bin)
-    low = int(np.argmin(np.abs(below - share)))
-    high = int(np.argmin(np.abs(below - (1 - share))))
-    return low / bins, high / bins
-
-
-@jax.jit
-def difficulty_counts(
-    first: ArrayLike, logits: ArrayLike, labels: ArrayLike, low: float, high: float
-) -> dict[str, tuple[Any, Any]]:
-    """(correct, labelled) pixels of one batch: all, in the top and in the bottom set.
-
-    Args:
-        first: logits `[..., C]` of the network before its adaptation, whose confidence decides.
-        logits: `[..., C]` of the network in question.
-        labels: `[...]`, 255 = no label.
-        low: the bottom set is below this confidence, see `thresholds`.
-        high: the top set is at or above this one.
-    """
-    classes = jnp.asarray(labels).astype(jnp.int32)
-    confidence = jax.nn.softmax(jnp.asarray(first)).max(-1)
-    labelled = classes != losses.IGNORE
-    correct = labelled & (jnp.asarray(logits).argmax(-1) == classes)
-    members = {"all": labelled, "top": confidence >= high, "bottom": confidence < low}
     return {
-        name: (jnp.sum(chosen & correct), jnp.sum(chosen & labelled))
+        name: float(right[chosen].mean()) if chosen.any() else float("nan")
         for name, chosen in members.items()
     }
 
 
-def accuracies_of(counts: dict[str, tuple[Any, Any]]) -> dict[str, float]:
-    """Accuracies in [0, 1] from (correct, counted) of each set; NaN for an empty one."""
-    return {
-        name: float(correct / labelled) if labelled else float("nan")
-        for name, (correct, labelled) in counts.items()
-    }
+# Bins of the log-odds of the most probable class. Of the probability itself they would not tell
+# the surest pixels apart: half of them and more can lie above 0.999.
+_LOWEST, _HIGHEST, _BINS_PER_UNIT = -8, 56, 64
+SURENESS_BINS = (_HIGHEST - _LOWEST) * _BINS_PER_UNIT
+
+
+class SurenessCounts(NamedTuple):
+    """Labelled pixels by how sure the network before its adaptation is of them; they add up.
+
+    Attributes:
+        labelled: `[K]`, from the least sure to the surest.
+        correct: `[K]`, those whose label the network in question predicts.
+    """
+
+    labelled: Any
+    correct: Any
+
+
+@jax.jit
+def sureness_counts(first: ArrayLike, logits: ArrayLike, labels: ArrayLike) -> SurenessCounts:
+    """Counts of one batch.
+
+    A pixel is the surer, the larger its log-odds log(p / (1 - p)), p the largest probability: the
+    order is that of the confidence, and float32 does not round it to 1.
+
+    Args:
+        first: logits `[..., W, C]` of the network before its adaptation, which decides the bins.
+        logits: `[..., W, C]` of the network in question.
+        labels: `[..., W]`, 255 = no label.
+    """
+    first, labels = jnp.asarray(first), jnp.asarray(labels).astype(jnp.int32)
+    best = jax.nn.one_hot(first.argmax(-1), first.shape[-1], dtype=bool)
+    others = jax.nn.logsumexp(jnp.where(best, -jnp.inf, first), axis=-1)
+    place = jnp.floor((first.max(-1) - others - _LOWEST) * _BINS_PER_UNIT)
+    place = jnp.clip(place, 0, SURENESS_BINS - 1).astype(jnp.int32)
+    labelled = labels != losses.IGNORE
+    correct = labelled & (jnp.asarray(logits).argmax(-1) == labels)
+
+    def by_bin(counted: Array) -> Array:
+        counts = jnp.zeros(SURENESS_BINS, jnp.int32)
+        return counts.at[place.ravel()].add(counted.ravel().astype(jnp.int32))
+
+    return SurenessCounts(by_bin(labelled), by_bin(correct))
+
+
+def accuracies_of(counts: SurenessCounts, share: float = 0.3) -> dict[str, float]:
+    """Accuracy over all labelled pixels, the top and the bottom set, in [0, 1]; NaN for none.
+
+    Args:
+        counts: of all batches.
+        share: of the labelled pixels that belongs to each set, as exactly as the bins allow.
+
+    Example:
+        >>> counts = SurenessCounts(np.array([0, 3, 4, 3]), np.array([0, 1, 2, 3]))
+        >>> accuracies_of(counts, 0.3)["top"]
+        1.0
+    """
+    labelled, correct = (np.concatenate([[0], np.cumsum(values)]) for values in counts)
+    whole = int(labelled[-1])
+    low = int(np.argmin(np.abs(labelled - share * whole)))
+    high = int(np.argmin(np.abs(labelled - (1 - share) * whole)))
+
+    def accuracy(begin: int, end: int) -> float:
+        number = labelled[end] - labelled[begin]
+        return float((correct[end] - correct[begin]) / number) if number else float("nan")
+
+    last = len(labelled) - 1
+    return {"all": accuracy(0, last), "top": accuracy(high, last), "bottom": accuracy(0, low)}

