@@ -116,7 +116,7 @@ def _curves(report: Report) -> list[Element]:
 
 def _chart(stage: StageCurves, title: str, lines: Mapping[str, Points]) -> Element:
     caption: list[Element | str] = [title]
-    if len(lines) > 1:
+    if list(lines) != [title]:
         for number, name in enumerate(lines):
             dash = element("span", "—" if number == 0 else "- -", class_=f"legend line{number}")
             caption += [dash, f" {name}"]

@@ -53,7 +53,6 @@ def settings(config: ConfigDict) -> dict[str, list[Setting]]:
         config: a run's, complete.
     """
     base = base_config(config.name, config.variant, config.task)
-    base.preset = config.preset
     defaults = _flat(complete(base).to_dict())
     groups: dict[str, list[Setting]] = {name: [] for name in _GROUPS}
     for key, value in _flat(config.to_dict()).items():
