@@ -45,6 +45,10 @@ def max_square(logits: jax.Array, class_axis: int = -1) -> jax.Array:
     return -jnp.sum(jnp.square(p), axis=class_axis) / 2
 
 
+# The losses of the final head on the target, by name; those with a 1/2 in Eq. 13 beside it.
+LOSSES = {"entropy": (entropy, False), "max_square": (max_square, True)}
+
+
 def class_weights(counts: jax.Array, alpha: ArrayLike, dtype: jnp.dtype) -> jax.Array:
     """Weights of the classes of each image: 1 / (N_c^alpha N^(1 - alpha)).
 

@@ -183,13 +183,13 @@ def check_config(config: config_dict.ConfigDict) -> None:
         UserError: one message that lists every key with a wrong value.
     """
     problems: list[str] = []
+    values = flat(config)
+    if missing := [key for key, value in values.items() if value is None]:
+        raise UserError(f"the configuration has no value (None) for {', '.join(missing)}")
 
     def expect(key: str, good: bool, expected: str) -> None:
         if not good:
-            value = config
-            for part in key.split("."):
-                value = value[part]
-            problems.append(f"  {key}: expected {expected}, found {value!r}")
+            problems.append(f"  {key}: expected {expected}, found {values[key]!r}")
 
     def choice(key: str, value: Any, choices: Sequence[Any]) -> None:
         expect(key, value in choices, "one of " + ", ".join(repr(c) for c in choices))
@@ -261,6 +261,15 @@ def _is_size(value: Any) -> bool:
 def as_json(config: config_dict.ConfigDict) -> str:
     """The configuration as text: sorted keys, so that equal ones give equal text."""
     return json.dumps(config.to_dict(), indent=2, sort_keys=True) + "\n"
+
+
+def flat(config: config_dict.ConfigDict) -> dict[str, Any]:
+    """`{key: value}` with the keys of groups joined by dots."""
+    found: dict[str, Any] = {}
+    for key, value in config.items():
+        inner = flat(value) if isinstance(value, config_dict.ConfigDict) else None
+        found.update({key: value} if inner is None else {f"{key}.{k}": v for k, v in inner.items()})
+    return found
 
 
 def free_keys(config: config_dict.ConfigDict) -> tuple[str, ...]:

@@ -139,7 +139,8 @@ def entropy(
         A scalar, at least 0. Without weighting, at most log C ("paper").
 
     Raises:
-        ValueError: unknown normalization, or `iw_alpha` for logits that are no images.
+        ValueError: unknown normalization, `iw_alpha` (where it is a plain number) out of range, or
+            given for logits that are no images.
 
     Example:
         >>> print(f"{entropy(jnp.zeros((2, 4)), normalization='paper'):.4f}")  # log 4
@@ -210,7 +211,8 @@ def max_square(
         A scalar, negative. Without weighting, in [-1/2, -1/(2C)] ("paper").
 
     Raises:
-        ValueError: unknown normalization, or `iw_alpha` for logits that are no images.
+        ValueError: unknown normalization, `iw_alpha` (where it is a plain number) out of range, or
+            given for logits that are no images.
 
     Example:
         >>> print(f"{max_square(jnp.zeros((2, 4)), normalization='paper'):.5f}")
@@ -242,7 +244,8 @@ def image_weights(probabilities: ArrayLike, alpha: ArrayLike) -> jax.Array:
         `[..., H, W]`, in (0, 1]. Without the 1/2 of Eq. 13.
 
     Raises:
-        ValueError: fewer than three axes. Classification outputs `[B, C]` are no images: there are
+        ValueError: alpha (where it is a plain number) out of range, or fewer than three axes.
+            Classification outputs `[B, C]` are no images: there are
             no pixels whose classes could be counted.
 
     Example:
@@ -253,6 +256,8 @@ def image_weights(probabilities: ArrayLike, alpha: ArrayLike) -> jax.Array:
     References:
         Eq. 11 to 13 of the paper.
     """
+    if isinstance(alpha, int | float) and not 0 <= alpha <= 1:
+        raise ValueError(f"alpha must lie in [0, 1]; found {alpha}.")
     p = lax.stop_gradient(at_least_float32(probabilities))
     if p.ndim < 3:
         raise ValueError(

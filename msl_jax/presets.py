@@ -11,8 +11,9 @@ from typing import Any
 
 from ml_collections.config_dict import ConfigDict
 
-from msl_jax.config import VARIANTS, base_config
+from msl_jax.config import VARIANTS, base_config, flat
 from msl_jax.convert import Network
+from msl_jax.convert.network import OFFICIAL_RATES
 from msl_jax.errors import UserError
 from msl_jax.variants import task_name
 
@@ -27,7 +28,7 @@ NETWORK_KEYS = {
     "input_convention": "input_convention",
 }
 
-# What `shrink` makes of a run, beside images of an eighth of the size. It learns nothing.
+# What `shrink` makes of a run, beside images and crops of an eighth of the size. It learns nothing.
 _SHRUNK_NETWORK = {"model.depth": 14, "model.width": 8}
 _SHRUNK_STEPS = {
     **{"source_steps": 20, "source_poly_steps": 20, "steps": 20, "poly_steps": 20},
@@ -79,11 +80,14 @@ def complete(config: ConfigDict, network: Network | None = None, origin: str = "
     """
     if config.preset not in PRESETS:
         raise UserError(f"preset: expected one of {', '.join(PRESETS)}, found {config.preset!r}")
-    decided = _flat(config)
+    decided = flat(config)
     if config.shrink:
         decided.update(_shrunk(decided, network))
     if network is not None:
         _take_over(decided, network, origin)
+        if network.head_rates == OFFICIAL_RATES and decided["model.active_rates"] is None:
+            # A file of trained heads: whatever the preset, two of their convolutions never were.
+            decided["model.active_rates"] = PRESETS["official"]["model.active_rates"]
     for stage in ("", "source_"):
         # The official schedule belongs to the official number of steps.
         if decided[f"{stage}steps"] is not None and decided[f"{stage}poly_steps"] is None:
@@ -121,7 +125,7 @@ def restored(values: Any, origin: str) -> ConfigDict:
     with config.unlocked():
         for key in values.keys() - config.keys():
             config[key] = _tuples(values[key])
-    saved, known = _flat(ConfigDict(values)), _flat(config)
+    saved, known = flat(ConfigDict(values)), flat(config)
     unknown = sorted(saved.keys() - known.keys())
     if unknown:
         raise UserError(
@@ -129,7 +133,7 @@ def restored(values: Any, origin: str) -> ConfigDict:
             " version of msl_jax that wrote it."
         )
     config.update_from_flattened_dict({key: _tuples(value) for key, value in saved.items()})
-    defaults = _flat(complete(config))
+    defaults = flat(complete(config))
     added = {key: defaults[key] for key in known.keys() - saved.keys()}
     config.update_from_flattened_dict(added)
     return config.lock()
@@ -142,7 +146,7 @@ def as_decided(config: ConfigDict, saved: ConfigDict) -> ConfigDict:
         config: as the user gives it again.
         saved: complete, of the run that began with those weights.
     """
-    decided, before = _flat(config), _flat(saved)
+    decided, before = flat(config), flat(saved)
     decided.update({key: before[key] for key in NETWORK_KEYS if decided[key] is None})
     if config.shrink:
         decided.update(_shrunk(decided, None))
@@ -161,7 +165,8 @@ def _shrunk(decided: dict[str, Any], network: Network | None) -> dict[str, Any]:
     """Keys of a run that is made small, once; weights decide the size of their network."""
     sizes = {
         key: tuple(max(16, side // 8) for side in decided[key])
-        for key in ("source_size", "target_size")
+        for domain in ("source", "target")
+        for key in (f"{domain}_size", f"{domain}_augmentation.crop")  # () is no crop
     }
     keys = {"shrink": False, **sizes, **_SHRUNK_STEPS, **_SHRUNK_NETWORK}
     if network is not None:  # of a shrunk run or of full size: either can be tried
@@ -174,15 +179,6 @@ def _lambda_target(config: ConfigDict) -> float:
     """0.1 in all experiments by the text; the official recipe of Multi has 0.09."""
     multi = config.variant in VARIANTS and VARIANTS[config.variant].multi
     return 0.09 if config.preset == "official" and multi else 0.1
-
-
-def _flat(config: ConfigDict) -> dict[str, Any]:
-    """`{key: value}` with the keys of groups joined by dots."""
-    flat: dict[str, Any] = {}
-    for key, value in config.items():
-        inner = _flat(value) if isinstance(value, ConfigDict) else None
-        flat.update({key: value} if inner is None else {f"{key}.{k}": v for k, v in inner.items()})
-    return flat
 
 
 def _take_over(decided: dict[str, Any], network: Network, origin: str) -> None:

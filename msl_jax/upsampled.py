@@ -60,7 +60,7 @@ class TargetTerms:
         rule: of the guidance, "official" or "paper".
 
     Raises:
-        ValueError: an unknown loss, normalization or rule.
+        ValueError: an unknown loss, normalization or rule, or weighting of ``"hard"``.
     """
 
     loss: TargetLoss = "max_square"
@@ -74,6 +74,8 @@ class TargetTerms:
         check_choice("loss", self.loss, get_args(TargetLoss))
         check_choice("normalization", self.normalization, _pixels.NORMALIZATIONS)
         check_choice("rule", self.rule, GUIDANCE_RULES)
+        if self.loss == "hard" and self.iw_alpha is not None:
+            raise ValueError("iw_alpha: there is no image-wise weighting of pseudo labels.")
 
 
 def cross_entropy_sums(heads: Sequence[Array], labels: ArrayLike) -> tuple[LossSum, ...]:
@@ -142,7 +144,7 @@ def target_sums(
         divisor = _pixels.divisor(
             terms.normalization,
             final.shape[-1],
-            printed_half=terms.loss == "max_square" and bool(of_images),
+            printed_half=_pixels.LOSSES[terms.loss][1] and bool(of_images),
         )
         totals[0] = totals[0] / divisor
         pixels = 1 if of_images else size[0] * size[1]
@@ -152,7 +154,7 @@ def target_sums(
 
 def _image_weights(final: Array, size: tuple[int, int], terms: TargetTerms) -> list[Array]:
     """The weights of each image's classes `[B, C]`, Eq. 12 and 13; none where none are asked."""
-    if terms.iw_alpha is None or terms.loss == "hard":
+    if terms.iw_alpha is None:
         return []
     (counts,) = pixel_counts(_winners, final, size)
     dtype = np.promote_types(final.dtype, np.float32)
@@ -179,7 +181,7 @@ def _on_target(
         values = [_pixels.cross_entropy(final, labels, _C)]
         flags.append(labels != IGNORE)
     else:
-        of_pixel = _pixels.entropy if terms.loss == "entropy" else _pixels.max_square
+        of_pixel, _ = _pixels.LOSSES[terms.loss]
         values = [of_pixel(final, _C)]
     for class_weights in images:
         weights = jnp.where(_winner(final), class_weights[:, None, None], 0)

@@ -25,7 +25,7 @@ from msl_jax.mismatch import expect_same_shapes
 from msl_jax.models.discriminator import DISCRIMINATOR
 from msl_jax.models.initial import HEADS, abstract_variables, initial_heads
 from msl_jax.stored_arrays import read_tree, write_tree
-from msl_jax.variants import task_name
+from msl_jax.variants import task_name, variant_of
 
 # A converted checkpoint: the description of its network, and its variables by orbax.
 DESCRIPTION, VARIABLES = "weights.json", "variables"
@@ -60,6 +60,13 @@ class Weights:
     def classifies(self) -> bool:
         """Whether they hold the head that predicts; a backbone alone does not."""
         return any(heads[-1] in self.heads for heads in HEADS_OF.values())
+
+    @property
+    def two_heads(self) -> bool:
+        """Whether both heads of a segmentation were trained, as a Multi variant needs them."""
+        if self.run is not None:
+            return variant_of(self.run.config).multi
+        return set(HEADS_OF["segmentation"]) <= set(self.heads)
 
     def for_config(self, config: Any) -> Weights:
         """What of weights from outside a run is of use to a configuration's network.

@@ -161,6 +161,13 @@ class TestObjective:
         assert (found.target_loss, found.multi) == ("none", True)
 
 
+def test_values_that_are_missing():
+    config = _complete_config()
+    config.iw_alpha = config.model.head_rates = None
+    with pytest.raises(UserError, match=r"no value \(None\) for iw_alpha, model.head_rates"):
+        check_config(config)
+
+
 def test_differences():
     old = {"seed": 0, "model": {"depth": 14, "width": 4}, "debug": False, "gone": 1, "same": [1]}
     new = {"seed": 1, "model": {"depth": 26, "width": 4}, "debug": True, "new": "a", "same": [1]}

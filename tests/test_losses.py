@@ -251,5 +251,8 @@ def test_mistakes_are_named():
     for loss in (losses.entropy, losses.max_square):
         with pytest.raises(ValueError, match="iw_alpha=None"):
             loss(jnp.zeros((6, 4)), iw_alpha=0.2)
+        for alpha in (-0.1, 2):
+            with pytest.raises(ValueError, match=rf"alpha must lie in \[0, 1\]; found {alpha}"):
+                loss(logits, iw_alpha=alpha)
     with pytest.raises(ValueError, match="gamma"):
         losses.scaled_entropy(logits, 0.6)

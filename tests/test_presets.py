@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import runpy
 import sys
@@ -146,6 +147,14 @@ def test_conventions(network: Network | None, stride: str, entering: str) -> Non
     assert (config.model.stride_placement, config.input_convention) == (stride, entering)
 
 
+def test_rates_that_were_never_trained_stay_out() -> None:
+    """A file does not tell which rates its heads sum; those of the official code sum two."""
+    file = dataclasses.replace(OFFICIAL, active_rates=None)
+    assert complete(_config("paper"), file, "x").model.active_rates == (6, 12)
+    given = _config("paper", **{"model.active_rates": (6, 12, 18, 24)})
+    assert complete(given, file, "x").model.active_rates == (6, 12, 18, 24)
+
+
 def test_weights_come_before_the_preset() -> None:
     assert complete(_config("paper"), OFFICIAL, "x").model.active_rates == (6, 12)
     assert complete(_config("paper"), OFFICIAL.without_heads(), "x").model.active_rates != (6, 12)
@@ -262,6 +271,13 @@ def test_configuration_that_cannot_be_restored(change: dict[str, Any], message: 
 def test_file_that_holds_no_configuration(values: Any) -> None:
     with pytest.raises(UserError, match=r"run/config\.json is no run's configuration: it lacks"):
         restored(values, "run/config.json")
+
+
+def test_crops_shrink_with_their_images() -> None:
+    crop = {"target_augmentation.crop": (180, 240)}
+    config = complete(_config(shrink=True, target_size=(270, 360), **crop))
+    assert (config.target_size, config.target_augmentation.crop) == ((33, 45), (22, 30))
+    assert config.source_augmentation.crop == ()
 
 
 @pytest.mark.parametrize("shrink", [False, True])

@@ -26,7 +26,7 @@ TERMS = {
     "max_square_iw_paper": TargetTerms(
         "max_square", iw_alpha=0.5, threshold=THRESHOLD, normalization="paper"
     ),
-    "hard": TargetTerms("hard", iw_alpha=0.2, threshold=THRESHOLD),
+    "hard": TargetTerms("hard", threshold=THRESHOLD),
 }
 
 
@@ -280,6 +280,8 @@ def test_mistakes_are_named():
         TargetTerms(normalization="mean")
     with pytest.raises(ValueError, match="official, paper; found 'both'"):
         TargetTerms(rule="both")
+    with pytest.raises(ValueError, match="no image-wise weighting of pseudo labels"):
+        TargetTerms("hard", iw_alpha=0.2)
     with pytest.raises(ValueError, match="heads must agree"):
         target_sums(head, head[:, :1], (8, 8), TargetTerms())
     for labels in (np.zeros((1, 8, 8), np.float32), np.zeros((8, 8), np.uint8)):

@@ -12,7 +12,13 @@ from msl_jax import parallel, parts, presets, runs
 from msl_jax.evaluation.table import print_results
 from msl_jax.experiment import Experiment
 from msl_jax.occupied import expect_free, occupied
+from msl_jax.variants import variant_of
 from msl_jax.weights import Weights
+
+_ONE_HEAD = (
+    "note: these weights have no trained low head; Multi starts with a random one. RUN:source of a"
+    " run of a Multi variant has both"
+)
 
 
 def train(config: ConfigDict, workdir: str | None = None) -> dict:
@@ -50,6 +56,8 @@ def _train(config: ConfigDict, folder: Path) -> dict:
         parallel.by_first(lambda: expect_free(folder))
         if start is not None:
             console.print(f"init_from {start.path}: {start.title}", markup=False)
+            if start.classifies and variant_of(config).multi and not start.two_heads:
+                console.print(_ONE_HEAD, markup=False)
         # The first one prepares the records, the others find them.
         experiment = parallel.first_then_others(lambda: Experiment(config, folder, start))
         with contextlib.ExitStack() as stack:

@@ -30,8 +30,16 @@ class ASPP(nn.Module):
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
-        """Features `[B, h, w, C]` -> logits `[B, h, w, num_classes]`."""
-        total = None
+        """Features `[B, h, w, C]` -> logits `[B, h, w, num_classes]` in float32 or better.
+
+        Raises:
+            ValueError: no active rates, or one that has no convolution.
+        """
+        if not self.active_rates or not set(self.active_rates) <= set(self.rates):
+            raise ValueError(
+                f"active_rates: expected some of the rates {self.rates}, found {self.active_rates}"
+            )
+        total: Any = None
         for index, rate in enumerate(self.rates):
             if rate not in self.active_rates and not self.is_initializing():
                 continue
@@ -45,9 +53,8 @@ class ASPP(nn.Module):
                 name=f"conv{index}",
             )(x)
             if rate in self.active_rates:
+                logits = logits.astype(np.promote_types(logits.dtype, np.float32))
                 total = logits if total is None else total + logits
-        if total is None:
-            raise ValueError(f"active_rates {self.active_rates}: none of them is in {self.rates}")
         return total
 
 
@@ -113,13 +120,9 @@ class DeepLabV2(nn.Module):
             name="backbone",
         )(x, use_running_average=not train or self.frozen_norms)
 
-        def head(name: str, features: Array) -> Array:
-            logits = _classifier(self, name)(features)
-            return logits.astype(np.promote_types(logits.dtype, np.float32))
-
-        final = head("final_head", stage4)
-        low = head("low_head", stage3) if low_head or self.is_initializing() else None
-        return final, low
+        final = _classifier(self, "final_head")(stage4)
+        with_low = low_head or self.is_initializing()
+        return final, _classifier(self, "low_head")(stage3) if with_low else None
 
 
 def _classifier(model: DeepLabV2, name: str | None = None) -> ASPP:

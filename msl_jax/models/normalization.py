@@ -29,7 +29,9 @@ def normalize(x: Array, mean: Array, var: Array, scale: Array, bias: Array, epsi
     """
     factor = lax.rsqrt(var + epsilon) * scale
     offset = bias - mean * factor
-    return x * _along(factor, x.dtype) + _along(offset, x.dtype)
+    # Rounded once, at the end: in bfloat16 x * factor and an offset of several units cancel badly.
+    exact = x.astype(np.promote_types(x.dtype, factor.dtype))
+    return (exact * _along(factor, exact.dtype) + _along(offset, exact.dtype)).astype(x.dtype)
 
 
 # Compiled as a function of its own, so that blocks of the same shapes are traced once.

@@ -49,9 +49,9 @@ class BasicBlock(nn.Module):
 class SmallResNet(nn.Module):
     """Classifier of images of about 32x32 pixels.
 
-    A 3x3 convolution, three stages of blocks, each at half the size and twice the width of the one
-    before, and a linear classifier on the mean over the positions. The published network starts
-    with a stage at full size, which costs a CPU most of its time.
+    A 3x3 convolution, three stages of blocks, each at half the size of the one before, of one, two
+    and four times the width, and a linear classifier on the mean over the positions. The published
+    network starts with a stage at full size, which costs a CPU most of its time.
 
     Attributes:
         num_classes: outputs.
@@ -81,7 +81,12 @@ class SmallResNet(nn.Module):
         Args:
             images: `[B, H, W, 3]`, ready for the network.
             train: normalise by the batch and update `batch_stats`, which must be mutable.
+
+        Raises:
+            ValueError: another depth.
         """
+        if self.depth not in SMALL_DEPTHS:
+            raise ValueError(f"depth: expected one of {SMALL_DEPTHS}, found {self.depth}")
         x = images.astype(self.dtype or images.dtype)
         x = Conv(self.width, 3, param_dtype=self.param_dtype, name="conv1")(x)
         norm = BatchNorm(param_dtype=self.param_dtype, name="bn1")

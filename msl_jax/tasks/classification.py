@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import jax.numpy as jnp
 from jax import Array, lax
 
 from msl_jax import losses
+from msl_jax._arrays import check_choice
 from msl_jax.models.discriminator import DISCRIMINATOR, Discriminator
 from msl_jax.tasks.adversarial import domain_loss, reversal_strength
 from msl_jax.tasks.segmentation import InputConvention, network_input
@@ -33,6 +34,9 @@ class Objective:
         normalization: see `msl_jax.losses`.
         steps: of the training, over which DANN's reversal grows.
         discriminator_width: of DANN's hidden layers.
+
+    Raises:
+        ValueError: there is no such target loss.
     """
 
     target_loss: TargetLoss = "max_square"
@@ -40,6 +44,10 @@ class Objective:
     normalization: str = "paper"
     steps: int = 1
     discriminator_width: int = 1024
+
+    def __post_init__(self) -> None:
+        """Refuses words that mean nothing."""
+        check_choice("target_loss", self.target_loss, get_args(TargetLoss))
 
 
 def parameter_rules() -> list[tuple[str, str]]:

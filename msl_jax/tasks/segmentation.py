@@ -5,11 +5,12 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import jax.numpy as jnp
 from jax import Array, lax
 
+from msl_jax._arrays import check_choice
 from msl_jax.models import DeepLabV2
 from msl_jax.training.optimizer import FROZEN, Group
 from msl_jax.training.step import AXIS, Pass
@@ -43,6 +44,9 @@ class Objective:
         guidance_threshold: delta of Eq. 15, and the threshold of hard pseudo-labels.
         normalization: see `msl_jax.losses`.
         guidance_rule: see `msl_jax.losses.guidance_labels`.
+
+    Raises:
+        ValueError: there is no such target loss.
     """
 
     target_loss: TargetLoss = "max_square"
@@ -54,6 +58,10 @@ class Objective:
     guidance_threshold: float = 0.95
     normalization: str = "official"
     guidance_rule: str = "official"
+
+    def __post_init__(self) -> None:
+        """Refuses words that mean nothing."""
+        check_choice("target_loss", self.target_loss, get_args(TargetLoss))
 
 
 def network_input(images: Array, convention: InputConvention) -> Array:

@@ -17,7 +17,7 @@ class TrainState:
     Attributes:
         step: steps made so far, int32 scalar.
         params: parameters of the network.
-        batch_stats: running statistics of its norms.
+        batch_stats: running statistics of its norms, empty for a network without any.
         opt_state: state of the optimizer.
     """
 
@@ -32,7 +32,7 @@ class TrainState:
         return cls(
             step=jnp.zeros((), jnp.int32),
             params=variables["params"],
-            batch_stats=variables["batch_stats"],
+            batch_stats=variables.get("batch_stats", {}),
             opt_state=optimizer.init(variables["params"]),
         )
 

@@ -204,7 +204,10 @@ def test_bfloat16_keeps_parameters_and_logits_in_float32(images, variables, logi
     ("change", "message"),
     [
         ({"depth": 18}, r"depth must be one of \[14, 26, 50, 101\], found 18"),
-        ({"active_rates": (5,)}, r"active_rates \(5,\): none of them is in \(1, 2, 3\)"),
+        (
+            {"active_rates": (5,)},
+            r"active_rates: expected some of the rates \(1, 2, 3\), found \(5,\)",
+        ),
     ],
 )
 def test_impossible_networks(change, message):

@@ -68,6 +68,9 @@ class TestBatchNorm:
         assert new["mean"].dtype == new["var"].dtype == jnp.float32
         np.testing.assert_allclose(new["mean"], exact.mean((0, 1, 2)), rtol=1e-5)
         np.testing.assert_allclose(new["var"], exact.var((0, 1, 2), ddof=1), rtol=1e-4)
+        # Rounded once: a mean of 20 standard deviations costs nothing.
+        normal = (exact - exact.mean((0, 1, 2))) / exact.std((0, 1, 2))
+        np.testing.assert_allclose(np.asarray(found, np.float64), normal, rtol=2**-8, atol=1e-4)
 
     def test_single_place_is_finite(self):
         module, x = BatchNorm(), jnp.full((1, 1, 1, 2), 3.0)
