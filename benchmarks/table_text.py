@@ -127,7 +127,7 @@ def _sensitivity(results: Results) -> str:
     title += (
         "As above; measured on target labels, so it chooses nothing. The paper's lambda_T stands"
     )
-    title += " at the same multiple of the row's own, which counts in the seeds of the others alone."
+    title += " at the same multiple of the row's own value, which has the same seeds as the others."
     title += f" Paper: {GTA5.title.partition(',')[0]}, Table 5.\n\n"
     headings = ["parameter", "row", "value", "n", f"target {METRICS[metric]}", "paper"]
     return title + table(headings, lines)
