@@ -199,7 +199,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except FileNotFoundError as error:
         parser.error(f"{error}; name a folder of CamVid with --camvid=DIR")
     except ModuleNotFoundError as error:
-        parser.error(f"{error}; the official way needs PyTorch: pip install 'msl_jax[convert]'")
+        parser.error(f"{error}; the official way needs PyTorch: pip install '.[convert]'")
     print(json.dumps(result))
     return 0
 

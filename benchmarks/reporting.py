@@ -96,4 +96,4 @@ def at_least_one(text: str) -> int:
 def need_torch(parser: argparse.ArgumentParser) -> None:
     """Leaves with a message where there is no PyTorch to compare with."""
     if importlib.util.find_spec("torch") is None:
-        parser.error("the comparison needs PyTorch: pip install 'msl_jax[convert]'")
+        parser.error("the comparison needs PyTorch: pip install '.[convert]'")

@@ -223,7 +223,7 @@ def write_tables(results: Results | TaskResults, output: Path) -> str:
     try:
         from benchmarks import table_plot
     except ImportError as error:
-        progress(f'no plot ({error}): pip install "msl_jax[notebooks]"')
+        progress(f'no plot ({error}): pip install ".[notebooks]"')
     else:
         table_plot.write(results, output)
     return texts["tables.md"]

@@ -21,7 +21,8 @@ def get_config(variant: str = DEFAULT_VARIANT):
     config.num_classes = 11
     # Crops at a quarter of the pixels: thin classes are lost at the size that two cores can train.
     scale, crop = (0.6, 1.4), (180, 240)
-    # Dusk frames are half as bright as day frames (0.24 and 0.48 in the mean of train).
+    # Dusk frames are half as bright as day frames (0.24 and 0.48 in the mean of train). The oracle,
+    # whose labelled images are dusk frames, is trained with the same augmentation.
     config.source_augmentation = augmentation(scale=scale, crop=crop, jitter=0.5)
     config.target_augmentation = augmentation(scale=scale, crop=crop)
 

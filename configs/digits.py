@@ -1,6 +1,6 @@
 r"""MNIST to UCI digits and back: a classification that any computer trains in a minute.
 
-    pip install "msl_jax[digits]"
+    pip install ".[digits]"
     python train.py --config configs/digits.py:VARIANT --config.source=mnist --config.target=uci
 
 VARIANT: source, target_statistics, minent, max_square (default), dann or oracle; mnist and uci may

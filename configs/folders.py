@@ -2,11 +2,12 @@ r"""Your own images: adapt a segmenter from a folder of labelled images to a fol
 
     python train.py --config configs/folders.py --config.source_root=LABELLED \
         --config.target_root=PHOTOS --workdir W
-    python predict.py --checkpoint W --input PHOTOS --output PREDICTIONS
+    python predict.py --checkpoint W --input PHOTOS/images --output PREDICTIONS
 
-LABELLED holds images/, labels/ (8-bit ids, the same names) and classes.yaml; PHOTOS holds photos,
-and labels/ where you want the result measured. docs/your_own_data.md walks through it, with the
-keys that are worth setting: the sizes, the network, and --config.init_from for pretrained weights.
+LABELLED holds images/, labels/ (8-bit ids, the same names) and classes.yaml; PHOTOS holds images/,
+and labels/ where you want the result measured, or photos alone. docs/your_own_data.md walks through
+it, with the keys that are worth setting: the sizes, the network, and --config.init_from for
+pretrained weights.
 
 The defaults train a small network from scratch, under an hour on two CPU cores;
 docs/your_own_data.md has what came out on CamVid as plain folders.

@@ -80,17 +80,17 @@ def base_config(
             "source_size": (720, 1280),  # height, width
             "target_size": (512, 1024),
             "num_classes": 19,
-            "source_augmentation": augmentation(),
-            "target_augmentation": augmentation(),
+            "source_augmentation": augmentation(),  # of labelled images, the oracle's too
+            "target_augmentation": augmentation(),  # padding of a crop counts in the target loss
             # Network. Conventions: "caffe" or "torchvision"; None: what the weights ask for.
             "input_convention": placeholder(str),  # see tasks.segmentation.network_input
             "model": {
                 "network": "deeplab",  # classification: "resnet" or "small_resnet"
                 "depth": 101,
-                "width": 64,
-                "stride_placement": placeholder(str),
-                "head_rates": (6, 12, 18, 24),
-                "active_rates": placeholder(tuple),
+                "width": 64,  # channels of the stem
+                "stride_placement": placeholder(str),  # as input_convention
+                "head_rates": (6, 12, 18, 24),  # dilation of the heads' convolutions
+                "active_rates": placeholder(tuple),  # those that are summed
                 "discriminator_width": 1024,  # of dann
             },
             "compute_dtype": "float32",  # or "bfloat16": parameters and statistics stay in float32
@@ -100,22 +100,22 @@ def base_config(
             "accumulate": 1,  # micro-batches of that size in every step, one after the other
             "source_steps": placeholder(int),
             "source_poly_steps": placeholder(int),  # where the schedule reaches 0
-            "source_learning_rate": 2.5e-4,
+            "source_learning_rate": 2.5e-4,  # at the first step
             "schedule": "poly",  # or "inverse" (classification), see msl_jax.training.optimizer
-            "steps": placeholder(int),
+            "steps": placeholder(int),  # these three of the adaptation
             "poly_steps": placeholder(int),
             "learning_rate": 2.5e-4,
-            "head_rate_multiplier": 10.0,
-            "momentum": 0.9,
+            "head_rate_multiplier": 10.0,  # of the heads' learning rate
+            "momentum": 0.9,  # SGD's
             "weight_decay": 5e-4,
             "repeated_visits": placeholder(bool),  # see training.optimizer.repeated_sgd
-            "lambda_target": placeholder(float),
+            "lambda_target": placeholder(float),  # weight of the target loss (Eq. 1)
             "lambda_source_low": placeholder(float),  # low head on source labels
             "lambda_low": 0.1,  # low head on the guidance, times lambda_target
-            "iw_alpha": 0.2,
-            "guidance_threshold": 0.95,
-            "normalization": placeholder(str),
-            "guidance_rule": placeholder(str),
+            "iw_alpha": 0.2,  # alpha of Eq. 13, of the variants _iw
+            "guidance_threshold": 0.95,  # delta of Eq. 15, and of hard pseudo-labels
+            "normalization": placeholder(str),  # of the losses: "official" or "paper"
+            "guidance_rule": placeholder(str),  # likewise
             "frozen_norms": False,  # keep the norms' statistics in the adaptation
             # A run's workdir, a converted checkpoint, a .pth or .safetensors file. Where it holds
             # no trained final head (ImageNet weights), or is empty, this run trains the
@@ -123,15 +123,15 @@ def base_config(
             "init_from": "",
             "reinit_heads": False,  # take over the backbone alone
             # Evaluation.
-            "eval_every": 2_975,
+            "eval_every": 2_975,  # steps; each evaluation leaves a checkpoint
             "eval_batch_size": 1,  # on each device
             "eval_size": "network",  # or "full": labels at their own size
             "flip": False,  # average over the mirrored image
             "scales": (1.0,),  # average over these sizes
             # Behaviour.
-            "log_every": 20,
+            "log_every": 20,  # steps
             "keep_every": 0,  # checkpoints at multiples of it stay, beside the latest two and best
-            "on_bad_example": "error",
+            "on_bad_example": "error",  # or "skip": leave it out and name it
             "debug": False,  # tracebacks, and a search for the first non-finite operation
         }
     )

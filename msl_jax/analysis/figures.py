@@ -68,7 +68,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         import matplotlib
     except ImportError as error:
         raise UserError(
-            'figures need matplotlib: pip install "msl_jax[notebooks]" (or pip install matplotlib)'
+            'figures need matplotlib: pip install ".[notebooks]" (or pip install matplotlib)'
         ) from error
     matplotlib.use("agg")
     write_figures(options.workdir, options.output)

@@ -77,7 +77,7 @@ def _torch(path: Path) -> Any:
     except ImportError as error:
         raise UserError(
             f"{path}: PyTorch is needed for this kind of file and is not installed. Install it"
-            " (pip install 'msl_jax[convert]'; the CPU build is enough) or convert the file to"
+            " (pip install '.[convert]'; the CPU build is enough) or convert the file to"
             " .safetensors where PyTorch is: python -m msl_jax.convert INPUT.pth OUTPUT.safetensors"
         ) from error
     return torch

@@ -141,10 +141,10 @@ def _arrays(domain: str) -> tuple[np.ndarray, np.ndarray]:
         raise UserError(
             f"digits: {_DOMAINS[domain].images} images expected in {_DOMAINS[domain].package},"
             f" found {len(images)}; install the versions that the extra names:"
-            ' pip install "msl_jax[digits]"'
+            ' pip install ".[digits]"'
         )
     return np.rint(images).astype(np.uint8), labels.astype(np.uint8)
 
 
 def _missing(package: str) -> UserError:
-    return UserError(f'digits come with {package}, which is missing: pip install "msl_jax[digits]"')
+    return UserError(f'digits come with {package}, which is missing: pip install ".[digits]"')

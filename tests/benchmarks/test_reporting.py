@@ -55,4 +55,4 @@ def test_no_torch(monkeypatch, capsys):
     monkeypatch.setattr(reporting.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(SystemExit):
         reporting.need_torch(argparse.ArgumentParser())
-    assert "pip install 'msl_jax[convert]'" in capsys.readouterr().err
+    assert "pip install '.[convert]'" in capsys.readouterr().err

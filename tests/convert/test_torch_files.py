@@ -173,5 +173,5 @@ def test_missing_pytorch(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path.write_bytes(b"")
     monkeypatch.setitem(sys.modules, "torch", None)
     for use in (lambda: torch_files.read(path), lambda: torch_files.write(path, ARRAYS, {})):
-        with pytest.raises(UserError, match=r"pip install 'msl_jax\[convert\]'.*\.safetensors"):
+        with pytest.raises(UserError, match=r"pip install '.\[convert\]'.*\.safetensors"):
             use()

@@ -65,7 +65,7 @@ def test_crop_leaves_the_ink_alone() -> None:
 
 
 def test_package_that_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
-    message = r'mlxtend, which is missing: pip install "msl_jax\[digits\]"'
+    message = r'mlxtend, which is missing: pip install "\.\[digits\]"'
     monkeypatch.setitem(sys.modules, "mlxtend.data", None)
     with pytest.raises(UserError, match=message):
         Digits().examples("mnist_test")[0].read()
