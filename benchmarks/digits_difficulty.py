@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -105,6 +106,12 @@ def figure(folder: Path, title: str) -> Any:
     return page
 
 
+def _seeds(text: str) -> list[int]:
+    if not re.fullmatch(r"\d+(,\d+)*", text):
+        raise argparse.ArgumentTypeError(f"expected integers like 0,1,2, found {text!r}")
+    return [int(seed) for seed in text.split(",")]
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Runs the command."""
     parser = argparse.ArgumentParser(
@@ -112,9 +119,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     parser.add_argument("--workdir", type=Path, required=True)
     parser.add_argument("--output", type=Path, required=True)
-    parser.add_argument("--seeds", default="0,1,2,3,4", help="default: 0,1,2,3,4")
+    parser.add_argument("--seeds", type=_seeds, default="0,1,2,3,4", help="default: 0,1,2,3,4")
     given = parser.parse_args(arguments)
-    measure_all(given.workdir, [int(seed) for seed in given.seeds.split(",")], given.output)
+    measure_all(given.workdir, given.seeds, given.output)
     found = {}
     for direction, title in TASKS["digits"].items():
         folder = given.output / direction

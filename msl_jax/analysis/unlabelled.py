@@ -3,8 +3,8 @@
     python -m msl_jax.analysis.unlabelled RUN [RUN ...]
 
 Where the target has no labels, or they are for the evaluation alone, this is what can be seen of
-an adaptation, on training images of the target and labels of the source; in classification, images
-take the place of pixels:
+an adaptation, on training images of the target and labels of the source (of each 200 evenly spaced
+ones, or all where there are fewer); in classification, images take the place of pixels:
 
     confidence   mean probability of the predicted class on target images, in percent. A target loss
                  that does something raises it.
