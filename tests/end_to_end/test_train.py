@@ -94,6 +94,16 @@ def test_variant_starts_from_another_run(
     assert moved == {"final_head": True, "low_head": VARIANTS[variant].multi}
 
 
+def test_multi_says_where_its_low_head_begins_at_random(
+    start, whole, source, tiny_config: Callable[..., ConfigDict], tmp_path: Path, capsys
+) -> None:
+    for name, before, said in (("one", source, True), ("two", whole, False)):
+        start(
+            tiny_config("max_square_multi", init_from=f"{before.workdir}:source"), tmp_path / name
+        )
+        assert ("have no trained low head" in capsys.readouterr().err) == said
+
+
 @pytest.mark.parametrize("variant", ["source", "oracle"])
 def test_variant_of_one_stage(
     start, source, tiny_config: Callable[..., ConfigDict], tmp_path: Path, variant: str
