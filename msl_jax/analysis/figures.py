@@ -1,12 +1,13 @@
 """The paper's figures for a run of one's own: PNG and SVG.
 
-    python -m msl_jax.analysis.figures --workdir RUN --output DIR
+    python -m msl_jax.analysis.figures --workdir RUN --output DIR [--beside RUN ...]
 
 RUN is the workdir of a finished run of an adapting variant with a labelled target; the state before
 is its source-only stage, or what it began with (init_from). Fig. 5 has a point for every checkpoint
-of the adaptation that is still there: train with --config.keep_every=STEPS for more of them. For a
-classification, images take the place of pixels and the accuracy of a class that of its IoU. Written
-are
+of the adaptation that is still there: train with --config.keep_every=STEPS for more of them.
+--beside adds the curves of further runs that began with the same source-only network, such as those
+of another loss. For a classification, images take the place of pixels and the accuracy of a class
+that of its IoU. Written are
 
     gradients            Fig. 1: the size of the gradients against p, and for many classes
     gradient_shares      which pixels and classes get the gradient, before and after
@@ -28,29 +29,39 @@ from msl_jax.commands.command_line import guard
 from msl_jax.errors import UserError
 
 
-def write_figures(workdir: str, output: str | Path) -> dict[str, Any]:
+def write_figures(workdir: str, output: str | Path, beside: Sequence[str] = ()) -> dict[str, Any]:
     """Studies a run and writes the figures.
 
     Args:
         workdir: see `msl_jax.analysis.study.study`.
         output: a folder, made where it is missing; figures of before are replaced.
+        beside: workdirs of runs that stand in Fig. 5 too.
 
     Returns:
         The numbers, as in ``figures.json``.
 
     Raises:
-        UserError: no such run, no labels, or the folder cannot be written.
+        UserError: no such run, no labels, runs that do not compare, or the folder cannot be
+            written.
     """
     from msl_jax import runs
     from msl_jax.analysis import pages
     from msl_jax.analysis.study import study
 
     found, folder = study(workdir), Path(output)
+    others = [study(run) for run in beside]
+    variants = [other.variant for other in (found, *others)]
+    for run, other in zip(beside, others, strict=True):
+        if other.accuracy[0] != found.accuracy[0] or variants.count(other.variant) > 1:
+            raise UserError(
+                f"--beside {run} ({other.variant}): expected another variant than those given, from"
+                f" the source-only network of {workdir} ({found.variant})"
+            )
     runs.make_folder(folder, "--output")
-    for name, figure in pages.figures(found).items():
+    for name, figure in pages.figures(found, others).items():
         for suffix in ("png", "svg"):
             figure.savefig(folder / f"{name}.{suffix}", dpi=150)
-    numbers = pages.numbers(found)
+    numbers = pages.numbers(found, others)
     runs.write_json(folder / "figures.json", numbers)
     return numbers
 
@@ -63,6 +74,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     parser.add_argument("--workdir", required=True, help="a finished run of an adapting variant")
     parser.add_argument("--output", required=True, help="folder for the figures")
+    parser.add_argument(
+        "--beside", nargs="+", default=[], metavar="RUN", help="further runs for Fig. 5"
+    )
     options = parser.parse_args(arguments)
     try:
         import matplotlib
@@ -71,7 +85,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             'figures need matplotlib: pip install ".[notebooks]" (or pip install matplotlib)'
         ) from error
     matplotlib.use("agg")
-    write_figures(options.workdir, options.output)
+    write_figures(options.workdir, options.output, options.beside)
     print(f"Figures: {options.output}")
 
 

@@ -15,13 +15,18 @@ from msl_jax.analysis.study import Study
 from msl_jax.evaluation import iou
 
 
-def figures(study: Study) -> dict[str, Figure]:
-    """All figures, by file name; that of the guidance where there is any."""
+def figures(study: Study, beside: Sequence[Study] = ()) -> dict[str, Figure]:
+    """All figures, by file name; that of the guidance where there is any.
+
+    Args:
+        study: of the run.
+        beside: of others, whose accuracies stand in Fig. 5 too.
+    """
     found = {
         "gradients": _gradients(len(study.names)),
         "gradient_shares": _gradient_shares(study),
         "class_balance": _class_balance(study),
-        "difficulty": _difficulty(study),
+        "difficulty": _difficulty([study, *beside]),
     }
     before, after = (state.guidance for state in study.states.values())
     if before is not None and after is not None:
@@ -73,11 +78,10 @@ def _measure(study: Study, table: shares.ClassTable) -> tuple[str, np.ndarray]:
     return ("IoU", table.iou) if study.task == "segmentation" else ("accuracy", table.accuracy)
 
 
-def _difficulty(study: Study) -> Figure:
-    figure = Figure(figsize=(5, 4), layout="constrained")
+def _difficulty(studies: Sequence[Study]) -> Figure:
+    figure = Figure(figsize=(6, 4.5), layout="constrained")
     axes = figure.subplots()
-    steps, points = list(study.accuracy), list(study.accuracy.values())
-    plots.accuracy_curves(axes, steps, {study.variant: points})
+    plots.accuracy_curves(axes, {study.variant: study.accuracy for study in studies})
     axes.set_xlabel("step of the adaptation; 0 is source-only")
     return figure
 
@@ -94,15 +98,13 @@ def _guided(names: Sequence[str], before: GuidanceSums, after: GuidanceSums) -> 
     return figure
 
 
-def numbers(study: Study) -> dict[str, Any]:
+def numbers(study: Study, beside: Sequence[Study] = ()) -> dict[str, Any]:
     """What the figures show, JSON-able; shares and IoU in [0, 1], None where undefined."""
     return {
         "variant": study.variant,
         "classes": list(study.names),
-        "accuracy": {
-            str(step): {part: _number(value) for part, value in found.items()}
-            for step, found in study.accuracy.items()
-        },
+        "accuracy": _accuracies(study),
+        **({"beside": {other.variant: _accuracies(other) for other in beside}} if beside else {}),
         "states": {
             title: {
                 **_balance(study, state.pixels),
@@ -121,6 +123,13 @@ def numbers(study: Study) -> dict[str, Any]:
             }
             for title, state in study.states.items()
         },
+    }
+
+
+def _accuracies(study: Study) -> dict[str, dict[str, float | None]]:
+    return {
+        str(step): {part: _number(value) for part, value in found.items()}
+        for step, found in study.accuracy.items()
     }
 
 

@@ -169,23 +169,20 @@ def guidance_by_class(
     axes.legend(loc="upper left", bbox_to_anchor=(1, 1))
 
 
-def accuracy_curves(
-    axes: Axes, steps: Sequence[float], accuracy: Mapping[str, Sequence[Mapping[str, float]]]
-) -> None:
+def accuracy_curves(axes: Axes, accuracy: Mapping[str, Mapping[int, Mapping[str, float]]]) -> None:
     """Fig. 5: accuracy of the top set, of all and of the bottom set over training.
 
     Args:
         axes: to draw into.
-        steps: of the points.
-        accuracy: for each loss (a key of `LABELS`, or any title), at each step, `accuracies`.
+        accuracy: for each loss (a key of `LABELS`, or any title), by step, `accuracies`.
     """
     styles = {"top": ":", "all": "-", "bottom": "--"}
     for index, (name, points) in enumerate(accuracy.items()):
         colour = COLOURS.get(name, f"C{index + 4}")
         for part, style in styles.items():
             label = f"{LABELS.get(name, name)}, {part}"
-            values = [100 * point[part] for point in points]
-            axes.plot(steps, values, style, marker=".", color=colour, label=label)
+            values = [100 * point[part] for point in points.values()]
+            axes.plot(list(points), values, style, marker=".", color=colour, label=label)
     axes.set(xlabel="step", ylabel="accuracy, %")
     axes.legend()
 

@@ -168,7 +168,10 @@ class TestAccounting:
                 {"width": 8, "num_classes": 5},
                 "set --config.model.width=4, --config.reinit_heads=true to train new heads.",
             ),
-            ({"head_rates": (6,)}, "4 rates (--config.model.head_rates, convert: --head_rates)."),
+            (
+                {"head_rates": (6,), "active_rates": (6,)},
+                "4 rates (--config.model.head_rates, convert: --head_rates).",
+            ),
         ],
     )
     def test_advice(

@@ -103,6 +103,20 @@ def test_every_checkpoint_that_was_kept_is_a_point(start, whole, tiny_config, tm
     assert part == {step: found[step] for step in ("0", "1", "2")}
 
 
+def test_another_loss_beside(start, whole, tiny_config, tmp_path: Path) -> None:
+    runs = [
+        start(tiny_config(name, init_from=f"{whole.workdir}:source"), tmp_path / name).workdir
+        for name in ("max_square", "minent")
+    ]
+    first, second = map(str, runs)
+    found = figures.write_figures(first, tmp_path / "both", [second])
+    assert found["beside"] == {"minent": figures.write_figures(second, tmp_path / "2")["accuracy"]}
+    assert found["beside"]["minent"]["0"] == found["accuracy"]["0"]
+    with pytest.raises(UserError, match=r"--beside .*max_square \(max_square\): expected another"):
+        figures.write_figures(first, tmp_path / "out", [first])
+    assert not (tmp_path / "out").exists()
+
+
 def test_run_that_is_not_adapted_yet(whole, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="is no run of an adapting variant, adapted: found run "):
         figures.write_figures(f"{whole.workdir}:source", tmp_path / "out")
