@@ -79,7 +79,7 @@ def _measure(study: Study, table: shares.ClassTable) -> tuple[str, np.ndarray]:
 
 
 def _difficulty(studies: Sequence[Study]) -> Figure:
-    figure = Figure(figsize=(6, 4.5), layout="constrained")
+    figure = Figure(figsize=(8, 4.5), layout="constrained")
     axes = figure.subplots()
     plots.accuracy_curves(axes, {study.variant: study.accuracy for study in studies})
     axes.set_xlabel("step of the adaptation; 0 is source-only")

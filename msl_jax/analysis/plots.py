@@ -178,13 +178,13 @@ def accuracy_curves(axes: Axes, accuracy: Mapping[str, Mapping[int, Mapping[str,
     """
     styles = {"top": ":", "all": "-", "bottom": "--"}
     for index, (name, points) in enumerate(accuracy.items()):
-        colour = COLOURS.get(name, f"C{index + 4}")
+        colour = COLOURS.get("entropy" if name == "minent" else name, f"C{index + 4}")
         for part, style in styles.items():
             label = f"{LABELS.get(name, name)}, {part}"
             values = [100 * point[part] for point in points.values()]
             axes.plot(list(points), values, style, marker=".", color=colour, label=label)
     axes.set(xlabel="step", ylabel="accuracy, %")
-    axes.legend()
+    axes.legend(loc="upper left", bbox_to_anchor=(1, 1), fontsize=8)
 
 
 def _line(name: str) -> dict[str, Any]:
