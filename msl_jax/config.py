@@ -17,7 +17,6 @@ from msl_jax.data.decoding import MAX_PIXELS
 from msl_jax.errors import UserError
 from msl_jax.models.resnet import STAGE_SIZES
 from msl_jax.models.small_resnet import SMALL_DEPTHS
-from msl_jax.tasks.segmentation import Objective
 from msl_jax.variants import DEFAULT_VARIANT, VARIANTS, VARIANTS_OF, expect_variant, variant_of
 
 # Keys that may differ between the start of a run and its continuation.
@@ -83,7 +82,7 @@ def base_config(
             "source_augmentation": augmentation(),  # of labelled images, the oracle's too
             "target_augmentation": augmentation(),  # padding of a crop counts in the target loss
             # Network. Conventions: "caffe" or "torchvision"; None: what the weights ask for.
-            "input_convention": placeholder(str),  # see tasks.segmentation.network_input
+            "input_convention": placeholder(str),  # see models.inputs.network_input
             "model": {
                 "network": "deeplab",  # classification: "resnet" or "small_resnet"
                 "depth": 101,
@@ -150,27 +149,6 @@ def augmentation(
     Scale (1, 1) and an empty crop leave the size alone.
     """
     return {"mirror": mirror, "blur": blur, "scale": scale, "crop": crop, "jitter": jitter}
-
-
-def objective(config: config_dict.ConfigDict, *, adapt: bool = True) -> Objective:
-    """The objective that a checked configuration asks for.
-
-    Args:
-        config: complete and checked.
-        adapt: of the adaptation; else of the source-only stage, where the target has no loss.
-    """
-    variant = variant_of(config)
-    return Objective(
-        target_loss=variant.target_loss if adapt else "none",  # type: ignore[arg-type]
-        multi=variant.multi,
-        lambda_target=config.lambda_target,
-        lambda_source_low=config.lambda_source_low,
-        lambda_low=config.lambda_low,
-        iw_alpha=config.iw_alpha if variant.weighted else None,
-        guidance_threshold=config.guidance_threshold,
-        normalization=config.normalization,
-        guidance_rule=config.guidance_rule,
-    )
 
 
 def check_config(config: config_dict.ConfigDict) -> None:

@@ -13,6 +13,7 @@ from msl_jax.config import DEFAULT_VARIANT, VARIANTS, as_json, base_config, chec
 from msl_jax.data.labels import LABEL_SETS
 from msl_jax.errors import UserError
 from msl_jax.presets import complete
+from msl_jax.tasks.segmentation_task import objective
 
 CONFIGS = Path(__file__).parent.parent / "configs"
 
@@ -150,14 +151,14 @@ def test_each_wrong_value_is_named(key, value):
 
 class TestObjective:
     def test_variant_decides(self):
-        found = configuration.objective(_complete_config("max_square_iw_multi"))
+        found = objective(_complete_config("max_square_iw_multi"))
         assert (found.target_loss, found.multi, found.iw_alpha) == ("max_square", True, 0.2)
-        found = configuration.objective(_complete_config("minent"))
+        found = objective(_complete_config("minent"))
         assert (found.target_loss, found.multi, found.iw_alpha) == ("minent", False, None)
 
     def test_source_only_stage_has_no_target_loss(self):
         config = _complete_config("max_square_iw_multi")
-        found = configuration.objective(config, adapt=False)
+        found = objective(config, adapt=False)
         assert (found.target_loss, found.multi) == ("none", True)
 
 

@@ -12,7 +12,7 @@ from jax import Array
 from msl_jax.data.pipeline import evaluation_batches
 from msl_jax.data.records import Records
 from msl_jax.models import DeepLabV2, resize_align_corners
-from msl_jax.tasks.segmentation import InputConvention, network_input
+from msl_jax.models.inputs import InputConvention, network_input
 
 
 class Heads(NamedTuple):

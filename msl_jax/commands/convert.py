@@ -14,8 +14,8 @@ from msl_jax.convert import Network, safetensors_files, to_torch, torch_files
 from msl_jax.convert.layouts import CLASSIFIER
 from msl_jax.convert.network import OFFICIAL_RATES
 from msl_jax.errors import UserError
+from msl_jax.models.inputs import InputConvention
 from msl_jax.models.resnet import StridePlacement
-from msl_jax.tasks.segmentation import InputConvention
 from msl_jax.weights import Weights
 
 DEFAULT_ACTIVE_RATES = (6, 12)

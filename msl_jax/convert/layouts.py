@@ -9,8 +9,8 @@ from typing import NamedTuple
 from msl_jax.convert.names import COUNTER, TORCH_HEADS, TORCH_PARTS
 from msl_jax.errors import UserError
 from msl_jax.mismatch import Shapes
+from msl_jax.models.inputs import InputConvention
 from msl_jax.models.resnet import STAGE_SIZES, StridePlacement
-from msl_jax.tasks.segmentation import InputConvention
 
 # `module.`: saved from DataParallel. `Scale.`: the DeepLab initialisation of AdaptSegNet.
 _PREFIXES = ("module.", "Scale.")

@@ -8,8 +8,8 @@ from typing import Any
 
 from msl_jax.convert.layouts import Layout
 from msl_jax.models import DeepLabV2, ResNetClassifier
+from msl_jax.models.inputs import InputConvention
 from msl_jax.models.resnet import STAGE_SIZES, StridePlacement
-from msl_jax.tasks.segmentation import InputConvention
 
 # Of the four convolutions of a head the official code sums the first two, see `DeepLabV2`.
 OFFICIAL_RATES = (6, 12, 18, 24)
@@ -23,7 +23,7 @@ class Network:
         depth: layers of the ResNet.
         width: channels of its stem.
         stride_placement: see `msl_jax.models.resnet.Bottleneck`.
-        input_convention: see `msl_jax.tasks.segmentation.network_input`.
+        input_convention: see `msl_jax.models.inputs.network_input`.
         num_classes: outputs of the heads.
         head_rates: rates for which a head has parameters; a classifier has none.
         active_rates: rates that are summed; likewise.

@@ -19,7 +19,7 @@ from msl_jax.data.pipeline import Batch, evaluation_batches
 from msl_jax.data.records import Records
 from msl_jax.evaluation.confusion import confusion_matrix, summary
 from msl_jax.models import DeepLabV2, resize_align_corners
-from msl_jax.tasks.segmentation import InputConvention, network_input
+from msl_jax.models.inputs import InputConvention, network_input
 from msl_jax.training.step import AXIS
 
 Size = tuple[int, int]

@@ -50,7 +50,7 @@ class ResNetClassifier(nn.Module):
 
         Args:
             images: `[B, H, W, 3]`, red, green, blue, normalised as torchvision's
-                (`tasks.segmentation.network_input`).
+                (`models.inputs.network_input`).
             train: normalise by the batch and update `batch_stats`, which must be mutable.
 
         Returns:

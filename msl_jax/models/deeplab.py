@@ -103,7 +103,7 @@ class DeepLabV2(nn.Module):
         """Logits of both heads at 1/8 of the images' size.
 
         Args:
-            images: `[B, H, W, 3]`, ready for the network (`tasks.segmentation.network_input`).
+            images: `[B, H, W, 3]`, ready for the network (`models.inputs.network_input`).
             train: normalise by the batch and update `batch_stats`, which must be mutable.
             low_head: compute the low head; without it `low` is None.
 

@@ -12,8 +12,8 @@ from jax import Array, lax
 from msl_jax import losses
 from msl_jax._arrays import check_choice
 from msl_jax.models.discriminator import DISCRIMINATOR, Discriminator
+from msl_jax.models.inputs import InputConvention, network_input
 from msl_jax.tasks.adversarial import domain_loss, reversal_strength
-from msl_jax.tasks.segmentation import InputConvention, network_input
 from msl_jax.training.optimizer import Group
 from msl_jax.training.step import AXIS, Pass, Passes
 

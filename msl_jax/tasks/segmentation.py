@@ -12,17 +12,12 @@ from jax import Array, lax
 
 from msl_jax._arrays import check_choice
 from msl_jax.models import DeepLabV2
+from msl_jax.models.inputs import InputConvention, network_input
 from msl_jax.training.optimizer import FROZEN, Group
 from msl_jax.training.step import AXIS, Pass
 from msl_jax.upsampled import LossSum, TargetTerms, cross_entropy_sums, target_sums
 
 TargetLoss = Literal["none", "minent", "max_square", "hard"]
-InputConvention = Literal["caffe", "torchvision", "none"]
-
-# Blue, green, red of 0..255 (official code); red, green, blue of 0..1 (torchvision).
-CAFFE_MEAN_BGR = (104.00698793, 116.66876762, 122.67891434)
-TORCHVISION_MEAN = (0.485, 0.456, 0.406)
-TORCHVISION_STD = (0.229, 0.224, 0.225)
 
 # The official code collects the backbone's parameters module by module and from each module with
 # all that it contains, so that its optimizer holds most of them more than once.
@@ -62,29 +57,6 @@ class Objective:
     def __post_init__(self) -> None:
         """Refuses words that mean nothing."""
         check_choice("target_loss", self.target_loss, get_args(TargetLoss))
-
-
-def network_input(images: Array, convention: InputConvention) -> Array:
-    """Images as the network expects them.
-
-    Args:
-        images: uint8 `[..., 3]`, red, green, blue.
-        convention: ``"caffe"`` gives blue, green, red of 0..255 minus the mean (official code);
-            ``"torchvision"`` red, green, blue of 0..1, normalised; ``"none"`` leaves them as they
-            are, for images that have been through it.
-
-    Returns:
-        float32 `[..., 3]`; with ``"none"`` of the images' dtype.
-    """
-    if convention == "none":
-        return images
-    channel = (1,) * (images.ndim - 1) + (3,)
-    exact = images.astype(jnp.float32)
-    if convention == "caffe":
-        return exact[..., ::-1] - jnp.array(CAFFE_MEAN_BGR, jnp.float32).reshape(channel)
-    mean = jnp.array(TORCHVISION_MEAN, jnp.float32).reshape(channel)
-    std = jnp.array(TORCHVISION_STD, jnp.float32).reshape(channel)
-    return (exact / 255.0 - mean) / std
 
 
 def parameter_rules(model: DeepLabV2, *, multi: bool) -> list[tuple[str, str]]:

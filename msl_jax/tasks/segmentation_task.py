@@ -12,7 +12,6 @@ import numpy as np
 from ml_collections.config_dict import ConfigDict
 from PIL import Image
 
-from msl_jax.config import objective
 from msl_jax.data.images import resize_image, resize_label
 from msl_jax.data.labels import LabelSet
 from msl_jax.data.records import Records
@@ -24,10 +23,32 @@ from msl_jax.models import DeepLabV2
 from msl_jax.tasks import segmentation
 from msl_jax.tasks.task import Draw, Measure, Predict, Training, stage_schedule
 from msl_jax.training.optimizer import parameter_groups, sgd
+from msl_jax.variants import variant_of
 from msl_jax.weights import network_of
 
 if TYPE_CHECKING:
     from msl_jax.evaluation.report.task_report import TaskReport
+
+
+def objective(config: ConfigDict, *, adapt: bool = True) -> segmentation.Objective:
+    """The objective that a checked configuration asks for.
+
+    Args:
+        config: complete and checked.
+        adapt: of the adaptation; else of the source-only stage, where the target has no loss.
+    """
+    variant = variant_of(config)
+    return segmentation.Objective(
+        target_loss=variant.target_loss if adapt else "none",  # type: ignore[arg-type]
+        multi=variant.multi,
+        lambda_target=config.lambda_target,
+        lambda_source_low=config.lambda_source_low,
+        lambda_low=config.lambda_low,
+        iw_alpha=config.iw_alpha if variant.weighted else None,
+        guidance_threshold=config.guidance_threshold,
+        normalization=config.normalization,
+        guidance_rule=config.guidance_rule,
+    )
 
 
 class Segmentation:

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 
 from benchmarks import our_steps, work
-from msl_jax.config import objective
 from msl_jax.convert import from_torch
 from msl_jax.evaluation import confusion_matrix
 from msl_jax.models import DeepLabV2
 from msl_jax.tasks.segmentation import passes
+from msl_jax.tasks.segmentation_task import objective
 
 torch = pytest.importorskip("torch", reason="compares with PyTorch, of the extra `convert`")
 

@@ -19,7 +19,7 @@ from msl_jax.evaluation.segmentation import (
     predict,
 )
 from msl_jax.models import DeepLabV2, resize_align_corners
-from msl_jax.tasks.segmentation import network_input
+from msl_jax.models.inputs import network_input
 
 SIZE = (33, 41)
 NAMES = ("road", "car", "pole")
