@@ -121,14 +121,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--output", type=Path, required=True)
     parser.add_argument("--seeds", type=_seeds, default="0,1,2,3,4", help="default: 0,1,2,3,4")
     given = parser.parse_args(arguments)
+    try:
+        from msl_jax.analysis.saving import save
+    except ImportError as error:
+        parser.error(f'{error}; the pictures need matplotlib: pip install ".[notebooks]"')
     measure_all(given.workdir, given.seeds, given.output)
     found = {}
     for direction, title in TASKS["digits"].items():
         folder = given.output / direction
         found[direction] = numbers(folder)
-        page = figure(folder, title)
-        for suffix in ("png", "svg"):
-            page.savefig(given.output / f"{direction}.{suffix}", dpi=150)
+        save(figure(folder, title), given.output, direction)
     print(json.dumps({"benchmark": "digits_difficulty", "accuracy": found}, indent=2))
 
 

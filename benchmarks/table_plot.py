@@ -6,7 +6,6 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -21,7 +20,7 @@ from benchmarks.table_results import (
 )
 from benchmarks.table_rows import PARAMETERS
 from benchmarks.table_tasks import TaskResults
-from msl_jax.files import written_whole
+from msl_jax.analysis.saving import save
 
 _OURS: dict[str, Any] = {"color": "tab:blue", "marker": "o", "markersize": 6, "capsize": 3}
 _SEED: dict[str, Any] = {"color": "tab:blue", "marker": ".", "linestyle": "none", "alpha": 0.5}
@@ -36,14 +35,7 @@ _PAPER: dict[str, Any] = {
 def write(results: Results | TaskResults, output: Path) -> None:
     """Writes ``table`` and, where parameters were varied, ``sensitivity``."""
     for name, picture in pictures(results):
-        for kind in ("png", "svg"):
-            # Equal results give equal files: no date, and no random names inside.
-            metadata = {"Date": None} if kind == "svg" else {}
-            with (
-                matplotlib.rc_context({"svg.hashsalt": name}),
-                written_whole(output / f"{name}.{kind}") as path,
-            ):
-                picture.savefig(path, format=kind, dpi=150, metadata=metadata)
+        save(picture, output, name)
 
 
 def pictures(results: Results | TaskResults) -> Iterator[tuple[str, Figure]]:

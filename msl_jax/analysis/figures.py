@@ -46,6 +46,7 @@ def write_figures(workdir: str, output: str | Path, beside: Sequence[str] = ()) 
     """
     from msl_jax import runs
     from msl_jax.analysis import pages
+    from msl_jax.analysis.saving import save
     from msl_jax.analysis.study import study
 
     found, folder = study(workdir), Path(output)
@@ -59,8 +60,7 @@ def write_figures(workdir: str, output: str | Path, beside: Sequence[str] = ()) 
             )
     runs.make_folder(folder, "--output")
     for name, figure in pages.figures(found, others).items():
-        for suffix in ("png", "svg"):
-            figure.savefig(folder / f"{name}.{suffix}", dpi=150)
+        save(figure, folder, name)
     numbers = pages.numbers(found, others)
     runs.write_json(folder / "figures.json", numbers)
     return numbers

@@ -65,7 +65,10 @@ class Study(NamedTuple):
 
 
 def study(workdir: str, *, share: float = 0.3) -> Study:
-    """Looks at all labelled images of the target's evaluation split.
+    """Looks at all labelled images of the target's evaluation split, each at one size.
+
+    The configuration's `scales` and `flip` do not count, except that the accuracies of a
+    classification are those of its `flip`.
 
     Args:
         workdir: of a finished run of an adapting variant; with ``:STEP`` behind it up to that step.
