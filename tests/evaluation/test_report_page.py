@@ -188,3 +188,11 @@ def test_settings_beside_the_defaults() -> None:
     assert found["city"][1:] == ("Rio", None)
     assert [s.key for s in groups["Other"]] == ["city"]
     assert "lambda_target" in {s.key for s in groups["Adaptation"]}
+
+
+def test_other_preset_is_no_default() -> None:
+    """The official recipe's figures are the defaults; what `paper` decides otherwise is marked."""
+    config = base_config("camvid", "minent")
+    config.preset = "paper"
+    found = [s for group in settings(complete(config)).values() for s in group if s.changed]
+    assert {"preset", "normalization", "model.active_rates"} <= {setting.key for setting in found}
