@@ -87,32 +87,35 @@ def test_adaptation_on_the_way(written: Path, whole, tiny_config) -> None:
         assert course.accuracy[-1][name] == pytest.approx(value, abs=0.02)
 
 
-def test_every_checkpoint_that_was_kept_is_a_point(start, whole, tiny_config, tmp_path) -> None:
+@pytest.fixture(scope="module")
+def kept(start, whole, tiny_config, tmp_path_factory: pytest.TempPathFactory):
+    """An adaptation with every checkpoint."""
+    keys = {"init_from": f"{whole.workdir}:source", "eval_every": 1, "keep_every": 1}
+    return start(tiny_config("max_square", **keys), tmp_path_factory.mktemp("kept") / "run")
+
+
+def test_every_checkpoint_that_was_kept_is_a_point(kept, tmp_path: Path) -> None:
     """And the figure stops at the one that was asked for."""
-    start_at = {"init_from": f"{whole.workdir}:source", "eval_every": 1}
-    run = start(tiny_config("max_square", keep_every=1, **start_at), tmp_path / "run")
-    numbers = figures.write_figures(str(run.workdir), tmp_path / "all")
+    numbers = figures.write_figures(str(kept.workdir), tmp_path / "all")
     assert not any("guidance" in state for state in numbers["states"].values())  # no Multi
     assert not list((tmp_path / "all").glob("guidance*"))
     found = numbers["accuracy"]
     assert list(found) == ["0", "1", "2", "3", "4"]
-    course = watched_adaptation(tiny_config("max_square", **start_at), every=1)
+    course = watched_adaptation(kept.config, every=1)
     for accuracy, expected in zip(found.values(), course.accuracy, strict=True):
         assert accuracy == pytest.approx(expected, abs=0.02)
-    part = figures.write_figures(f"{run.workdir}:2", tmp_path / "part")["accuracy"]
+    part = figures.write_figures(f"{kept.workdir}:2", tmp_path / "part")["accuracy"]
     assert part == {step: found[step] for step in ("0", "1", "2")}
 
 
-def test_another_loss_beside(start, whole, tiny_config, tmp_path: Path) -> None:
-    runs = [
-        start(tiny_config(name, init_from=f"{whole.workdir}:source"), tmp_path / name).workdir
-        for name in ("max_square", "minent")
-    ]
-    first, second = map(str, runs)
+def test_another_loss_beside(start, whole, kept, tiny_config, tmp_path: Path) -> None:
+    other = start(tiny_config("minent", init_from=f"{whole.workdir}:source"), tmp_path / "minent")
+    first, second = str(kept.workdir), str(other.workdir)
     found = figures.write_figures(first, tmp_path / "both", [second])
-    assert found["beside"] == {"minent": figures.write_figures(second, tmp_path / "2")["accuracy"]}
+    assert list(found["beside"]["minent"]) == ["0", "2", "4"]
     assert found["beside"]["minent"]["0"] == found["accuracy"]["0"]
-    with pytest.raises(UserError, match=r"--beside .*max_square \(max_square\): expected another"):
+    assert found["beside"]["minent"]["4"] != found["accuracy"]["4"]
+    with pytest.raises(UserError, match=r"--beside .* \(max_square\): expected another variant"):
         figures.write_figures(first, tmp_path / "out", [first])
     assert not (tmp_path / "out").exists()
 
