@@ -215,8 +215,8 @@ def write_tables(results: Results | TaskResults, output: Path) -> str:
         lines = sensitivity(results, results.metrics[0])
         if unknown := {line.parameter.key for line in lines if line.value is None}:
             progress(
-                f"the rows' own {', '.join(sorted(unknown))} stand in {OWN_VALUES}, which lies"
-                f" beside the results that a sweep writes: copy it to {output} as well"
+                f"the rows' own {', '.join(sorted(unknown))} stand in {OWN_VALUES}, which a sweep"
+                " writes beside its results: copy it together with them"
             )
     for name, text in texts.items():
         runs.write_text(output / name, text)

@@ -115,7 +115,7 @@ def _sensitivity(results: Results) -> Figure:
     varied = [p for p in PARAMETERS if any(line.parameter == p for line in lines)]
     picture = Figure(figsize=(4 * len(varied), 3.5), layout="constrained")
     panels = picture.subplots(1, len(varied), sharey=True, squeeze=False)[0]
-    same = published(results.config, metric).same
+    same = published(results.config, metric) is GTA5
     papers = [axes if same else axes.twinx() for axes in panels]
     for axes, paper, parameter in zip(panels, papers, varied, strict=True):
         tried = [line for line in lines if line.parameter == parameter and line.value is not None]
@@ -124,7 +124,7 @@ def _sensitivity(results: Results) -> Figure:
                 style = {**_OURS, "marker": "s"} if line.own else _OURS
                 axes.errorbar(line.value, line.target.mean, yerr=_bar(line.target), **style)
             if line.published is not None:
-                paper.plot(line.value, line.published, **_PAPER)
+                paper.plot(line.value, line.published, **_PAPER, label="paper")
         if parameter.relative_to is not None:
             axes.set_xscale("log")
         values = [line.value for line in tried]
@@ -133,7 +133,10 @@ def _sensitivity(results: Results) -> Figure:
         axes.set(xlabel=f"{parameter.symbol} ({parameter.row}; square: its own)")
         axes.grid(alpha=0.3)
     panels[0].set(ylabel=f"target {METRICS[metric]}, %")
-    if not same:
+    if same:
+        handles, labels = panels[0].get_legend_handles_labels()
+        panels[0].legend(handles[-1:], labels[-1:], fontsize=8)
+    else:
         told = [line.published for line in lines if line.published is not None] or [0]
         for paper in papers:
             paper.set_ylim(min(told) - 0.5, max(told) + 0.5)

@@ -86,7 +86,8 @@ def complete(config: ConfigDict, network: Network | None = None, origin: str = "
     if network is not None:
         _take_over(decided, network, origin)
         if network.head_rates == OFFICIAL_RATES and decided["model.active_rates"] is None:
-            # A file of trained heads: whatever the preset, two of their convolutions never were.
+            # A file of trained heads, which does not tell the rates that they sum: the official
+            # code trains two of them. ADVENT's, which sum four, need the key.
             decided["model.active_rates"] = PRESETS["official"]["model.active_rates"]
     for stage in ("", "source_"):
         # The official schedule belongs to the official number of steps.

@@ -65,7 +65,9 @@ class Weights:
     def two_heads(self) -> bool:
         """Whether both heads of a segmentation were trained, as a Multi variant needs them."""
         if self.run is not None:
-            return variant_of(self.run.config).multi
+            kind, on_source = variant_of(self.run.config), self.run.config["lambda_source_low"]
+            guided = self.run.folder.name == runs.ADAPT_STAGE and kind.target_loss != "none"
+            return kind.multi and (on_source > 0 or guided)
         return set(HEADS_OF["segmentation"]) <= set(self.heads)
 
     def for_config(self, config: Any) -> Weights:

@@ -4,10 +4,10 @@
 
 RUN is the workdir of a finished run of an adapting variant with a labelled target; the state before
 is its source-only stage, or what it began with (init_from). Fig. 5 has a point for every checkpoint
-of the adaptation that is still there: train with --config.keep_every=STEPS for more of them.
---beside adds the curves of further runs that began with the same source-only network, such as those
-of another loss. For a classification, images take the place of pixels and the accuracy of a class
-that of its IoU. Written are
+of the adaptation that is still there: train with --config.eval_every=STEPS and
+--config.keep_every=STEPS for more of them. --beside adds the curves of further runs that began with
+the same source-only network, one of each variant. For a classification, images take the place of
+pixels and the accuracy of a class that of its IoU. Written are
 
     gradients            Fig. 1: the size of the gradients against p, and for many classes
     gradient_shares      which pixels and classes get the gradient, before and after
@@ -34,7 +34,7 @@ def write_figures(workdir: str, output: str | Path, beside: Sequence[str] = ()) 
 
     Args:
         workdir: see `msl_jax.analysis.study.study`.
-        output: a folder, made where it is missing; figures of before are replaced.
+        output: a folder, made where it is missing; figures of the same names are replaced.
         beside: workdirs of runs that stand in Fig. 5 too.
 
     Returns:

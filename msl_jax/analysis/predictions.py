@@ -28,7 +28,7 @@ def predictions(
     networks: Sequence[Any],
     records: Records,
     size: tuple[int, int] | None = None,
-) -> Iterator[tuple[list[Heads], Array]]:
+) -> Iterator[tuple[Iterator[Heads], Array]]:
     """What several networks say to each image in turn.
 
     Args:
@@ -40,15 +40,16 @@ def predictions(
         size: (height, width) of labels and logits; None for each label's own.
 
     Yields:
-        The heads' logits of each network, and the labels `[1, H, W]`.
+        The heads' logits of each network, computed as they are asked for, and the labels
+        `[1, H, W]`.
     """
     for batch in evaluation_batches(records, 1, size):
         shape = batch["label"].shape[1:]
-        heads = [_heads(model, convention, v, batch["image"], shape) for v in networks]
-        yield heads, batch["label"]
+        on_image = functools.partial(_heads, model, convention, images=batch["image"], size=shape)
+        yield map(on_image, networks), batch["label"]
 
 
-@functools.partial(jax.jit, static_argnums=(0, 1, 4))
+@functools.partial(jax.jit, static_argnames=("model", "convention", "size"))
 def _heads(
     model: DeepLabV2,
     convention: InputConvention,

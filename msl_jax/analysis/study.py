@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from ml_collections.config_dict import ConfigDict
 
 from msl_jax import runs
 from msl_jax.analysis.difficulty import (
+    SurenessCounts,
     accuracies,
     accuracies_of,
     difficulty_sets,
@@ -87,7 +89,7 @@ def study(workdir: str, *, share: float = 0.3) -> Study:
     before = weights_before(after.run.folder.parent, config)
     model = build_model(config)
     networks = {0: before.load(model)}
-    for step in Checkpoints(after.run.folder).steps:
+    for step in Checkpoints(after.run.folder).whole():
         if step < after.run.step:
             networks[step] = find(f"{after.run.folder.parent}:{step}").load(model)
     networks[after.run.step] = after.load(model)
@@ -124,11 +126,15 @@ def _segmentation(
         guidance = guidance_sums(*heads, labels, threshold=threshold, rule=rule) if multi else None
         return State(pixel_sums(heads.final, labels, iw_alpha=alpha), guidance)
 
+    def image(found: Iterator[Heads], labels: Any) -> tuple[list[State], list[SurenessCounts]]:
+        first = last = next(found)
+        counts = [sureness_counts(first.final, first.final, labels)]
+        for last in found:  # one network after the other: logits of many would fill the memory
+            counts.append(sureness_counts(first.final, last.final, labels))
+        return [state(first, labels), state(last, labels)], counts
+
     states, counts = add_up(
-        (
-            [state(found[0], labels), state(found[-1], labels)],
-            [sureness_counts(found[0].final, heads.final, labels) for heads in found],
-        )
+        image(found, labels)
         for found, labels in predictions(model, config.input_convention, networks, records, size)
     )
     return states, [accuracies_of(count, share) for count in counts]

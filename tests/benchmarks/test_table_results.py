@@ -191,3 +191,13 @@ def test_published_share_of_the_gap() -> None:
         33.7, abs=0.05
     )
     assert published("synthia", "miou").gap_closed("max_square_iw_multi") is None  # no oracle
+
+
+def test_picture_of_table_5(write) -> None:
+    """The paper's figures are on one scale with GTA5's alone."""
+    plot = pytest.importorskip("benchmarks.table_plot", reason="matplotlib is missing")
+    for config, axes in (("gta5", 1), ("synthia", 2)):
+        folder = write({**MIOU, **SENSITIVITY}, config=config)
+        (folder / "own_values.json").write_text('{"lambda_target": 4.0}')
+        pictures = dict(plot.pictures(read_results(folder)))
+        assert len(pictures["sensitivity"].axes) == axes
