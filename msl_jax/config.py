@@ -129,7 +129,7 @@ def base_config(
             "scales": (1.0,),  # average over these sizes
             # Behaviour.
             "log_every": 20,  # steps
-            "keep_every": 0,  # checkpoints at such multiples stay, beside the latest two and the best
+            "keep_every": 0,  # checkpoints at its multiples stay, beside latest two and best
             "on_bad_example": "error",  # or "skip": leave it out and name it
             "debug": False,  # tracebacks, and a search for the first non-finite operation
         }
