@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import re
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -22,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.table_rows import TASKS, plan
+from benchmarks.table_rows import TASKS, plan, seeds_of
 from msl_jax.commands.command_line import guard
 
 CONFIG = Path(__file__).parents[1] / "configs" / "digits.py"
@@ -106,12 +105,6 @@ def figure(folder: Path, title: str) -> Any:
     return page
 
 
-def _seeds(text: str) -> list[int]:
-    if not re.fullmatch(r"\d+(,\d+)*", text):
-        raise argparse.ArgumentTypeError(f"expected integers like 0,1,2, found {text!r}")
-    return [int(seed) for seed in text.split(",")]
-
-
 def main(arguments: Sequence[str] | None = None) -> None:
     """Runs the command."""
     parser = argparse.ArgumentParser(
@@ -119,13 +112,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     parser.add_argument("--workdir", type=Path, required=True)
     parser.add_argument("--output", type=Path, required=True)
-    parser.add_argument("--seeds", type=_seeds, default="0,1,2,3,4", help="default: 0,1,2,3,4")
+    parser.add_argument("--seeds", default="0,1,2,3,4", help="default: 0,1,2,3,4")
     given = parser.parse_args(arguments)
     try:
         from msl_jax.analysis.saving import save
     except ImportError as error:
         parser.error(f'{error}; the pictures need matplotlib: pip install ".[notebooks]"')
-    measure_all(given.workdir, given.seeds, given.output)
+    measure_all(given.workdir, seeds_of(given.seeds.split(",")), given.output)
     found = {}
     for direction, title in TASKS["digits"].items():
         folder = given.output / direction

@@ -181,6 +181,20 @@ def family(config: str, task: str) -> str:
     return config.removesuffix(f"-{task}") if task else config
 
 
+def seeds_of(texts: Sequence[str]) -> list[int]:
+    """Seeds as the command lines take them.
+
+    Raises:
+        UserError: one is no integer of 0 or more, or there is none.
+
+    >>> seeds_of(["0", "2"])
+    [0, 2]
+    """
+    if not texts or not all(text.isdecimal() for text in texts):
+        raise UserError(f"--seeds: expected integers like 0,1,2, found {','.join(texts)!r}")
+    return [int(text) for text in texts]
+
+
 def tasks_of(config: Any, chosen: Sequence[str] | None = None) -> list[str]:
     """The tasks of a configuration, ``[""]`` for segmentation.
 

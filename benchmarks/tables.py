@@ -50,6 +50,7 @@ from pathlib import Path
 from absl import flags
 from ml_collections import config_flags
 
+from benchmarks.table_rows import seeds_of
 from msl_jax.commands import command_line
 from msl_jax.errors import UserError
 
@@ -91,7 +92,7 @@ def main() -> None:
             _config_file(),
             folder,
             tables,
-            _seeds(seeds.value),
+            seeds_of(seeds.value),
             rows.value,
             tasks=tasks.value,
             sensitivity=sensitivity.value,
@@ -212,12 +213,6 @@ def _expect_of_tasks(sensitivity: bool) -> None:
 
 def _folder(path: str) -> Path:
     return Path(os.path.abspath(os.path.expanduser(path)))
-
-
-def _seeds(texts: Sequence[str]) -> list[int]:
-    if not texts or not all(text.isdecimal() for text in texts):
-        raise UserError(f"--seeds: expected integers like 0,1,2, found {','.join(texts)!r}")
-    return [int(text) for text in texts]
 
 
 if __name__ == "__main__":

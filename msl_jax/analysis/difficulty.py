@@ -104,8 +104,7 @@ def sureness_counts(first: ArrayLike, logits: ArrayLike, labels: ArrayLike) -> S
     correct = labelled & (jnp.asarray(logits).argmax(-1) == labels)
 
     def by_bin(counted: Array) -> Array:
-        counts = jnp.zeros(SURENESS_BINS, jnp.int32)
-        return counts.at[place.ravel()].add(counted.ravel().astype(jnp.int32))
+        return jax.ops.segment_sum(counted.ravel().astype(jnp.int32), place.ravel(), SURENESS_BINS)
 
     return SurenessCounts(by_bin(labelled), by_bin(correct))
 

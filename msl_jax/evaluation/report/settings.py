@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from ml_collections.config_dict import ConfigDict
 
-from msl_jax.config import base_config
+from msl_jax.config import base_config, flat
 from msl_jax.presets import complete
 
 # Beginnings of keys; a key belongs to the first group that names it, else to "Other".
@@ -53,23 +53,16 @@ def settings(config: ConfigDict) -> dict[str, list[Setting]]:
         config: a run's, complete.
     """
     base = base_config(config.name, config.variant, config.task)
-    defaults = _flat(complete(base).to_dict())
+    defaults = _texts(complete(base))
     groups: dict[str, list[Setting]] = {name: [] for name in _GROUPS}
-    for key, value in _flat(config.to_dict()).items():
+    for key, value in _texts(config).items():
         group = next(name for name, begin in _GROUPS.items() if key.startswith(begin))
         groups[group].append(Setting(key, value, defaults.get(key)))
     return {name: found for name, found in groups.items() if found}
 
 
-def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, str]:
-    """Values as text by key, with the keys of groups joined by dots."""
-    flat: dict[str, str] = {}
-    for key, value in sorted(values.items()):
-        if isinstance(value, dict):
-            flat.update(_flat(value, f"{prefix}{key}."))
-        else:
-            flat[prefix + key] = _text(value)
-    return flat
+def _texts(config: ConfigDict) -> dict[str, str]:
+    return {key: _text(value) for key, value in sorted(flat(config).items())}
 
 
 def _text(value: Any) -> str:
