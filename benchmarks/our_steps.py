@@ -4,39 +4,86 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from typing import Any, cast
+from contextlib import AbstractContextManager
+from typing import Any, NamedTuple, cast
 
 import jax
+import jax.numpy as jnp
 import numpy as np
-from ml_collections.config_dict import ConfigDict
 
 from benchmarks import work as settings
 from benchmarks.measuring import Prepared
-from benchmarks.work import TrainingWork
-from msl_jax import parts, presets
-from msl_jax.config import base_config
+from benchmarks.work import Precision, TrainingWork
 from msl_jax.data.labels import LABEL_SETS
-from msl_jax.data.records import Records
 from msl_jax.evaluation.segmentation import Evaluator, Predictor
 from msl_jax.models import DeepLabV2, initial_variables
+from msl_jax.tasks.segmentation import (
+    Objective,
+    TargetLoss,
+    optimizer_groups,
+    parameter_rules,
+    passes,
+)
+from msl_jax.training.optimizer import parameter_groups, poly_schedule, sgd
 from msl_jax.training.state import TrainState
 from msl_jax.training.step import parallel_train_step, replicate
+from msl_jax.variants import VARIANTS
 
 
-def configuration(work: TrainingWork) -> ConfigDict:
-    """A complete configuration: IW maximum squares and guidance, or the source-only row."""
-    config = base_config("benchmark", "source" if work.part == "source" else "max_square_iw_multi")
-    config.update_from_flattened_dict(
-        {
-            "model.depth": work.depth,
-            "model.width": work.width,
-            "num_classes": settings.NUM_CLASSES,
-            "lambda_target": settings.LAMBDA_TARGET,
-            "repeated_visits": False,
-            "input_convention": "caffe",
-        }
+class Step(NamedTuple):
+    """What `parallel_train_step` compiles, with its first state and a batch, on the devices."""
+
+    function: Any
+    state: TrainState
+    batch: Any
+
+
+def build(work: TrainingWork) -> Step:
+    """The step of this work with random weights and images."""
+    model = network(work)
+    variables = initial_variables(model, seed=0)
+    goal = objective(work)
+    optimizer = sgd(
+        parameter_groups(variables["params"], parameter_rules(model, multi=goal.multi)),
+        optimizer_groups(settings.HEAD_RATE, repeated_visits=False),
+        poly_schedule(settings.LEARNING_RATE, settings.POLY_STEPS),
+        momentum=settings.MOMENTUM,
+        weight_decay=settings.WEIGHT_DECAY,
     )
-    return presets.complete(config)
+    terms = passes(model, goal, "caffe", adapt=work.part == "adapt")
+    state = jax.block_until_ready(replicate(TrainState.create(variables, optimizer)))
+    batch = _on_devices(settings.training_batch(work, jax.local_device_count()))
+    return Step(parallel_train_step(terms, optimizer), state, batch)
+
+
+def network(work: TrainingWork) -> DeepLabV2:
+    """The official network, of the size and precision asked for."""
+    return DeepLabV2(
+        settings.NUM_CLASSES,
+        work.depth,
+        work.width,
+        rematerialize=work.rematerialize,
+        dtype=jnp.bfloat16 if work.precision == "bfloat16" else jnp.float32,
+    )
+
+
+def objective(work: TrainingWork) -> Objective:
+    """The variant's objective with the official weights."""
+    variant = VARIANTS["source" if work.part == "source" else work.variant]
+    return Objective(
+        cast(TargetLoss, variant.target_loss),
+        multi=variant.multi,
+        lambda_target=settings.LAMBDA_TARGET,
+        lambda_source_low=settings.LAMBDA_LOW,
+        lambda_low=settings.LAMBDA_LOW,
+        iw_alpha=settings.IW_ALPHA if variant.weighted else None,
+        guidance_threshold=settings.GUIDANCE_THRESHOLD,
+    )
+
+
+def matmul_precision(precision: Precision) -> AbstractContextManager[Any]:
+    """Within it programs are traced that keep all digits of float32, if they are to."""
+    return jax.default_matmul_precision("highest" if precision == "float32" else "default")
 
 
 def training(**fields: Any) -> Prepared:
@@ -51,16 +98,10 @@ def training(**fields: Any) -> Prepared:
     """
     work = TrainingWork.from_json(fields)
     clock = _Clock()
-    config = configuration(work)
-    model = parts.build_model(config)
-    variables = initial_variables(model, seed=0)
-    part = parts.build_training(config, model, variables["params"], adapt=work.part == "adapt")
-    state = jax.block_until_ready(replicate(TrainState.create(variables, part.optimizer)))
-    del variables  # as in training: the step is given the only copy
+    function, state, batch = build(work)
     clock.lap("build_seconds")
-    step: Any = parallel_train_step(*part)
-    batch = _on_devices(settings.training_batch(work, jax.local_device_count()))
-    lowered = step.lower(state, batch)
+    with matmul_precision(work.precision):
+        lowered = function.lower(state, batch)
     clock.lap("trace_and_lower_seconds")
     compiled = lowered.compile()
     clock.lap("compile_seconds")
@@ -73,48 +114,40 @@ def training(**fields: Any) -> Prepared:
     return Prepared(run, clock.laps)
 
 
-def evaluation(*, size: Sequence[int], depth: int, width: int) -> Prepared:
-    """The evaluation of one uint8 image with labels of its size, from the record on.
+def evaluation(
+    *, size: Sequence[int], depth: int, width: int, precision: Precision = "float32"
+) -> Prepared:
+    """The evaluation of one uint8 image with labels of its size, from the decoded record on.
 
     Args:
         size: height, width.
         depth: layers of the network.
         width: channels of its stem.
+        precision: see `work.PRECISIONS`.
 
     Returns:
-        A round is one image. Facts: seconds of the first image, with compilation; it is no round,
-        so that the compiler's memory is not that of the evaluation.
+        A round is one image a device. Facts: seconds of the first, with compilation; it is no
+        round, so that the compiler's memory is not that of the evaluation.
     """
-    label_size = (size[0], size[1])
-    model = DeepLabV2(settings.NUM_CLASSES, depth, width)
-    initial: Any = initial_variables(model, seed=0)
-    variables = replicate(initial)
-    evaluator = Evaluator(Predictor(model, "caffe"), LABEL_SETS["cityscapes19"].names, batch_size=1)
-    records = cast(Records, OneRecord(label_size))
+    model = network(TrainingWork(depth=depth, width=width, precision=precision))
+    variables = replicate(cast(Any, initial_variables(model, seed=0)))
+    names = LABEL_SETS["cityscapes19"].names
+    evaluator = Evaluator(Predictor(model, "caffe"), names, batch_size=1)
+    rng, devices = np.random.default_rng(0), jax.local_device_count()
+    batch = {
+        "image": settings.random_images(rng, (devices, *size)),
+        "label": settings.random_labels(rng, (devices, *size)),
+    }
     clock = _Clock()
-    evaluator(variables, records, label_size)
+    with matmul_precision(precision):  # programs are compiled for the precision of their call
+        evaluator.confusion(variables, batch)
     clock.lap("first_image_seconds")
-    return Prepared(lambda: evaluator(variables, records, label_size), clock.laps)
 
+    def run() -> None:
+        with matmul_precision(precision):
+            evaluator.confusion(variables, batch)
 
-class OneRecord:
-    """Stands for the records of a split: one random example that lies in memory."""
-
-    def __init__(self, size: tuple[int, int]) -> None:
-        rng = np.random.default_rng(0)
-        self._example = {
-            "image": settings.random_images(rng, size),
-            "label": settings.random_labels(rng, size),
-            "key": "random",
-        }
-
-    def __len__(self) -> int:
-        """One."""
-        return 1
-
-    def __getitem__(self, index: int) -> dict[str, Any]:
-        """The example."""
-        return self._example
+    return Prepared(run, clock.laps)
 
 
 class _Clock:

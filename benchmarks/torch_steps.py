@@ -5,7 +5,8 @@ Needs PyTorch, of the extra `convert`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import contextlib
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,12 +19,15 @@ from benchmarks.measuring import Prepared
 from benchmarks.official_loader import BGR_MEAN
 from benchmarks.reporting import CORES
 from benchmarks.torch_network import DeepLab, nchw
-from benchmarks.work import MEMORY_FORMAT, TrainingWork
+from benchmarks.work import MEMORY_FORMAT, Precision, TrainingWork
 
 _FORMATS = {"channels_first": torch.contiguous_format, "channels_last": torch.channels_last}
+DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 # Pixels `[B, 3, H, W]`, and on the source labels int64 `[B, H, W]`, of each domain.
 Batch = Mapping[str, Mapping[str, Tensor]]
+# (images `[B, 3, H, W]`, whether the low head is wanted) -> logits of both heads.
+Network = Callable[[Tensor, bool], tuple[Tensor, Tensor | None]]
 
 
 class TrainingStep:
@@ -36,10 +40,21 @@ class TrainingStep:
     Args:
         network: trained in place, in train mode.
         adapt: with the target pass and both heads, else source labels on the final head alone.
+        precision: see `work.PRECISIONS`.
+        compiled: run the network by `torch.compile`.
     """
 
-    def __init__(self, network: DeepLab, *, adapt: bool) -> None:
-        self._network, self._adapt = network.train(), adapt
+    def __init__(
+        self,
+        network: DeepLab,
+        *,
+        adapt: bool,
+        precision: Precision = "float32",
+        compiled: bool = False,
+    ) -> None:
+        network.train()
+        self._forward = _Forward(torch.compile(network) if compiled else network, precision)
+        self._adapt = adapt
         network.bn1.requires_grad_(False)
         heads = [*network.layer5.parameters(), *network.layer6.parameters()]
         of_heads = {id(parameter) for parameter in heads}
@@ -72,19 +87,37 @@ class TrainingStep:
         for group in self._optimizer.param_groups:
             group["lr"] = group["factor"] * settings.LEARNING_RATE * decay
         self._optimizer.zero_grad()
-        losses = source_losses(self._network, batch["source"], both_heads=self._adapt)
-        sum(losses.values(), torch.zeros(())).backward()
+        losses = source_losses(self._forward, batch["source"], both_heads=self._adapt)
+        torch.stack(list(losses.values())).sum().backward()
         if self._adapt:
-            of_target = target_losses(self._network, batch["target"])
-            sum(of_target.values(), torch.zeros(())).backward()
+            of_target = target_losses(self._forward, batch["target"])
+            torch.stack(list(of_target.values())).sum().backward()
             losses |= of_target
         self._optimizer.step()
         self._made += 1
         return {name: loss.item() for name, loss in losses.items()}
 
 
+class _Forward:
+    """The network as it runs in a precision; logits are float32."""
+
+    def __init__(self, network: Callable[..., Any], precision: Precision) -> None:
+        self._network = network
+        self._mixed = precision == "bfloat16"
+        for backend in (torch.backends.cudnn, torch.backends.cuda.matmul):
+            backend.allow_tf32 = precision != "float32"
+        # Tries cuDNN's algorithms in the first step, as XLA does when it compiles.
+        torch.backends.cudnn.benchmark = True
+
+    def __call__(self, images: Tensor, low_head: bool) -> tuple[Tensor, Tensor | None]:
+        mixed = torch.autocast(DEVICE.type, torch.bfloat16) if self._mixed else None
+        with mixed or contextlib.nullcontext():
+            final, low = self._network(images, low_head)
+        return final.float(), None if low is None else low.float()
+
+
 def source_losses(
-    network: DeepLab, batch: Mapping[str, Tensor], *, both_heads: bool
+    network: Network, batch: Mapping[str, Tensor], *, both_heads: bool
 ) -> dict[str, Tensor]:
     """Cross entropy of the final head, and of the low head with its weight."""
     final, low = _full_size(network, batch["image"], both_heads)
@@ -94,7 +127,7 @@ def source_losses(
     return losses
 
 
-def target_losses(network: DeepLab, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def target_losses(network: Network, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """IW maximum squares of the final head and guidance of the low head, with their weights.
 
     As the official code normalises them; a batch has one image, as there.
@@ -118,7 +151,7 @@ def target_losses(network: DeepLab, batch: Mapping[str, Tensor]) -> dict[str, Te
     return {**losses, "target/guidance": weight * guidance}
 
 
-def _full_size(network: DeepLab, images: Tensor, low_head: bool) -> tuple[Tensor, Tensor | None]:
+def _full_size(network: Network, images: Tensor, low_head: bool) -> tuple[Tensor, Tensor | None]:
     final, low = network(images, low_head)
     return _upsampled(final, images), None if low is None else _upsampled(low, images)
 
@@ -133,10 +166,10 @@ def _cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
 
 
 def _network(depth: int, width: int, memory_format: str) -> DeepLab:
-    """The random network, in this memory format; PyTorch uses all cores from here on."""
+    """The random network on `DEVICE`, in this memory format; PyTorch uses all cores from here."""
     torch.set_num_threads(CORES)
     torch.manual_seed(0)
-    network = DeepLab(settings.NUM_CLASSES, depth, width)
+    network = DeepLab(settings.NUM_CLASSES, depth, width).to(DEVICE)
     # Activations follow the weights' format from the first convolution on.
     for parameter in network.parameters():
         if parameter.ndim == 4:
@@ -153,45 +186,57 @@ def training_batch(work: TrainingWork) -> Batch:
     """The random batch of our side, as the official loader would give it."""
     batch: dict[str, dict[str, Tensor]] = {}
     for domain, arrays in settings.training_batch(work).items():
-        batch[domain] = {"image": network_input(arrays["image"][0])}
+        batch[domain] = {"image": network_input(arrays["image"][0]).to(DEVICE)}
         if "label" in arrays:
-            batch[domain]["label"] = torch.from_numpy(arrays["label"][0].astype(np.int64))
+            labels = torch.from_numpy(arrays["label"][0].astype(np.int64))
+            batch[domain]["label"] = labels.to(DEVICE)
     return batch
 
 
-def training(*, memory_format: str = MEMORY_FORMAT, **fields: Any) -> Prepared:
-    """The official training step on all cores, on images that are floats already.
+def training(
+    *, memory_format: str = MEMORY_FORMAT, compiled: bool = False, **fields: Any
+) -> Prepared:
+    """The official training step on the GPU or all cores, on images that are floats already.
 
     Args:
         memory_format: of the network's activations, `"channels_first"` or `"channels_last"`.
-        fields: of `TrainingWork`.
+        compiled: run the network by `torch.compile`.
+        fields: of `TrainingWork`; neither variant nor rematerialisation is looked at.
 
     Returns:
         A round is one step.
     """
     work = TrainingWork.from_json(fields)
     network = _network(work.depth, work.width, memory_format)
-    step = TrainingStep(network, adapt=work.part == "adapt")
+    step = TrainingStep(
+        network, adapt=work.part == "adapt", precision=work.precision, compiled=compiled
+    )
     step.hold_velocities()
     batch = training_batch(work)
     return Prepared(lambda: step(batch), {"memory_format": memory_format})
 
 
 def evaluation(
-    *, size: Sequence[int], depth: int, width: int, memory_format: str = MEMORY_FORMAT
+    *,
+    size: Sequence[int],
+    depth: int,
+    width: int,
+    memory_format: str = MEMORY_FORMAT,
+    precision: Precision = "float32",
 ) -> Prepared:
-    """The official evaluation of one image on all cores, which is floats already.
+    """The official evaluation of one image on the GPU or all cores, which is floats already.
 
     Args:
         size: height, width.
         depth: layers of the network.
         width: channels of its stem.
         memory_format: of the network's activations, `"channels_first"` or `"channels_last"`.
+        precision: see `work.PRECISIONS`.
 
     Returns:
         A round is one image.
     """
-    network = _network(depth, width, memory_format).eval()
+    network = _Forward(_network(depth, width, memory_format).eval(), precision)
     rng = np.random.default_rng(0)
     images = network_input(settings.random_images(rng, (1, *size)))
     labels = settings.random_labels(rng, (1, *size)).astype(np.int64)
@@ -200,8 +245,8 @@ def evaluation(
     def run() -> None:
         nonlocal confusion
         with torch.no_grad():
-            final, _ = _full_size(network, images, False)
-            predictions = final.softmax(1).argmax(1).numpy()
+            final, _ = _full_size(network, images.to(DEVICE), False)
+            predictions = final.softmax(1).argmax(1).cpu().numpy()
         confusion += confusion_of(labels, predictions, settings.NUM_CLASSES)
 
     return Prepared(run, {"memory_format": memory_format})

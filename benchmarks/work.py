@@ -13,6 +13,10 @@ from benchmarks.reporting import height_width
 
 Part = Literal["adapt", "source"]
 PARTS: tuple[Part, ...] = get_args(Part)
+# "tf32" lets products and convolutions of a GPU round their float32 inputs to 10 bits, as JAX does
+# by default; "bfloat16" computes the network so, with float32 parameters, norms and losses.
+Precision = Literal["float32", "tf32", "bfloat16"]
+PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 
 # What the official code trains with; the paper's Multi rows differ in lambda_target, which takes no
 # time.
@@ -34,13 +38,17 @@ class TrainingWork:
     """One training step.
 
     Attributes:
-        part: `"adapt"` is source and target with both heads, IW maximum squares and guidance;
-            `"source"` is source labels on the final head alone.
+        part: `"adapt"` is source and target by `variant`; `"source"` is source labels on the final
+            head alone.
         source_size: (height, width) of the source image.
         target_size: of the target image; not used by `"source"`.
         depth: layers of the network.
         width: channels of its stem.
         batch_size: images of each domain on each device.
+        precision: see `PRECISIONS`; on a CPU `"tf32"` is `"float32"`.
+        variant: one of `msl_jax.variants.VARIANTS`; by default both heads, IW maximum squares and
+            guidance, the only one that PyTorch's side has.
+        rematerialize: compute each block anew for its gradient.
     """
 
     part: Part = "adapt"
@@ -49,6 +57,9 @@ class TrainingWork:
     depth: int = 101
     width: int = 64
     batch_size: int = 1
+    precision: Precision = "float32"
+    variant: str = "max_square_iw_multi"
+    rematerialize: bool = False
 
     @classmethod
     def from_json(cls, fields: dict[str, Any]) -> TrainingWork:

@@ -20,7 +20,6 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 from jax.experimental import multihost_utils
-from orbax.checkpoint import multihost
 
 from msl_jax.errors import UserError
 
@@ -111,6 +110,8 @@ def _leave_at_once() -> None:
 
 def _wait_for_all(barrier: str, seconds: float) -> None:
     """All processes: returns when all have come. Not a collective: no device waits busily."""
+    from orbax.checkpoint import multihost  # only several processes need it
+
     wait = multihost.get_barrier_sync_fn()
     wait(key=f"msl_jax/{barrier}", timeout_ms=round(1000 * seconds))
 

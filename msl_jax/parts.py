@@ -11,8 +11,8 @@ from ml_collections.config_dict import ConfigDict
 
 from msl_jax import parallel, presets
 from msl_jax.config import check_config
-from msl_jax.data import open_label_set, open_split
 from msl_jax.data.augment import Augmentation
+from msl_jax.data.datasets.registry import open_label_set, open_split
 from msl_jax.data.folders import CLASSES_FILE
 from msl_jax.data.labels import LabelSet
 from msl_jax.data.pipeline import TrainingBatches

@@ -11,7 +11,7 @@ from rich.progress import track
 
 from msl_jax import runs
 from msl_jax.commands.trained import open_trained
-from msl_jax.data import open_label_set
+from msl_jax.data.datasets.registry import open_label_set
 from msl_jax.data.images import PHOTO_SUFFIXES, read_image
 from msl_jax.errors import UserError
 from msl_jax.parts import build_model, classes_file

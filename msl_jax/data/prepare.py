@@ -9,9 +9,10 @@ import argparse
 from collections.abc import Sequence
 
 from msl_jax.commands import command_line
-from msl_jax.data import DATASETS, WITHOUT_FILES, check, open_dataset
+from msl_jax.data import check
 from msl_jax.data.class_dataset import ClassDataset
 from msl_jax.data.dataset import Dataset
+from msl_jax.data.datasets.registry import DATASETS, WITHOUT_FILES, open_dataset
 from msl_jax.data.decoding import MAX_PIXELS
 from msl_jax.data.file_dataset import FileDataset
 from msl_jax.data.progress import progress_bar

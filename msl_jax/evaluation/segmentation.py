@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
@@ -15,12 +15,14 @@ from jax.typing import ArrayLike
 
 from msl_jax import parallel
 from msl_jax.data.labels import IGNORE
-from msl_jax.data.pipeline import Batch, evaluation_batches
-from msl_jax.data.records import Records
+from msl_jax.data.prefetch import Batch
 from msl_jax.evaluation.confusion import confusion_matrix, summary
 from msl_jax.models import DeepLabV2, resize_align_corners
 from msl_jax.models.inputs import InputConvention, network_input
 from msl_jax.training.step import AXIS
+
+if TYPE_CHECKING:  # what reads records need not be installed to predict
+    from msl_jax.data.records import Records
 
 Size = tuple[int, int]
 
@@ -142,15 +144,27 @@ class Evaluator:
         classes = len(self._names)
         total = np.zeros((classes, classes), np.int64)
         for batch in self._batches(records, label_size):
-            images, labels = (
-                batch[key].reshape(self._devices, -1, *batch[key].shape[1:])
-                for key in ("image", "label")
-            )
-            views = self._logits(variables, images)
-            total += np.asarray(self._count(views, labels), np.int64)
+            total += self.confusion(variables, batch)
         return summary(parallel.total(total), self._names)
 
+    def confusion(self, variables: Any, batch: Batch) -> np.ndarray:
+        """Counts int64 `[C, C]` of one batch on this process's devices, row = label.
+
+        Args:
+            variables: of the network.
+            batch: ``{"image": uint8 [N, H, W, 3], "label": uint8 [N, h, w]}``, N a multiple of the
+                number of devices.
+        """
+        images, labels = (
+            batch[key].reshape(self._devices, -1, *batch[key].shape[1:])
+            for key in ("image", "label")
+        )
+        views = self._logits(variables, images)
+        return np.asarray(self._count(views, labels), np.int64)
+
     def _batches(self, records: Records, label_size: Size | None) -> Iterator[Batch]:
+        from msl_jax.data.pipeline import evaluation_batches
+
         if label_size is not None:
             return evaluation_batches(
                 records, self._batch_size, label_size, process=parallel.share()

@@ -11,7 +11,6 @@ from msl_jax.convert import from_torch
 from msl_jax.evaluation import confusion_matrix
 from msl_jax.models import DeepLabV2
 from msl_jax.tasks.segmentation import passes
-from msl_jax.tasks.segmentation_task import objective
 
 torch = pytest.importorskip("torch", reason="compares with PyTorch, of the extra `convert`")
 
@@ -35,7 +34,7 @@ def _random_network() -> DeepLab:
 def _our_losses(part: work.Part, variables, threshold_passed: bool) -> dict[str, float]:
     model = DeepLabV2(work.NUM_CLASSES, DEPTH, WIDTH)
     adapt = part == "adapt"
-    goal = objective(our_steps.configuration(_work(part)), adapt=adapt)
+    goal = our_steps.objective(_work(part))
     terms = passes(model, goal, "caffe", adapt=adapt, axis_name=None)
     batch = jax.tree.map(lambda leaf: leaf[0], work.training_batch(_work(part)))
 

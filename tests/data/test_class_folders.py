@@ -10,8 +10,8 @@ import pytest
 from PIL import Image
 from trees import write_domains, write_image
 
-from msl_jax.data import open_dataset, open_label_set, open_split
 from msl_jax.data.class_folders import ClassFolders
+from msl_jax.data.datasets.registry import open_dataset, open_label_set, open_split
 from msl_jax.errors import UserError
 
 CLASSES = ("bike", "mug", "pen")

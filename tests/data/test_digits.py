@@ -8,7 +8,8 @@ import sys
 import numpy as np
 import pytest
 
-from msl_jax.data import digits, open_dataset, open_split
+from msl_jax.data import digits
+from msl_jax.data.datasets.registry import open_dataset, open_split
 from msl_jax.data.digits import Digits, cropped
 from msl_jax.errors import UserError
 

@@ -10,7 +10,7 @@ import yaml
 from PIL import Image
 from trees import write_ids, write_image
 
-from msl_jax.data import open_label_set, open_split
+from msl_jax.data.datasets.registry import open_label_set, open_split
 from msl_jax.data.folders import Folders, read_classes
 from msl_jax.data.labels import IGNORE
 from msl_jax.data.records import prepare

@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 from trees import write_crosscity, write_gta5, write_image
 
-from msl_jax.data import DATASETS, prepare
+from msl_jax.data import prepare
+from msl_jax.data.datasets.registry import DATASETS
 from msl_jax.data.gta5 import GTA5
 from msl_jax.data.records import prepare as prepare_records
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from ml_collections.config_dict import ConfigDict
 
 from msl_jax import runs
-from msl_jax.data import open_label_set
+from msl_jax.data.datasets.registry import open_label_set
 from msl_jax.data.labels import LabelSet
 from msl_jax.errors import UserError
 from msl_jax.evaluation.report import output as output_file

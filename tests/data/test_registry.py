@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from trees import write_cityscapes
 
-from msl_jax.data import DATASETS, open_dataset, open_label_set, open_split
+from msl_jax.data.datasets.registry import DATASETS, open_dataset, open_label_set, open_split
 from msl_jax.errors import UserError
 
 
