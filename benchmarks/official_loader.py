@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageFilter
 
+from benchmarks.work import BGR_MEAN
+
 NUM_CLASSES = 19
-BGR_MEAN = np.array((104.00698793, 116.66876762, 122.67891434), np.float32)
 
 Pair = tuple[Path, Path]
 

@@ -39,7 +39,10 @@ def of_heads(loss: str, heads: tuple[Array, ...], labels: Array) -> Array:
 
 
 def value_and_gradient(*, loss: str, size: Sequence[int]) -> Prepared:
-    """A round is the value of the loss, and its gradient with respect to the small logits."""
+    """A round is the value of the loss, and its gradient with respect to the small logits.
+
+    Facts: MB of the program's temporaries.
+    """
     final, low, labels = map(jnp.asarray, inputs(size))
     heads = (final, low) if loss == "guidance" else (final,)
     compiled = (
@@ -47,7 +50,10 @@ def value_and_gradient(*, loss: str, size: Sequence[int]) -> Prepared:
         .lower(heads, labels)
         .compile()
     )
-    return Prepared(lambda: jax.block_until_ready(compiled(heads, labels)))
+    temporaries = compiled.memory_analysis().temp_size_in_bytes / 1e6
+    return Prepared(
+        lambda: jax.block_until_ready(compiled(heads, labels)), {"temporaries_mb": temporaries}
+    )
 
 
 def _mean(loss: LossSum) -> Array:

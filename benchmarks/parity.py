@@ -258,9 +258,10 @@ def _compiled_step(
 
 
 def _compiled(function: Callable[..., Any], **options: Any) -> Callable[..., Any]:
-    """Compiled quickly: that takes much longer here than the few calls that follow."""
+    """Compiled quickly on a CPU: that takes much longer there than the few calls that follow."""
     quick = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
-    return jax.jit(function, compiler_options=quick, **options)
+    wanted = quick if jax.default_backend() == "cpu" else None
+    return jax.jit(function, compiler_options=wanted, **options)
 
 
 def _model(precision: Precision) -> DeepLabV2:

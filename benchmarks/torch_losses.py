@@ -14,6 +14,7 @@ from torch.nn import functional
 from benchmarks.losses import inputs
 from benchmarks.measuring import Prepared
 from benchmarks.reporting import CORES
+from benchmarks.torch_steps import DEVICE
 from benchmarks.work import GUIDANCE_THRESHOLD, IGNORE, IW_ALPHA, LAMBDA_LOW
 
 
@@ -71,7 +72,7 @@ def _guidance(p_final: Tensor, low: Tensor) -> Tensor:
 def value_and_gradient(*, loss: str, size: Sequence[int]) -> Prepared:
     """A round is the value of the loss, and its gradient with respect to the small logits."""
     torch.set_num_threads(CORES)
-    final, low, labels = map(torch.from_numpy, inputs(size))
+    final, low, labels = (torch.from_numpy(array).to(DEVICE) for array in inputs(size))
     used = (final, low) if loss == "guidance" else (final,)
     heads = [head.permute(0, 3, 1, 2).contiguous().requires_grad_() for head in used]
     labels = labels.long()

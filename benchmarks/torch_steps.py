@@ -16,7 +16,6 @@ from torch.nn import functional
 
 from benchmarks import work as settings
 from benchmarks.measuring import Prepared
-from benchmarks.official_loader import BGR_MEAN
 from benchmarks.reporting import CORES
 from benchmarks.torch_network import DeepLab, nchw
 from benchmarks.work import MEMORY_FORMAT, Precision, TrainingWork
@@ -179,7 +178,7 @@ def _network(depth: int, width: int, memory_format: str) -> DeepLab:
 
 def network_input(images: np.ndarray) -> Tensor:
     """Uint8 RGB `[B, H, W, 3]` -> float32 `[B, 3, H, W]` as the official loader gives them."""
-    return nchw(images[..., ::-1].astype(np.float32) - BGR_MEAN)
+    return nchw(images[..., ::-1].astype(np.float32) - settings.BGR_MEAN)
 
 
 def training_batch(work: TrainingWork) -> Batch:

@@ -29,6 +29,7 @@ POLY_STEPS = 29_760
 MEMORY_FORMATS = ("channels_last", "channels_first")
 MEMORY_FORMAT = MEMORY_FORMATS[0]
 
+BGR_MEAN = np.array((104.00698793, 116.66876762, 122.67891434), np.float32)
 IGNORE = 255
 _IGNORED_SHARE = 0.1  # about the share of Cityscapes' pixels that no class of the 19 has
 

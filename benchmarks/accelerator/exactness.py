@@ -1,0 +1,36 @@
+"""Errors against golden values of the official code, as the device computes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from benchmarks import parity
+from benchmarks.figures import as_json
+from benchmarks.goldens import Goldens
+from benchmarks.our_steps import matmul_precision
+from benchmarks.work import Precision
+
+PARTS = ("losses", "network", *parity.VARIANTS)
+
+
+def errors(*, goldens: str, part: str, precision: Precision) -> list[dict[str, Any]]:
+    """Figures of one part of `benchmarks.parity`, computed in float32.
+
+    Args:
+        goldens: folder of the golden values.
+        part: one of `PARTS`: the losses, the network with all gradients, or three steps.
+        precision: `"float32"` or `"tf32"`.
+    """
+    golden = Goldens(Path(goldens))
+    with matmul_precision(precision):
+        jax.clear_caches()  # of the other precision
+        if part == "losses":
+            found = list(parity.loss_figures(golden, "float32"))
+        elif part == "network":
+            found = list(parity.network_figures(golden, "float32"))
+        else:
+            found = list(parity.three_steps_figures(golden, "float32", part))
+    return as_json(found)

@@ -1,0 +1,80 @@
+"""The losses of up-sampled logits over sizes of their tiles, and without any tiles."""
+
+from __future__ import annotations
+
+from typing import Any
+from unittest import mock
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from benchmarks import our_losses
+from benchmarks.accelerator.timing import time_rounds
+from benchmarks.losses import inputs
+from benchmarks.work import GUIDANCE_THRESHOLD, IW_ALPHA, LAMBDA_LOW
+from msl_jax import losses as equations
+from msl_jax import upsampled_tiles
+from msl_jax.models import resize_align_corners
+
+_PLATFORM = {"cpu": "CPU_TILE"}
+
+
+def tiled(
+    *, seconds: float, size: list[int], names: list[str], tiles: list[int]
+) -> dict[str, dict[str, Any]]:
+    """Value and gradient of losses by the numbers in a tile.
+
+    Args:
+        seconds: for each loss and tile.
+        size: height and width of the image.
+        names: of `benchmarks.losses.LOSSES`.
+        tiles: numbers in one head's tile, see `upsampled_tiles.OTHER_TILE`.
+
+    Returns:
+        ``{loss: {str(tile): measurements}}``.
+    """
+    constant = _PLATFORM.get(jax.default_backend(), "OTHER_TILE")
+    found: dict[str, dict[str, Any]] = {name: {} for name in names}
+    for tile in tiles:
+        with mock.patch.object(upsampled_tiles, constant, tile):
+            for name in names:
+                prepared = our_losses.value_and_gradient(loss=name, size=size)
+                measured = time_rounds(prepared.run, seconds)
+                found[name][str(tile)] = {**measured, **prepared.facts}
+    return found
+
+
+def whole(*, seconds: float, size: list[int], names: list[str]) -> dict[str, Any]:
+    """The same by up-sampling the logits and `msl_jax.losses`, all arrays at full size."""
+    found = {}
+    for name in names:
+        final, low, labels = map(jnp.asarray, inputs(size))
+        heads = (final, low) if name == "guidance" else (final,)
+
+        def value(heads: tuple[Array, ...], labels: Array, name: str = name) -> Array:
+            return _loss(name, heads, labels)
+
+        compiled = jax.jit(jax.value_and_grad(value)).lower(heads, labels).compile()
+        measured = time_rounds(
+            lambda f=compiled, x=(heads, labels): jax.block_until_ready(f(*x)),  # type: ignore[misc]
+            seconds,
+        )
+        temporaries = compiled.memory_analysis().temp_size_in_bytes / 1e6
+        found[name] = {**measured, "temporaries_mb": temporaries}
+    return found
+
+
+def _loss(name: str, heads: tuple[Array, ...], labels: Array) -> Array:
+    """The loss called so in `benchmarks.losses`."""
+    size = (labels.shape[1], labels.shape[2])
+    final, *low = (resize_align_corners(head, size) for head in heads)
+    if name == "ce":
+        return equations.cross_entropy(final, labels)
+    if name == "guidance":
+        guided = equations.guidance_labels(final, low[0], GUIDANCE_THRESHOLD)
+        guidance = LAMBDA_LOW * equations.cross_entropy(low[0], guided)
+        return equations.max_square(final, iw_alpha=IW_ALPHA) + guidance
+    loss, *weighted = name.split("_iw")
+    function = equations.entropy if loss == "entropy" else equations.max_square
+    return function(final, iw_alpha=IW_ALPHA if weighted else None)
