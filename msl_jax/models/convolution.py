@@ -1,8 +1,9 @@
 """Convolution, written for each platform as that platform computes it fastest.
 
-GPUs and TPUs get real convolutions. On the CPU matrix products run about as fast as a core can, so
-everything that is one, or a few of them, becomes that; measured figures are in docs/performance.md.
-The choice is made when a program is lowered for its platform, not where it is traced.
+GPUs and TPUs get real convolutions, in a form that XLA finds cuDNN's kernels for. On the CPU matrix
+products run about as fast as a core can, so everything that is one, or a few of them, becomes that.
+Measured figures are in docs/performance.md. The choice is made when a program is lowered for its
+platform, not where it is traced.
 """
 
 from __future__ import annotations
@@ -95,7 +96,7 @@ def _choose(
     return lax.platform_dependent(*arrays, cpu=products, default=native)
 
 
-def _native(window: Window, x: Array, kernel: Array) -> Array:
+def _plain(window: Window, x: Array, kernel: Array) -> Array:
     return lax.conv_general_dilated(
         x,
         kernel,
@@ -106,9 +107,62 @@ def _native(window: Window, x: Array, kernel: Array) -> Array:
     )
 
 
-def _native_gradients(window: Window, x: Array, kernel: Array, g: Array) -> tuple[Array, Array]:
-    gradients: tuple[Array, Array] = jax.vjp(functools.partial(_native, window), x, kernel)[1](g)
+def _plain_gradients(window: Window, x: Array, kernel: Array, g: Array) -> tuple[Array, Array]:
+    gradients: tuple[Array, Array] = jax.vjp(functools.partial(_plain, window), x, kernel)[1](g)
     return gradients
+
+
+def _native(window: Window, x: Array, kernel: Array) -> Array:
+    return _plain(window, x, _aligned(kernel))[..., : kernel.shape[3]]
+
+
+def _native_gradients(window: Window, x: Array, kernel: Array, g: Array) -> tuple[Array, Array]:
+    wide, g, features = _aligned(kernel), _aligned(g), kernel.shape[3]
+    if window.dilation == 1 or window.stride > 1 or kernel.shape[0] * kernel.shape[1] == 1:
+        dx, dkernel = _plain_gradients(window, x, wide, g)
+    else:
+        (dx,) = jax.vjp(lambda x: _plain(window, x, wide), x)[1](g)
+        dkernel = _dilated_kernel_gradient(window, x, wide, g)
+    return dx, dkernel[..., :features]
+
+
+def _dilated_kernel_gradient(window: Window, x: Array, kernel: Array, g: Array) -> Array:
+    """That of a convolution without dilation, of the pixels at distances of the dilation d.
+
+    Pixels (i d + a, j d + b) of x meet those of the same a and b in g alone. So these d^2 phases
+    are images of a batch, and the kernel's taps are neighbours in them. As JAX writes the gradient,
+    it is a convolution with the stride d and a kernel as large as the image, which XLA does not
+    recognise: on an H100 it took two thirds of the adaptation step.
+    """
+    distance, taps = window.dilation, kernel.shape[:2]
+    inside = window.padding // distance  # cells of padding within the phases
+    phases = []
+    for axis, size in enumerate(x.shape[1:3]):
+        results = -(-g.shape[axis + 1] // distance)
+        cells = results + taps[axis] - 1 - 2 * inside
+        near = window.padding - inside * distance
+        phases.append(((near, cells * distance - size - near), results * distance))
+    x = jnp.pad(x, ((0, 0), phases[0][0], phases[1][0], (0, 0)))
+    far = [(0, length - size) for (_, length), size in zip(phases, g.shape[1:3], strict=True)]
+    g = jnp.pad(g, ((0, 0), *far, (0, 0)))
+    x, g = (_split_phases(array, distance) for array in (x, g))
+    undilated = functools.partial(_plain, Window(padding=inside), x)
+    (dkernel,) = jax.vjp(undilated, kernel)[1](g)
+    return dkernel
+
+
+def _split_phases(x: Array, distance: int) -> Array:
+    """`[B, H d, W d, C]` -> `[d d B, H, W, C]`."""
+    batch, height, width, channels = x.shape
+    rows, columns = height // distance, width // distance
+    cells = x.reshape(batch, rows, distance, columns, distance, channels)
+    return cells.transpose(2, 4, 0, 1, 3, 5).reshape(-1, rows, columns, channels)
+
+
+def _aligned(x: Array) -> Array:
+    """More of the last axis, 0, to a multiple of 8: tensor cores take no others (19 classes)."""
+    missing = -x.shape[-1] % 8
+    return jnp.pad(x, ((0, 0),) * (x.ndim - 1) + ((0, missing),)) if missing else x
 
 
 def _products(window: Window, x: Array, kernel: Array) -> Array:
@@ -126,12 +180,12 @@ def _products(window: Window, x: Array, kernel: Array) -> Array:
             for i, (top, left) in enumerate(_offsets(window, kernel))
         )
         return functools.reduce(jnp.add, shifted)
-    return _native(window, x, kernel)
+    return _plain(window, x, kernel)
 
 
 def _product_gradients(window: Window, x: Array, kernel: Array, g: Array) -> tuple[Array, Array]:
     if kernel.shape[0] * kernel.shape[1] > 1 and window.stride > 1:
-        return _native_gradients(window, x, kernel, g)
+        return _plain_gradients(window, x, kernel, g)
     dx = _product_input_gradient(window, x, kernel, g)
     # One after the other: two products at a time share the cores' caches and both lose.
     dkernel = after(dx, functools.partial(_product_kernel_gradient, window), x, kernel, g)
@@ -151,7 +205,7 @@ def _product_input_gradient(window: Window, x: Array, kernel: Array, g: Array) -
     if _is_classifier(window, kernel):
         shifted = jnp.concatenate(_shifted_gradients(window, x, kernel, g), axis=-1)
         return _product(shifted, _taps_last(kernel).T)
-    (dx,) = jax.vjp(lambda x: _native(window, x, kernel), x)[1](g)
+    (dx,) = jax.vjp(lambda x: _plain(window, x, kernel), x)[1](g)
     return dx
 
 
