@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import time
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
@@ -41,7 +42,7 @@ class Step(NamedTuple):
 def build(work: TrainingWork) -> Step:
     """The step of this work with random weights and images."""
     model = network(work)
-    variables = initial_variables(model, seed=0)
+    variables = _initial_variables(work.depth, work.width)
     goal = objective(work)
     optimizer = sgd(
         parameter_groups(variables["params"], parameter_rules(model, multi=goal.multi)),
@@ -54,6 +55,13 @@ def build(work: TrainingWork) -> Step:
     state = jax.block_until_ready(replicate(TrainState.create(variables, optimizer)))
     batch = _on_devices(settings.training_batch(work, jax.local_device_count()))
     return Step(parallel_train_step(terms, optimizer), state, batch)
+
+
+@functools.cache
+def _initial_variables(depth: int, width: int) -> Any:
+    """Random variables on the host, which take a second to draw."""
+    model = network(TrainingWork(depth=depth, width=width))
+    return jax.device_get(initial_variables(model, seed=0))
 
 
 def network(work: TrainingWork) -> DeepLabV2:
@@ -130,7 +138,7 @@ def evaluation(
         round, so that the compiler's memory is not that of the evaluation.
     """
     model = network(TrainingWork(depth=depth, width=width, precision=precision))
-    variables = replicate(cast(Any, initial_variables(model, seed=0)))
+    variables = replicate(_initial_variables(depth, width))
     names = LABEL_SETS["cityscapes19"].names
     evaluator = Evaluator(Predictor(model, "caffe"), names, batch_size=1)
     rng, devices = np.random.default_rng(0), jax.local_device_count()

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from benchmarks.accelerator.running import Case
-from benchmarks.losses import LOSSES
-from benchmarks.work import PARTS, PRECISIONS, Part, Precision, TrainingWork
+from benchmarks.work import Part, Precision, TrainingWork
 from msl_jax.variants import VARIANTS
 
 Side = Literal["ours", "torch", "torch.compile"]
@@ -18,6 +16,8 @@ Size = tuple[int, int]
 _HERE = "benchmarks.accelerator"
 # Nothing is taken from the device before it is needed: two libraries share it, one after the other.
 _MODEST = {"XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
+_SHARING = {"XLA_PYTHON_CLIENT_MEM_FRACTION": "0.12"}
+_MIXED: tuple[Precision, ...] = ("tf32", "bfloat16")
 METHODS = tuple(name for name, variant in VARIANTS.items() if variant.adapt)
 
 
@@ -48,6 +48,7 @@ class Sizes:
         target: of the target images.
         small: of both images, in the small step.
         evaluation: of the images that are evaluated.
+        losses: of `benchmarks.losses.LOSSES`, by the size of their tiles.
         tiles: numbers in a tile of the losses.
         matrix: rows of the matrices of the device's limits.
         copied_mb: MB of the copy.
@@ -57,6 +58,8 @@ class Sizes:
         seconds: for the rounds of a case.
         scale: of the time that cases are expected to take.
         training: what train.py is given for a real run on CamVid, beside the folder.
+        demo: whether the demo is trained as well.
+        torch_compile: whether `torch.compile` is measured.
     """
 
     network: Network
@@ -64,6 +67,7 @@ class Sizes:
     target: Size
     small: Size
     evaluation: tuple[Size, ...]
+    losses: tuple[str, ...]
     tiles: tuple[int, ...]
     matrix: int
     copied_mb: int
@@ -73,6 +77,8 @@ class Sizes:
     seconds: float
     scale: float
     training: tuple[str, ...]
+    demo: bool
+    torch_compile: bool
 
 
 SIZES = {
@@ -82,7 +88,8 @@ SIZES = {
         target=(512, 1024),
         small=(256, 512),
         evaluation=((512, 1024), (1024, 2048)),
-        tiles=(250_000, 1_000_000, 2_000_000, 4_000_000, 9_000_000, 18_000_000),
+        losses=("ce", "max_square", "guidance"),
+        tiles=(250_000, 1_000_000, 4_000_000, 18_000_000),
         matrix=8192,
         copied_mb=2000,
         frames=48,
@@ -91,6 +98,8 @@ SIZES = {
         seconds=2.0,
         scale=1.0,
         training=("--config.source_steps=1000", "--config.steps=200", "--config.eval_every=500"),
+        demo=True,
+        torch_compile=True,
     ),
     "small": Sizes(
         network=Network("tiny (14 layers, width 4)", 14, 4),
@@ -98,6 +107,7 @@ SIZES = {
         target=(32, 64),
         small=(16, 32),
         evaluation=((32, 64),),
+        losses=("ce", "guidance"),
         tiles=(10_000, 100_000),
         matrix=256,
         copied_mb=10,
@@ -107,34 +117,40 @@ SIZES = {
         seconds=0.1,
         scale=0.1,
         training=("--config.source_steps=4", "--config.steps=4", "--config.model.width=4"),
+        demo=False,
+        torch_compile=False,
     ),
 }
 
 
 class StepCase(NamedTuple):
-    """A training step that is measured on one side.
-
-    Attributes:
-        network: which.
-        part: of the training.
-        precision: see `work.PRECISIONS`.
-        small: both images of the small size.
-        rematerialize: see `TrainingWork`.
-        side: whose.
-    """
+    """A training step that is measured on one side; `side` is whose, `small` of the small size."""
 
     network: Network
     part: Part
     precision: Precision
-    small: bool
-    rematerialize: bool
     side: Side
+    small: bool = False
+    rematerialize: bool = False
 
     @property
     def name(self) -> str:
         """Of the case."""
         words = ["step", self.network.name, self.part, "small" if self.small else "full"]
         return "/".join([*words, self.precision, *["remat"] * self.rematerialize, self.side])
+
+    def work(self, sizes: Sizes) -> TrainingWork:
+        """What is timed."""
+        both = sizes.small if self.small else None
+        return TrainingWork(
+            self.part,
+            both or sizes.source,
+            both or sizes.target,
+            self.network.depth,
+            self.network.width,
+            precision=self.precision,
+            rematerialize=self.rematerialize,
+        )
 
 
 class EvaluationCase(NamedTuple):
@@ -149,44 +165,43 @@ class EvaluationCase(NamedTuple):
         """Of the case."""
         return f"evaluation/{self.size[1]}x{self.size[0]}/{self.precision}/{self.side}"
 
+    def arguments(self, sizes: Sizes) -> dict[str, Any]:
+        """Of `our_steps.evaluation`."""
+        network = {"depth": sizes.network.depth, "width": sizes.network.width}
+        return {"size": list(self.size), **network, "precision": self.precision}
 
-def step_cases(sizes: Sizes) -> Iterator[StepCase]:
-    """All of them, in order; an adaptation at full size is `full`."""
+
+def main_steps(sizes: Sizes) -> list[StepCase]:
+    """Ours that matter most: compiled with nothing beside, and looked into."""
+    return [StepCase(sizes.network, "adapt", precision, "ours") for precision in _MIXED]
+
+
+def further_steps(sizes: Sizes) -> list[StepCase]:
+    """Our others, in order."""
     main = sizes.network
-    mixed: tuple[Precision, ...] = ("tf32", "bfloat16")
-    for precision in mixed:
-        yield StepCase(main, "adapt", precision, False, False, "ours")
-    torch_sides: tuple[Side, ...] = ("torch",)
-    for side in torch_sides:
-        for part in PARTS:
-            for small in (False, True):
-                for precision in PRECISIONS:
-                    yield StepCase(main, part, precision, small, False, side)
-        for precision in PRECISIONS:
-            yield StepCase(LIGHT, "adapt", precision, False, False, side)
-    for precision in mixed:
-        yield StepCase(main, "adapt", precision, True, False, "ours")
-    yield StepCase(main, "adapt", "bfloat16", False, True, "ours")
-    yield StepCase(main, "source", "tf32", False, False, "ours")
-    yield StepCase(main, "adapt", "float32", False, False, "ours")
-    for precision in PRECISIONS:
-        yield StepCase(LIGHT, "adapt", precision, False, False, "ours")
-    yield StepCase(main, "adapt", "tf32", False, True, "ours")
-    yield StepCase(main, "source", "bfloat16", False, False, "ours")
-    for precision in mixed:
-        yield StepCase(main, "source", precision, True, False, "ours")
-    for precision in mixed:
-        yield StepCase(main, "adapt", precision, False, False, "torch.compile")
+    return [
+        *(StepCase(main, "adapt", precision, "ours", small=True) for precision in _MIXED),
+        StepCase(main, "source", "tf32", "ours"),
+        StepCase(main, "adapt", "bfloat16", "ours", rematerialize=True),
+        *(StepCase(LIGHT, "adapt", precision, "ours") for precision in _MIXED),
+        StepCase(main, "adapt", "float32", "ours"),
+        StepCase(main, "source", "bfloat16", "ours"),
+        StepCase(main, "source", "tf32", "ours", small=True),
+        StepCase(main, "adapt", "tf32", "ours", rematerialize=True),
+    ]
 
 
-def evaluation_cases(sizes: Sizes) -> Iterator[EvaluationCase]:
-    """All of them, in order."""
-    sides: tuple[Side, ...] = ("ours", "torch")
-    precisions: tuple[Precision, ...] = ("tf32", "bfloat16")
-    for side in sides:
-        for size in sizes.evaluation:
-            for precision in precisions:
-                yield EvaluationCase(size, precision, side)
+def torch_steps(sizes: Sizes) -> list[StepCase]:
+    """PyTorch's for each of ours, which it has no rematerialisation of."""
+    ours = [*main_steps(sizes), *further_steps(sizes)]
+    return [case._replace(side="torch") for case in ours if not case.rematerialize]
+
+
+def evaluation_cases(sizes: Sizes, side: Side) -> list[EvaluationCase]:
+    """All of a side."""
+    return [
+        EvaluationCase(size, precision, side) for size in sizes.evaluation for precision in _MIXED
+    ]
 
 
 def all_cases(name: str, *, cache: Path, goldens: Path, camvid: Path) -> list[Case]:
@@ -205,76 +220,48 @@ def all_cases(name: str, *, cache: Path, goldens: Path, camvid: Path) -> list[Ca
         "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
     }
 
-    def case(name: str, process: str, function: str, least: float = 5.0, **arguments: Any) -> Case:
+    def alone(name: str, process: str, function: str, least: float = 5.0, **arguments: Any) -> Case:
         place = f"{_HERE}.{function}"
         return Case(name, process, place, arguments, least * sizes.scale, environment)
 
-    def step(wanted: StepCase) -> Case:
-        both = sizes.small if wanted.small else None
-        work = TrainingWork(
-            wanted.part,
-            both or sizes.source,
-            both or sizes.target,
-            wanted.network.depth,
-            wanted.network.width,
-            precision=wanted.precision,
-            rematerialize=wanted.rematerialize,
-        )
-        fields = {"seconds": sizes.seconds, **work.as_json()}
-        if wanted.side != "ours":
-            compiled = wanted.side == "torch.compile"
-            least = 60.0 if compiled else 3.0
-            return case(wanted.name, "torch", "torch_side:step", least, compiled=compiled, **fields)
-        first = wanted.part == "adapt" and not wanted.rematerialize and not wanted.small
-        whole = first and wanted.network != LIGHT and wanted.precision != "float32"
-        least = 12.0 if wanted.network == LIGHT else 25.0
-        extra = {"compile_again": whole, "profile": whole}
-        return case(wanted.name, "jax", "steps:step", least, **extra, **fields)
+    def beside(name: str, function: str, least: float = 20.0, **arguments: Any) -> Case:
+        case = alone(name, "", function, least, **arguments)
+        return case._replace(beside=True, environment={**environment, **_SHARING})
 
-    steps = [step(wanted) for wanted in step_cases(sizes)]
-    main = next(i for i, found in enumerate(steps) if found.process == "torch")
-    last = next(i for i, found in enumerate(steps) if found.arguments.get("compiled"))
-    eager = sum(found.process == "torch" for found in steps[:last])
-    evaluations = [
-        case(
-            wanted.name,
-            "jax" if wanted.side == "ours" else "torch",
-            "steps:evaluation" if wanted.side == "ours" else "torch_side:evaluation",
-            12.0 if wanted.side == "ours" else 3.0,
-            seconds=sizes.seconds / 2,
-            size=list(wanted.size),
-            depth=sizes.network.depth,
-            width=sizes.network.width,
-            precision=wanted.precision,
-        )
-        for wanted in evaluation_cases(sizes)
-    ]
-    ours = [found for found in evaluations if found.process == "jax"]
-    theirs = [found for found in evaluations if found.process == "torch"]
+    def our_step(case: StepCase, least: float, **extra: bool) -> Case:
+        fields = case.work(sizes).as_json()
+        return alone(case.name, "jax", "steps:step", least, **_rounds(sizes), **extra, **fields)
 
-    layer = {"seconds": sizes.seconds / 10, "size": list(sizes.source), "names": list(LOSSES)}
+    def torch_step(case: StepCase, least: float = 3.0, **extra: bool) -> Case:
+        fields = case.work(sizes).as_json()
+        arguments = {**_rounds(sizes), **extra, **fields}
+        return alone(case.name, "torch", "torch_side:step", least, **arguments)
 
-    def errors(part: str, precision: Precision, seconds: float) -> Case:
+    def ahead(name: str, **programs: Any) -> Case:
+        return beside(f"ahead/{name}", "steps:compile_ahead", **programs)
+
+    def errors(part: str, precision: Precision) -> Case:
         arguments = {"goldens": str(goldens), "part": part, "precision": precision}
-        return case(
-            f"exactness/{part}/{precision}", "jax", "exactness:errors", seconds, **arguments
+        if part == "losses":
+            return alone(f"exactness/{part}/{precision}", "jax", "exactness:errors", **arguments)
+        return beside(f"exactness/{part}/{precision}", "exactness:errors", **arguments)
+
+    def training(name: str, *arguments: str) -> Case:
+        return beside(
+            f"training/{name}",
+            "real:training",
+            arguments=[f"--config=configs/{name}.py", *arguments],
+            limit=300.0,
         )
 
-    light = TrainingWork(
-        "adapt", sizes.source, sizes.target, LIGHT.depth, LIGHT.width, precision="tf32"
-    )
-    full = TrainingWork(
-        "adapt",
-        sizes.source,
-        sizes.target,
-        sizes.network.depth,
-        sizes.network.width,
-        precision="bfloat16",
-    )
-    light_fields = {k: v for k, v in light.as_json().items() if k != "variant"}
+    layer = {"seconds": sizes.seconds / 10, "size": list(sizes.source), "names": list(sizes.losses)}
+    half = {"seconds": sizes.seconds / 2}
+    light = StepCase(LIGHT, "adapt", "tf32", "ours").work(sizes)
+    methods = [dataclasses.replace(light, variant=variant).as_json() for variant in METHODS]
+    full = StepCase(sizes.network, "adapt", "bfloat16", "ours").work(sizes).as_json()
     return [
-        case("device", "jax", "device:versions"),
-        case(
+        alone("device", "jax", "device:versions"),
+        alone(
             "ceilings",
             "jax",
             "device:ceilings",
@@ -282,29 +269,37 @@ def all_cases(name: str, *, cache: Path, goldens: Path, camvid: Path) -> list[Ca
             megabytes=sizes.copied_mb,
             seconds=sizes.seconds / 4,
         ),
-        errors("losses", "float32", 5.0),
-        errors("losses", "tf32", 5.0),
-        *steps[:main],
-        case("losses/tiles", "jax", "loss_layer:tiled", 15.0, **layer, tiles=list(sizes.tiles)),
-        case("losses/whole", "jax", "loss_layer:whole", 5.0, **layer),
-        *ours[:2],
-        errors("network", "float32", 25.0),
-        case("losses/torch", "torch", "torch_side:losses", **layer),
-        *steps[main : main + eager],
-        *theirs,
-        *steps[main + eager : last],
-        *ours[2:],
-        errors("network", "tf32", 25.0),
-        case(
-            "methods",
-            "jax",
-            "steps:methods",
-            60.0,
-            seconds=sizes.seconds / 2,
-            variants=list(METHODS),
-            **light_fields,
+        errors("losses", "float32"),
+        errors("losses", "tf32"),
+        *(our_step(case, 60.0, compile_again=True, profile=True) for case in main_steps(sizes)),
+        *(torch_step(case) for case in torch_steps(sizes)),
+        *(ahead(case.name, steps=[case.work(sizes).as_json()]) for case in further_steps(sizes)),
+        *(
+            ahead(case.name, evaluations=[case.arguments(sizes)])
+            for case in evaluation_cases(sizes, "ours")
         ),
-        case(
+        errors("network", "float32"),
+        errors("network", "tf32"),
+        errors("multi_iw_once", "float32"),
+        training("camvid", f"--config.data_root={camvid}", *sizes.training),
+        *([training("demo")] if sizes.demo else []),
+        *(ahead(f"methods {n}", steps=methods[n::3]) for n in range(3)),
+        *(our_step(case, 12.0) for case in further_steps(sizes)),
+        *(
+            alone(f"losses/tile {tile}", "jax", "loss_layer:tiled", 8.0, **layer, tile=tile)
+            for tile in sizes.tiles
+        ),
+        alone("losses/whole", "jax", "loss_layer:whole", 8.0, **layer),
+        *(
+            alone(case.name, "jax", "steps:evaluation", 8.0, **half, **case.arguments(sizes))
+            for case in evaluation_cases(sizes, "ours")
+        ),
+        alone("losses/torch", "torch", "torch_side:losses", **layer),
+        *(
+            alone(case.name, "torch", "torch_side:evaluation", 3.0, **half, **case.arguments(sizes))
+            for case in evaluation_cases(sizes, "torch")
+        ),
+        alone(
             "input",
             "real",
             "real:input_share",
@@ -313,21 +308,16 @@ def all_cases(name: str, *, cache: Path, goldens: Path, camvid: Path) -> list[Ca
             frames=sizes.frames,
             original_size=list(sizes.original),
             steps=sizes.steps,
-            **{"seconds": sizes.seconds, **full.as_json()},
+            **_rounds(sizes),
+            **full,
         ),
-        case(
-            "training",
-            "real",
-            "real:training",
-            60.0,
-            arguments=[
-                "--config=configs/camvid.py",
-                f"--config.data_root={camvid}",
-                *sizes.training,
-            ],
-            seconds=300.0,
+        alone("methods", "jax", "steps:methods", 60.0, **half, works=methods),
+        *(
+            torch_step(case._replace(side="torch.compile"), 60.0, compiled=True)
+            for case in (main_steps(sizes) if sizes.torch_compile else [])
         ),
-        *steps[last:],
-        errors("multi_iw_once", "float32", 40.0),
-        errors("multi_iw_once", "tf32", 40.0),
     ]
+
+
+def _rounds(sizes: Sizes) -> dict[str, float]:
+    return {"seconds": sizes.seconds}

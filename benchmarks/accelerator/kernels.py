@@ -14,7 +14,7 @@ import jax
 from jax.profiler import ProfileData
 
 _STEPS = 3
-_KEPT = 40  # of the longest kernels, in the results
+_KEPT = 15  # of the longest kernels of each kind, in the results
 
 _INSTRUCTION = re.compile(r"^\s*(?:ROOT )?%?(?P<name>[\w.-]+) = ")
 _ATTRIBUTES = re.compile(r'(?:op_name|custom_call_target)="([^"]*)"')
@@ -44,8 +44,8 @@ def shares(run: Callable[[], object], program: str) -> dict[str, Any]:
         program: the compiled program's text, which tells what its operations are of.
 
     Returns:
-        ``{"seconds": of all kernels in a step, "share": {kind: share}, "longest": [[seconds, name,
-        operation, path], ...]}``.
+        ``{"seconds": of all kernels in a step, "number": of them, "share": {kind: share},
+        "longest": {kind: [[name, operation, seconds, path], ...]}}``.
     """
     with tempfile.TemporaryDirectory() as folder:
         with jax.profiler.trace(folder):
@@ -54,14 +54,21 @@ def shares(run: Callable[[], object], program: str) -> dict[str, Any]:
         kernels = _kernels(Path(folder))
     paths = operation_paths(program)
     total = sum(kernel.seconds for kernel in kernels) or 1.0
-    seconds: defaultdict[str, float] = defaultdict(float)
-    for kernel in kernels:
-        seconds[kind_of(kernel, paths)] += kernel.seconds
-    longest = sorted(kernels, key=lambda kernel: -kernel.seconds)[:_KEPT]
+    of_kind: defaultdict[str, list[Kernel]] = defaultdict(list)
+    for kernel in sorted(kernels, key=lambda kernel: -kernel.seconds):
+        of_kind[kind_of(kernel, paths)].append(kernel)
     return {
         "seconds": total,
-        "share": {kind: s / total for kind, s in sorted(seconds.items(), key=lambda x: -x[1])},
-        "longest": [[k.seconds, k.name, k.operation, paths.get(k.operation, "")] for k in longest],
+        "number": len(kernels),
+        "share": {
+            kind: sum(kernel.seconds for kernel in found) / total for kind, found in of_kind.items()
+        },
+        "longest": {
+            kind: [
+                [k.seconds, k.name, k.operation, paths.get(k.operation, "")] for k in found[:_KEPT]
+            ]
+            for kind, found in of_kind.items()
+        },
     }
 
 
@@ -73,7 +80,8 @@ def kind_of(kernel: Kernel, paths: Mapping[str, str]) -> str:
     >>> kind_of(Kernel("fusion_3", "fusion.3", 1.0), {"fusion.3": "jit(step)/layer1_0/bn1/mul"})
     'batch norm, ReLU, pool'
     """
-    text = f"{paths.get(kernel.operation, '')} {kernel.name}"
+    path = paths.get(kernel.operation) or paths.get(kernel.name.replace("_", "."), "")
+    text = f"{path} {kernel.name}"
     return next((kind for kind, pattern in _KINDS if re.search(pattern, text)), "other")
 
 

@@ -17,31 +17,25 @@ from msl_jax import losses as equations
 from msl_jax import upsampled_tiles
 from msl_jax.models import resize_align_corners
 
-_PLATFORM = {"cpu": "CPU_TILE"}
+_TILE_OF = {"cpu": "CPU_TILE"}
 
 
-def tiled(
-    *, seconds: float, size: list[int], names: list[str], tiles: list[int]
-) -> dict[str, dict[str, Any]]:
-    """Value and gradient of losses by the numbers in a tile.
+def tiled(*, seconds: float, size: list[int], names: list[str], tile: int) -> dict[str, Any]:
+    """Value and gradient of losses, by name.
 
     Args:
-        seconds: for each loss and tile.
+        seconds: for each loss.
         size: height and width of the image.
         names: of `benchmarks.losses.LOSSES`.
-        tiles: numbers in one head's tile, see `upsampled_tiles.OTHER_TILE`.
-
-    Returns:
-        ``{loss: {str(tile): measurements}}``.
+        tile: numbers in one head's tile, see `upsampled_tiles.OTHER_TILE`.
     """
-    constant = _PLATFORM.get(jax.default_backend(), "OTHER_TILE")
-    found: dict[str, dict[str, Any]] = {name: {} for name in names}
-    for tile in tiles:
-        with mock.patch.object(upsampled_tiles, constant, tile):
-            for name in names:
-                prepared = our_losses.value_and_gradient(loss=name, size=size)
-                measured = time_rounds(prepared.run, seconds)
-                found[name][str(tile)] = {**measured, **prepared.facts}
+    found = {}
+    with mock.patch.object(
+        upsampled_tiles, _TILE_OF.get(jax.default_backend(), "OTHER_TILE"), tile
+    ):
+        for name in names:
+            prepared = our_losses.value_and_gradient(loss=name, size=size)
+            found[name] = {**time_rounds(prepared.run, seconds), **prepared.facts}
     return found
 
 

@@ -95,12 +95,12 @@ def input_share(
     }
 
 
-def training(*, arguments: list[str], seconds: float) -> dict[str, Any]:
+def training(*, arguments: list[str], limit: float) -> dict[str, Any]:
     """`train.py` with these arguments: its results, seconds of the whole and what it printed last.
 
     Args:
         arguments: of its command line, without `--workdir`.
-        seconds: after which it is ended.
+        limit: seconds after which it is ended.
 
     Raises:
         RuntimeError: it failed; the message is what it printed last.
@@ -113,7 +113,7 @@ def training(*, arguments: list[str], seconds: float) -> dict[str, Any]:
             cwd=ROOT,
             capture_output=True,
             text=True,
-            timeout=seconds,
+            timeout=limit,
         )
         taken = time.perf_counter() - begun
         printed = (done.stderr + done.stdout)[-4000:]

@@ -68,7 +68,7 @@ class Worker:
         return self._process.is_alive()
 
     def close(self) -> None:
-        """Ends the process, whatever it does."""
+        """Ends the process, whatever it does; a second time nothing is left to do."""
         self._process.kill()
         self._process.join()
         self._connection.close()
