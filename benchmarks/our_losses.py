@@ -10,6 +10,7 @@ from jax import Array
 
 from benchmarks.losses import inputs
 from benchmarks.measuring import Prepared
+from benchmarks.reporting import temporaries_mb
 from benchmarks.work import GUIDANCE_THRESHOLD, IW_ALPHA, LAMBDA_LOW
 from msl_jax.upsampled import LossSum, TargetTerms, cross_entropy_sums, target_sums
 
@@ -50,10 +51,8 @@ def value_and_gradient(*, loss: str, size: Sequence[int]) -> Prepared:
         .lower(heads, labels)
         .compile()
     )
-    temporaries = compiled.memory_analysis().temp_size_in_bytes / 1e6
-    return Prepared(
-        lambda: jax.block_until_ready(compiled(heads, labels)), {"temporaries_mb": temporaries}
-    )
+    facts = {"temporaries_mb": temporaries_mb(compiled)}
+    return Prepared(lambda: jax.block_until_ready(compiled(heads, labels)), facts)
 
 
 def _mean(loss: LossSum) -> Array:

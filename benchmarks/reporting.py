@@ -39,6 +39,11 @@ def ratio(ours: Measured, torch: Measured) -> dict[str, float | None]:
     }
 
 
+def temporaries_mb(compiled: Any) -> float:
+    """MB that a compiled program needs beside its arguments and results, as XLA has planned it."""
+    return compiled.memory_analysis().temp_size_in_bytes / 1e6
+
+
 def surroundings(packages: Sequence[str]) -> dict[str, Any]:
     """Number of cores and the packages' versions, None for one that is missing."""
     versions: dict[str, str | None] = {}

@@ -103,8 +103,8 @@ class _Forward:
     def __init__(self, network: Callable[..., Any], precision: Precision) -> None:
         self._network = network
         self._mixed = precision == "bfloat16"
-        for backend in (torch.backends.cudnn, torch.backends.cuda.matmul):
-            backend.allow_tf32 = precision != "float32"
+        torch.backends.cudnn.allow_tf32 = precision != "float32"
+        torch.backends.cuda.matmul.allow_tf32 = precision != "float32"
         # Tries cuDNN's algorithms in the first step, as XLA does when it compiles.
         torch.backends.cudnn.benchmark = True
 

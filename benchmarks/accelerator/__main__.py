@@ -22,10 +22,11 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks.accelerator.cases import SIZES, all_cases
+from benchmarks.accelerator.cases import all_cases
 from benchmarks.accelerator.markdown import tables
 from benchmarks.accelerator.results import Outcome, Results, read
 from benchmarks.accelerator.running import run
+from benchmarks.accelerator.sizes import SIZES
 from benchmarks.accelerator.worker import Worker
 
 _SHARED = Path(__file__).parents[3] / "shared"

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from benchmarks.accelerator.running import Case
+from benchmarks.accelerator.sizes import LIGHT, SIZES, Network, Size, Sizes
 from benchmarks.work import Part, Precision, TrainingWork
 from msl_jax.variants import VARIANTS
 
 Side = Literal["ours", "torch", "torch.compile"]
-Size = tuple[int, int]
 
 _HERE = "benchmarks.accelerator"
 # Nothing is taken from the device before it is needed: two libraries share it, one after the other.
@@ -19,108 +19,6 @@ _MODEST = {"XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
 _SHARING = {"XLA_PYTHON_CLIENT_MEM_FRACTION": "0.12"}
 _MIXED: tuple[Precision, ...] = ("tf32", "bfloat16")
 METHODS = tuple(name for name, variant in VARIANTS.items() if variant.adapt)
-
-
-class Network(NamedTuple):
-    """A DeepLabv2.
-
-    Attributes:
-        name: in tables.
-        depth: its layers.
-        width: channels of its stem.
-    """
-
-    name: str
-    depth: int
-    width: int
-
-
-LIGHT = Network("light (14 layers, width 24)", 14, 24)
-
-
-@dataclasses.dataclass(frozen=True)
-class Sizes:
-    """How large everything is.
-
-    Attributes:
-        network: the one that most is measured with.
-        source: (height, width) of the source images; of the losses' images too.
-        target: of the target images.
-        small: of both images, in the small step.
-        evaluation: of the images that are evaluated.
-        losses: of `benchmarks.losses.LOSSES`, by the size of their tiles.
-        tiles: numbers in a tile of the losses.
-        matrix: rows of the matrices of the device's limits.
-        copied_mb: MB of the copy.
-        frames: that the input pipeline is fed with.
-        original: (height, width) of their files.
-        steps: of the training on them.
-        seconds: for the rounds of a case.
-        scale: of the time that cases are expected to take.
-        training: what train.py is given for a real run on CamVid, beside the folder.
-        demo: whether the demo is trained as well.
-        torch_compile: whether `torch.compile` is measured.
-    """
-
-    network: Network
-    source: Size
-    target: Size
-    small: Size
-    evaluation: tuple[Size, ...]
-    losses: tuple[str, ...]
-    tiles: tuple[int, ...]
-    matrix: int
-    copied_mb: int
-    frames: int
-    original: Size
-    steps: int
-    seconds: float
-    scale: float
-    training: tuple[str, ...]
-    demo: bool
-    torch_compile: bool
-
-
-SIZES = {
-    "paper": Sizes(
-        network=Network("ResNet-101", 101, 64),
-        source=(720, 1280),
-        target=(512, 1024),
-        small=(256, 512),
-        evaluation=((512, 1024), (1024, 2048)),
-        losses=("ce", "max_square", "guidance"),
-        tiles=(250_000, 1_000_000, 4_000_000, 18_000_000),
-        matrix=8192,
-        copied_mb=2000,
-        frames=48,
-        original=(1052, 1914),
-        steps=100,
-        seconds=2.0,
-        scale=1.0,
-        training=("--config.source_steps=1000", "--config.steps=200", "--config.eval_every=500"),
-        demo=True,
-        torch_compile=True,
-    ),
-    "small": Sizes(
-        network=Network("tiny (14 layers, width 4)", 14, 4),
-        source=(45, 80),
-        target=(32, 64),
-        small=(16, 32),
-        evaluation=((32, 64),),
-        losses=("ce", "guidance"),
-        tiles=(10_000, 100_000),
-        matrix=256,
-        copied_mb=10,
-        frames=2,
-        original=(66, 120),
-        steps=4,
-        seconds=0.1,
-        scale=0.1,
-        training=("--config.source_steps=4", "--config.steps=4", "--config.model.width=4"),
-        demo=False,
-        torch_compile=False,
-    ),
-}
 
 
 class StepCase(NamedTuple):
@@ -232,7 +130,7 @@ def all_cases(name: str, *, cache: Path, goldens: Path, camvid: Path) -> list[Ca
         fields = case.work(sizes).as_json()
         return alone(case.name, "jax", "steps:step", least, **_rounds(sizes), **extra, **fields)
 
-    def torch_step(case: StepCase, least: float = 3.0, **extra: bool) -> Case:
+    def torch_step(case: StepCase, least: float = 8.0, **extra: bool) -> Case:
         fields = case.work(sizes).as_json()
         arguments = {**_rounds(sizes), **extra, **fields}
         return alone(case.name, "torch", "torch_side:step", least, **arguments)
@@ -241,7 +139,7 @@ def all_cases(name: str, *, cache: Path, goldens: Path, camvid: Path) -> list[Ca
         return beside(f"ahead/{name}", "steps:compile_ahead", **programs)
 
     def errors(part: str, precision: Precision) -> Case:
-        arguments = {"goldens": str(goldens), "part": part, "precision": precision}
+        arguments: dict[str, Any] = {"goldens": str(goldens), "part": part, "precision": precision}
         if part == "losses":
             return alone(f"exactness/{part}/{precision}", "jax", "exactness:errors", **arguments)
         return beside(f"exactness/{part}/{precision}", "exactness:errors", **arguments)
@@ -254,8 +152,12 @@ def all_cases(name: str, *, cache: Path, goldens: Path, camvid: Path) -> list[Ca
             limit=300.0,
         )
 
-    layer = {"seconds": sizes.seconds / 10, "size": list(sizes.source), "names": list(sizes.losses)}
-    half = {"seconds": sizes.seconds / 2}
+    layer: dict[str, Any] = {
+        "seconds": sizes.seconds / 10,
+        "size": list(sizes.source),
+        "names": list(sizes.losses),
+    }
+    half: dict[str, Any] = {"seconds": sizes.seconds / 2}
     light = StepCase(LIGHT, "adapt", "tf32", "ours").work(sizes)
     methods = [dataclasses.replace(light, variant=variant).as_json() for variant in METHODS]
     full = StepCase(sizes.network, "adapt", "bfloat16", "ours").work(sizes).as_json()
@@ -272,24 +174,24 @@ def all_cases(name: str, *, cache: Path, goldens: Path, camvid: Path) -> list[Ca
         errors("losses", "float32"),
         errors("losses", "tf32"),
         *(our_step(case, 60.0, compile_again=True, profile=True) for case in main_steps(sizes)),
-        *(torch_step(case) for case in torch_steps(sizes)),
-        *(ahead(case.name, steps=[case.work(sizes).as_json()]) for case in further_steps(sizes)),
-        *(
-            ahead(case.name, evaluations=[case.arguments(sizes)])
-            for case in evaluation_cases(sizes, "ours")
-        ),
-        errors("network", "float32"),
-        errors("network", "tf32"),
-        errors("multi_iw_once", "float32"),
-        training("camvid", f"--config.data_root={camvid}", *sizes.training),
-        *([training("demo")] if sizes.demo else []),
-        *(ahead(f"methods {n}", steps=methods[n::3]) for n in range(3)),
-        *(our_step(case, 12.0) for case in further_steps(sizes)),
         *(
             alone(f"losses/tile {tile}", "jax", "loss_layer:tiled", 8.0, **layer, tile=tile)
             for tile in sizes.tiles
         ),
         alone("losses/whole", "jax", "loss_layer:whole", 8.0, **layer),
+        *(torch_step(case) for case in torch_steps(sizes)),
+        errors("network", "float32"),
+        errors("network", "tf32"),
+        errors("multi_iw_once", "float32"),
+        training("camvid", f"--config.data_root={camvid}", *sizes.training),
+        *([training("demo")] if sizes.demo else []),
+        *(ahead(case.name, steps=[case.work(sizes).as_json()]) for case in further_steps(sizes)),
+        *(
+            ahead(case.name, evaluations=[case.arguments(sizes)])
+            for case in evaluation_cases(sizes, "ours")
+        ),
+        *(ahead(f"methods {n}", steps=methods[n::3]) for n in range(3)),
+        *(our_step(case, 12.0) for case in further_steps(sizes)),
         *(
             alone(case.name, "jax", "steps:evaluation", 8.0, **half, **case.arguments(sizes))
             for case in evaluation_cases(sizes, "ours")
@@ -319,5 +221,5 @@ def all_cases(name: str, *, cache: Path, goldens: Path, camvid: Path) -> list[Ca
     ]
 
 
-def _rounds(sizes: Sizes) -> dict[str, float]:
+def _rounds(sizes: Sizes) -> dict[str, Any]:
     return {"seconds": sizes.seconds}

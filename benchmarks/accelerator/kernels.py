@@ -17,6 +17,7 @@ _STEPS = 3
 _KEPT = 15  # of the longest kernels of each kind, in the results
 
 _INSTRUCTION = re.compile(r"^\s*(?:ROOT )?%?(?P<name>[\w.-]+) = ")
+_NUMBER = re.compile(r"_(\d+)$")
 _ATTRIBUTES = re.compile(r'(?:op_name|custom_call_target)="([^"]*)"')
 
 # The first whose expression is found in a kernel's name, its operation's path or its library call.
@@ -26,6 +27,9 @@ _KINDS = (
     ("batch norm, ReLU, pool", r"bn\d|_bn|relu|norm|reduce_window|select_and_scatter"),
     ("copies", r"memcpy|memset|\bcopy|transpose"),
 )
+
+
+_REST = "the rest (sums, optimizer, what has no path)"
 
 
 class Kernel(NamedTuple):
@@ -80,9 +84,11 @@ def kind_of(kernel: Kernel, paths: Mapping[str, str]) -> str:
     >>> kind_of(Kernel("fusion_3", "fusion.3", 1.0), {"fusion.3": "jit(step)/layer1_0/bn1/mul"})
     'batch norm, ReLU, pool'
     """
-    path = paths.get(kernel.operation) or paths.get(kernel.name.replace("_", "."), "")
+    # In a command buffer the operation is the buffer's; a kernel has its own one's name.
+    operation = kernel.operation if kernel.operation in paths else _NUMBER.sub(r".\1", kernel.name)
+    path = paths.get(operation, "")
     text = f"{path} {kernel.name}"
-    return next((kind for kind, pattern in _KINDS if re.search(pattern, text)), "other")
+    return next((kind for kind, pattern in _KINDS if re.search(pattern, text)), _REST)
 
 
 def operation_paths(program: str) -> dict[str, str]:

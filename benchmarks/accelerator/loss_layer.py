@@ -12,6 +12,7 @@ from jax import Array
 from benchmarks import our_losses
 from benchmarks.accelerator.timing import time_rounds
 from benchmarks.losses import inputs
+from benchmarks.reporting import temporaries_mb
 from benchmarks.work import GUIDANCE_THRESHOLD, IW_ALPHA, LAMBDA_LOW
 from msl_jax import losses as equations
 from msl_jax import upsampled_tiles
@@ -54,8 +55,7 @@ def whole(*, seconds: float, size: list[int], names: list[str]) -> dict[str, Any
             lambda f=compiled, x=(heads, labels): jax.block_until_ready(f(*x)),  # type: ignore[misc]
             seconds,
         )
-        temporaries = compiled.memory_analysis().temp_size_in_bytes / 1e6
-        found[name] = {**measured, "temporaries_mb": temporaries}
+        found[name] = {**measured, "temporaries_mb": temporaries_mb(compiled)}
     return found
 
 

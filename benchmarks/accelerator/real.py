@@ -99,7 +99,7 @@ def training(*, arguments: list[str], limit: float) -> dict[str, Any]:
     """`train.py` with these arguments: its results, seconds of the whole and what it printed last.
 
     Args:
-        arguments: of its command line, without `--workdir`.
+        arguments: of its command line, `--config=FILE` first, without `--workdir`.
         limit: seconds after which it is ended.
 
     Raises:
@@ -120,7 +120,8 @@ def training(*, arguments: list[str], limit: float) -> dict[str, Any]:
         if done.returncode:
             raise RuntimeError(printed)
         results = json.loads((workdir / "results.json").read_text())
-    return {"total_seconds": taken, "results": results, "printed": printed}
+    config = arguments[0].removeprefix("--config=")
+    return {"config": config, "total_seconds": taken, "results": results, "printed": printed}
 
 
 def _pair(size: list[int]) -> tuple[int, int]:

@@ -55,16 +55,18 @@ def step(
         jax.block_until_ready(before)
         before = metrics
 
+    def finish() -> None:
+        run()
+        jax.block_until_ready(state)
+
     found |= time_rounds(run, seconds)
-    jax.block_until_ready(before)
+    finish()
     found["images_per_second"] = work.batch_size * len(batch) / found["seconds"]
     found["flop"] = flop_of_step(work)
     found["peak_in_use_mb"] = _peak_mb()
     if profile:
         try:
-            found["kernels"] = kernels.shares(
-                lambda: (run(), jax.block_until_ready(state)), compiled.as_text()
-            )
+            found["kernels"] = kernels.shares(finish, compiled.as_text())
         except Exception as error:  # a profiler that fails takes nothing of the rest along
             found["kernels_problem"] = str(error)
     return found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import re
 from collections import Counter
 from typing import Any
 
@@ -103,6 +104,22 @@ def _program(platform: str) -> Counter[str]:
 def test_every_convolution_is_one() -> None:
     """Forward, and backward for kernel and input; images need no gradient; in two passes."""
     assert _program("cuda")["convolution"] == 2 * (3 * ALL - 1)
+
+
+def test_no_gradient_is_a_strided_convolution_with_an_image_for_a_kernel() -> None:
+    """XLA takes a strided convolution for no kernel's gradient, and runs it a hundredfold slower.
+
+    That is how JAX writes the kernel gradient of a dilated convolution.
+    """
+    step, state, batch = _abstract_step()
+    program = export.export(jax.jit(step), platforms=["cuda"])(state, batch).mlir_module()
+    convolutions = re.findall(
+        r"stablehlo\.convolution.*window = {(.*?)}.*?: \(tensor<\S+>, tensor<(\S+)x[a-z]\w+>\)",
+        program,
+    )
+    kernels = {shape for window, shape in convolutions if re.search(r"stride = \[[2-9]", window)}
+    # The stem, and the first convolutions of the stage that halves the size.
+    assert kernels == {"7x7x3x16", "1x1x64x32", "1x1x64x128"}
 
 
 def test_nothing_of_the_cpu_is_in_it() -> None:

@@ -1,0 +1,166 @@
+"""The command for a machine with a GPU, on a CPU at sizes that take no time."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from benchmarks.accelerator import kernels, steps
+from benchmarks.accelerator.__main__ import main
+from benchmarks.accelerator.cases import all_cases
+from benchmarks.accelerator.markdown import tables
+from benchmarks.accelerator.results import FILE, Outcome, read
+from benchmarks.accelerator.sizes import SIZES
+from benchmarks.work import TrainingWork
+from msl_jax.variants import VARIANTS
+
+ROOT = Path(__file__).parents[2]
+SOURCE_STEP = "step/tiny (14 layers, width 4)/source/small/tf32/ours"
+SOME = ["device", "ceilings", "losses/tile 100000", SOURCE_STEP]
+FIRST = ("device", "exactness/losses", "step", "losses", "training", "ahead", "evaluation")
+
+
+def _names(sizes: str) -> list[str]:
+    nowhere = Path("nowhere")
+    return [case.name for case in all_cases(sizes, cache=nowhere, goldens=nowhere, camvid=nowhere)]
+
+
+@pytest.mark.parametrize("sizes", SIZES)
+def test_cases_have_names_of_their_own_and_the_device_comes_first(sizes):
+    names = _names(sizes)
+    assert len(set(names)) == len(names)
+    assert names[0] == "device"
+    order = [
+        next(i for i, n in enumerate(names) if n.startswith(p)) for p in ("exact", "step", "ahead")
+    ]
+    assert order == sorted(order)
+
+
+def test_a_cut_off_run_is_readable_and_goes_on(tmp_path, capsys):
+    """Killed as soon as one case is there; the same command makes the others only."""
+    command = [
+        *(sys.executable, "-m", "benchmarks.accelerator", "--sizes=small", f"--output={tmp_path}"),
+        *("--minutes=5", "--only", *SOME),
+    ]
+    process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.DEVNULL, start_new_session=True)
+    end = time.monotonic() + 120
+    while len(read(tmp_path)) < 3 and time.monotonic() < end:
+        time.sleep(0.05)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    before = read(tmp_path)
+    assert {"sizes", "device"} <= set(before)
+    assert before["device"].result["platform"] == "cpu"
+
+    assert main(command[3:]) == 0
+    after = read(tmp_path)
+    assert {name: after[name] for name in before} == before
+    assert set(after) == {"sizes", *SOME}
+    assert all(outcome.problem is None for outcome in after.values())
+    step = after[SOURCE_STEP].result
+    low, high = step["spread"]
+    assert 0 < low <= step["seconds"] <= high
+    assert step["program_mb"] > step["temporaries_mb"] > 0
+    assert f"4 of {len(_names('small'))} cases" in capsys.readouterr().out
+    page = (tmp_path / "results.md").read_text()
+    assert "source-only | 32x16 | TF32" in page
+    assert "- training/camvid: no time was left" in page
+    assert main(["--output", str(tmp_path), "--markdown"]) == 0
+    assert capsys.readouterr().out.strip() == page.strip()
+    # A folder of one size takes no other.
+    lines = (tmp_path / FILE).read_text()
+    assert main(["--output", str(tmp_path), "--sizes=paper"]) == 2
+    assert (tmp_path / FILE).read_text() == lines
+
+
+def test_tables_of_nothing(tmp_path, capsys):
+    assert main(["--output", str(tmp_path), "--markdown"]) == 0
+    assert capsys.readouterr().out == "Nothing has been measured.\n"
+
+
+def test_floating_point_operations_by_hand():
+    """The network of 14 layers at 16x32: each convolution's kernel times its output, counted."""
+    width, classes, aspp = 4, 19, 2
+    stem = 8 * 16 * 7 * 7 * 3 * width
+    per_stage, inputs = [], width
+    for stage, (rows, columns) in enumerate([(5, 9), (3, 5), (3, 5), (3, 5)]):
+        inner = width * 2**stage
+        cells = rows * columns
+        kernels_ = inputs * inner + 9 * inner * inner + inner * 4 * inner + inputs * 4 * inner
+        per_stage.append(cells * kernels_)
+        inputs = 4 * inner
+    final = aspp * 15 * 9 * 32 * width * classes
+    low = aspp * 15 * 9 * 16 * width * classes
+    blocks = sum(per_stage)
+    source = 2 * (2 * stem + 3 * (blocks + final))
+    adapt = 2 * 2 * (2 * stem + 3 * (blocks + final + low))
+    work = TrainingWork("source", (16, 32), (16, 32), depth=14, width=width)
+    assert steps.flop_of_step(work) == source
+    work = TrainingWork("adapt", (16, 32), (16, 32), depth=14, width=width)
+    assert steps.flop_of_step(work) == adapt
+
+
+def test_every_adapting_variant_is_among_the_methods():
+    nowhere = Path("nowhere")
+    cases = all_cases("small", cache=nowhere, goldens=nowhere, camvid=nowhere)
+    works = next(case for case in cases if case.name == "methods").arguments["works"]
+    assert {work["variant"] for work in works} == {n for n, v in VARIANTS.items() if v.adapt}
+    json.dumps([case.arguments for case in cases])
+
+
+@pytest.mark.parametrize(
+    ("name", "operation", "expected"),
+    [
+        ("sm90_xmma_fprop_x", "", "convolution"),
+        ("loop_add_fusion_12", "command_buffer_3", "batch norm, ReLU, pool"),
+        ("whatever", "convolution.1", "convolution"),
+        ("while_body", "fusion.7", "losses"),
+    ],
+)
+def test_kinds_of_kernels(name, operation, expected):
+    paths = {
+        "loop_add_fusion.12": "jit(step)/jvp(DeepLabV2)/backbone/layer1_0/bn1/add",
+        "convolution.1": "jit(step)/jvp(DeepLabV2)/conv1/conv_general_dilated",
+        "fusion.7": "jit(step)/while/body/exp",
+    }
+    assert kernels.kind_of(kernels.Kernel(name, operation, 1.0), paths) == expected
+
+
+def test_tables_of_a_gpu_with_what_is_missing():
+    measured = {
+        **{
+            "seconds": 0.05,
+            "spread": [0.04, 0.06],
+            "images_per_second": 40.0,
+            "program_mb": 7000.0,
+        },
+        **{"flop": 6e12, "trace_and_lower_seconds": 5.0, "compile_seconds": 60.0},
+    }
+    theirs = {
+        **{"seconds": 0.1, "spread": [0.09, 0.2], "images_per_second": 20.0},
+        "peak_in_use_mb": 8000.0,
+    }
+    name = "step/ResNet-101/adapt/full/tf32/"
+    limits = {f"{p}_tflops": 400.0 for p in ("float32", "tf32", "bfloat16")}
+    outcomes = {
+        "sizes": Outcome("sizes", "paper", None, 0.0),
+        "ceilings": Outcome("ceilings", {**limits, "copy_gb_per_second": 2e3}, None, 1.0),
+        f"{name}ours": Outcome(f"{name}ours", measured, None, 1.0),
+        f"{name}torch": Outcome(f"{name}torch", theirs, None, 1.0),
+        "input": Outcome("input", None, "Traceback\nModuleNotFoundError: no grain", 1.0),
+    }
+    page = tables(outcomes)
+    assert (
+        "| ResNet-101 | adaptation | 1280x720 + 1024x512 | TF32 | 50.0 ms (40.0 to 60.0),"
+        " 40.0 images/s, 7,000 MB | 120 (30 %) | 100.0 ms (90.0 to 200.0), 20.0 images/s, 8,000 MB"
+        " | 0.50 | 0.88 |"
+    ) in page
+    assert "- input: ModuleNotFoundError: no grain" in page
+    assert "- methods: no time was left" in page

@@ -1,0 +1,167 @@
+"""Cases in a limited time, by a clock and processes that are made up, and what is kept of them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from benchmarks.accelerator import worker
+from benchmarks.accelerator.results import FILE, Outcome, Results, read
+from benchmarks.accelerator.running import Case, run
+
+
+class Clock:
+    """Seconds that pass only where something says so."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class Process:
+    """A worker whose cases take the seconds that their arguments say."""
+
+    def __init__(self, clock: Clock, log: list[str]) -> None:
+        self.clock, self.log, self.alive = clock, log, True
+
+    def call(self, function: str, arguments: Mapping[str, Any], seconds: float) -> Any:
+        self.log.append(function)
+        takes = arguments["takes"]
+        if takes > seconds:
+            self.clock.now += seconds
+            self.alive = False
+            raise worker.OutOfTime
+        self.clock.now += takes
+        if arguments.get("dies"):
+            self.alive = False
+            raise worker.CaseFailed("the process ended with exit status -9")
+        if arguments.get("fails"):
+            raise worker.CaseFailed("ValueError: so it is")
+        return takes
+
+    def close(self) -> None:
+        if self.alive:
+            self.log.append("closed")
+        self.alive = False
+
+
+def _case(name: str, takes: float, process: str = "a", least: float = 1.0, **more: Any) -> Case:
+    beside = more.pop("beside", False)
+    return Case(name, process, name, {"takes": takes, **more}, least, beside=beside)
+
+
+def _run(cases: list[Case], seconds: float) -> tuple[list[Outcome], list[str], list[str]]:
+    clock, log, outcomes = Clock(), [], []
+
+    def start(environment: Mapping[str, str]) -> Process:
+        log.append("started")
+        return Process(clock, log)
+
+    left_out = run(cases, seconds=seconds, clock=clock, start=start, report=outcomes.append)
+    return outcomes, left_out, log
+
+
+def test_in_order_in_the_processes_that_they_ask_for():
+    cases = [_case("x", 1), _case("y", 2), _case("z", 3, "b")]
+    outcomes, left_out, log = _run(cases, 10)
+    assert [(o.name, o.result, o.seconds) for o in outcomes] == [
+        ("x", 1, 1),
+        ("y", 2, 2),
+        ("z", 3, 3),
+    ]
+    assert left_out == []
+    assert log == ["started", "x", "y", "closed", "started", "z", "closed"]
+
+
+def test_what_does_not_fit_is_passed_over_for_what_does():
+    cases = [_case("x", 6), _case("long", 5, least=5), _case("short", 2, least=2)]
+    outcomes, left_out, _ = _run(cases, 10)
+    assert [o.name for o in outcomes] == ["x", "short"]
+    assert left_out == ["long"]
+
+
+def test_a_case_is_cut_off_at_the_end_of_the_time():
+    outcomes, left_out, _ = _run([_case("x", 1), _case("endless", 1e9), _case("y", 1)], 10)
+    assert outcomes[1] == Outcome("endless", None, "cut off after 9 s, at the end of the time", 9.0)
+    assert left_out == ["y"]
+
+
+def test_a_failure_takes_no_other_case_along():
+    cases = [_case("bad", 1, fails=True), _case("dead", 1, dies=True), _case("good", 1)]
+    outcomes, _, log = _run(cases, 10)
+    assert [o.result for o in outcomes] == [None, None, 1]
+    assert "so it is" in outcomes[0].problem
+    assert "exit status -9" in outcomes[1].problem
+    assert log == ["started", "bad", "dead", "started", "good", "closed"]
+
+
+def test_beside_each_other_each_in_a_process_of_its_own_and_with_a_share_of_the_time():
+    cases = [_case("x", 1), *(_case(f"b{i}", 1, beside=True) for i in range(3)), _case("y", 1)]
+    outcomes, _, log = _run(cases, 20)
+    assert {o.name for o in outcomes[1:4]} == {"b0", "b1", "b2"}
+    assert outcomes[4].name == "y"
+    assert log.count("started") == 5  # x and y have one each, as the device is given away between
+    endless = [_case("b0", 1e9, beside=True), _case("y", 1)]
+    outcomes, _, _ = _run(endless, 20)
+    assert outcomes[0].problem == "cut off after 12 s, at the end of the time"
+    assert outcomes[1].result == 1
+
+
+def test_results_are_whole_after_each_case(tmp_path: Path):
+    results = Results(tmp_path)
+    results.add(Outcome("a", {"x": 1.5}, None, 2.0))
+    results.add(Outcome("b", None, "so", 1.0))
+    assert read(tmp_path) == {
+        "a": Outcome("a", {"x": 1.5}, None, 2.0),
+        "b": Outcome("b", None, "so", 1.0),
+    }
+
+
+def test_a_line_that_was_cut_off_is_passed_over_and_the_rest_goes_on(tmp_path: Path):
+    Results(tmp_path).add(Outcome("a", 1, None, 2.0))
+    file = tmp_path / FILE
+    whole = file.read_text()
+    for length in range(1, len(whole)):
+        file.write_text(whole + whole.replace('"a"', '"b"')[:length])
+        expected = {"a", "b"} if length == len(whole) - 1 else {"a"}
+        assert set(read(tmp_path)) == expected
+        Results(tmp_path).add(Outcome("c", 3, None, 1.0))
+        assert set(read(tmp_path)) == {*expected, "c"}
+
+
+def test_a_result_is_not_replaced_by_a_failure(tmp_path: Path):
+    results = Results(tmp_path)
+    for outcome in (
+        Outcome("a", None, "failed", 1.0),
+        Outcome("a", 1, None, 1.0),
+        Outcome("a", None, "failed", 1.0),
+    ):
+        results.add(outcome)
+    assert read(tmp_path)["a"].result == 1
+    assert len((tmp_path / FILE).read_text().splitlines()) == 3
+
+
+def test_a_real_worker_gives_results_errors_and_ends_in_time():
+    process = worker.Worker({})
+    try:
+        name = "os:getpid"
+        first = process.call(name, {}, 30)
+        assert process.call(name, {}, 30) == first
+        with pytest.raises(worker.CaseFailed, match=r"ModuleNotFoundError.*nowhere"):
+            process.call("nowhere:function", {}, 30)
+        assert json.loads(process.call("json:dumps", {"obj": [1]}, 30)) == [1]
+        with pytest.raises(worker.CaseFailed, match="exit status 3"):
+            process.call("os:_exit", {"status": 3}, 30)
+        assert not process.alive
+    finally:
+        process.close()
+    process = worker.Worker({})
+    with pytest.raises(worker.OutOfTime):
+        process.call("signal:pause", {}, 0.5)
+    process.close()
