@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from ml_collections.config_dict import ConfigDict
 
 from msl_jax.config import VARIANTS
 from msl_jax.data.augment import Augmentation

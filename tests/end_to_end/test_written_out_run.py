@@ -127,6 +127,10 @@ def test_source_stage(run, records) -> None:
     assert_same_change(first, run.variables(":source"), expected, limit=0.02)
 
 
+def test_results_tell_the_seed(run) -> None:
+    assert run.results["seed"] == SEED
+
+
 def test_adaptation(run, records) -> None:
     first = run.variables(":source")
     rates = [0.05 * (1 - step / 5) ** 0.9 for step in range(2)]
