@@ -75,7 +75,7 @@ def _probabilities(
 
 
 @pytest.fixture(scope="module")
-def test_images(whole, tiny_keys: dict[str, Any]) -> tuple[np.ndarray, np.ndarray]:
+def dusk_images(whole, tiny_keys: dict[str, Any]) -> tuple[np.ndarray, np.ndarray]:
     """The target's images as they enter the network, and their labels at full size."""
     records = prepare(
         CamVid(tiny_keys["data_root"]),
@@ -93,10 +93,10 @@ def test_images(whole, tiny_keys: dict[str, Any]) -> tuple[np.ndarray, np.ndarra
     "keys", [{}, {"eval_size": "full"}, {"flip": True}, {"scales": (0.75, 1.0)}]
 )
 def test_keys_of_the_evaluation(
-    whole, test_images: tuple[np.ndarray, np.ndarray], keys: dict[str, Any], tmp_path: Path
+    whole, dusk_images: tuple[np.ndarray, np.ndarray], keys: dict[str, Any], tmp_path: Path
 ) -> None:
     """Each alone, against the network on all images at once."""
-    images, labels = test_images
+    images, labels = dusk_images
     asked = dict(keys)
     if asked.pop("eval_size", "network") == "network":
         labels = np.stack([resize_label(label, (16, 32)) for label in labels])
