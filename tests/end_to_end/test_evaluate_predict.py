@@ -25,6 +25,7 @@ from msl_jax.models.inputs import network_input
 
 # The tiny configuration's.
 MODEL = DeepLabV2(11, 14, 4, head_rates=(1, 2), active_rates=(1,))
+SPLITS = {"source": ("val_day", (24, 32)), "target": ("test_dusk", (16, 32))}
 
 
 def _read(path: Path) -> Any:
@@ -75,36 +76,39 @@ def _probabilities(
 
 
 @pytest.fixture(scope="module")
-def dusk_images(whole, tiny_keys: dict[str, Any]) -> tuple[np.ndarray, np.ndarray]:
-    """The target's images as they enter the network, and their labels at full size."""
-    records = prepare(
-        CamVid(tiny_keys["data_root"]),
-        "test_dusk",
-        (16, 32),
-        tiny_keys["records_dir"],
-        keep_label_size=True,
-    )
-    assert records[0]["label"].shape == (48, 64)
-    rows = [records[i] for i in range(len(records))]
-    return np.stack([row["image"] for row in rows]), np.stack([row["label"] for row in rows])
+def labelled(whole, tiny_keys: dict[str, Any]) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Each domain's images as they enter the network, and their labels at full size."""
+    found = {}
+    for domain, (split, size) in SPLITS.items():
+        records = prepare(
+            CamVid(tiny_keys["data_root"]),
+            split,
+            size,
+            tiny_keys["records_dir"],
+            keep_label_size=True,
+        )
+        rows = [records[i] for i in range(len(records))]
+        arrays = (np.stack([row[key] for row in rows]) for key in ("image", "label"))
+        found[domain] = images, labels = tuple(arrays)
+        assert (images.shape[1:3], labels.shape[1:]) == (size, (48, 64))
+    return found
 
 
 @pytest.mark.parametrize(
     "keys", [{}, {"eval_size": "full"}, {"flip": True}, {"scales": (0.75, 1.0)}]
 )
-def test_keys_of_the_evaluation(
-    whole, dusk_images: tuple[np.ndarray, np.ndarray], keys: dict[str, Any], tmp_path: Path
-) -> None:
+def test_keys_of_the_evaluation(whole, labelled, keys: dict[str, Any], tmp_path: Path) -> None:
     """Each alone, against the network on all images at once."""
-    images, labels = dusk_images
-    asked = dict(keys)
-    if asked.pop("eval_size", "network") == "network":
-        labels = np.stack([resize_label(label, (16, 32)) for label in labels])
-    found = _probabilities(whole.variables(), images, labels.shape[1:], **asked)
-    expected = confusion_matrix(labels, np.asarray(found).argmax(-1), 11)
     results = evaluate(whole.config, str(whole.workdir), str(tmp_path), keys)
-    metrics = results["final"]["target"]
-    np.testing.assert_allclose(list(metrics["iou"].values()), iou(expected), atol=2e-3)
+    asked = dict(keys)
+    full = asked.pop("eval_size", "network") == "full"
+    for domain, (images, labels) in labelled.items():
+        if not full:
+            labels = np.stack([resize_label(label, SPLITS[domain][1]) for label in labels])
+        found = _probabilities(whole.variables(), images, labels.shape[1:], **asked)
+        expected = iou(confusion_matrix(labels, np.asarray(found).argmax(-1), 11))
+        measured = list(results["final"][domain]["iou"].values())
+        np.testing.assert_allclose(measured, expected, atol=2e-3)
     said = {key: results[key] for key in ("eval_size", "flip", "scales")}
     assert said == {"eval_size": "network", "flip": False, "scales": [1.0]} | {
         key: list(value) if key == "scales" else value for key, value in keys.items()

@@ -13,6 +13,7 @@ import numpy as np
 import optax
 import pytest
 from PIL import Image
+from sgd_by_hand import Sgd
 
 from msl_jax import losses
 from msl_jax.commands.evaluate import evaluate
@@ -26,7 +27,7 @@ from msl_jax.models.initial import initial_params, initial_variables
 from msl_jax.models.inputs import network_input
 from msl_jax.models.small_resnet import SmallResNet
 
-from .written_out import Sgd, assert_same_change, on_devices, split
+from .written_out import assert_same_change, on_devices, split
 
 pytestmark = pytest.mark.usefixtures("made_digits")
 
@@ -50,15 +51,18 @@ KEYS: dict[str, Any] = {
     "source_augmentation.crop": CROP,
     "source_augmentation.jitter": 0.2,
     "target_augmentation.scale": (0.8, 1.1),
-    "target_augmentation.crop": CROP,
+    "target_augmentation.crop": (17, 20),
     "target_augmentation.jitter": 0.4,
     "flip": True,
 }
 AUGMENTATIONS = {
     f"{domain}_augmentation": Augmentation(
-        mirror=False, blur=False, scale=scale, crop=CROP, jitter=jitter
+        mirror=False, blur=False, scale=scale, crop=crop, jitter=jitter
     )
-    for domain, scale, jitter in (("source", (0.9, 1.2), 0.2), ("target", (0.8, 1.1), 0.4))
+    for domain, scale, crop, jitter in (
+        ("source", (0.9, 1.2), CROP, 0.2),
+        ("target", (0.8, 1.1), (17, 20), 0.4),
+    )
 }
 MODEL, DISCRIMINATOR = SmallResNet(10, 8, 4), Discriminator(6)
 GROUPS = [("classifier/", 3.0, 1), ("discriminator/", 3.0, 1), ("", 1.0, 1)]

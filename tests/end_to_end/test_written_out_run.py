@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from sgd_by_hand import Sgd
 
 from msl_jax.data.augment import Augmentation
 from msl_jax.data.camvid import CamVid
@@ -17,14 +18,14 @@ from msl_jax.data.records import prepare
 from msl_jax.models import DeepLabV2
 from msl_jax.models.initial import initial_variables
 
-from .written_out import Recipe, Sgd, assert_same_change, objective, on_devices, split
+from .written_out import Recipe, assert_same_change, objective, on_devices, split
 
 DEVICES, MICRO_BATCHES, SEED = 2, 2, 3
 KEYS: dict[str, Any] = {
     "seed": SEED,
     "accumulate": MICRO_BATCHES,
-    "source_steps": 2,
-    "source_poly_steps": 3,
+    "source_steps": 3,
+    "source_poly_steps": 4,
     "source_learning_rate": 0.2,
     "steps": 2,
     "poly_steps": 5,
@@ -39,7 +40,7 @@ KEYS: dict[str, Any] = {
     "iw_alpha": 0.7,
     "guidance_threshold": 0.13,
     "normalization": "official",
-    "guidance_rule": "paper",
+    "guidance_rule": "official",
     "frozen_norms": True,
     "source_augmentation.scale": (0.8, 1.1),
     "source_augmentation.crop": (16, 24),
@@ -59,7 +60,7 @@ RECIPE = Recipe(
     alpha=0.7,
     threshold=0.13,
     normalization="official",
-    rule="paper",
+    rule="official",
 )
 AUGMENTATIONS = {
     "source_augmentation": Augmentation(
@@ -122,7 +123,7 @@ def _trained(variables: Any, records: Any, rates: list[float], *, adapt: bool) -
 
 def test_source_stage(run, records) -> None:
     first = initial_variables(MODEL, SEED)
-    rates = [0.2 * (1 - step / 3) ** 0.9 for step in range(2)]
+    rates = [0.2 * (1 - step / 4) ** 0.9 for step in range(3)]
     expected = _trained(first, records, rates, adapt=False)
     assert_same_change(first, run.variables(":source"), expected, limit=0.02)
 

@@ -1,17 +1,16 @@
-"""A step of segmentation written out: the terms of Eq. 1 by the losses alone, and SGD in NumPy.
+"""A step of segmentation written out: the terms of Eq. 1 by the losses alone.
 
 Nothing here reads a configuration: tests say what one must stand for.
 """
 
 from __future__ import annotations
 
-import re
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from flax.traverse_util import flatten_dict, unflatten_dict
+from flax.traverse_util import flatten_dict
 from jax import Array
 
 from msl_jax import losses
@@ -116,45 +115,6 @@ def objective(
         final, low, stats = heads(model, params, stats, batch["target"]["image"])
         total += sum(target_terms(final, low, recipe).values(), jnp.float32(0))
     return total, stats
-
-
-class Sgd:
-    """SGD in the order of PyTorch's loop, one array and one visit at a time.
-
-    Attributes:
-        groups: (pattern, factor of the rate, visits) by the start of a parameter's name; the first
-            that matches counts, and a factor of 0 leaves the parameter alone.
-    """
-
-    def __init__(
-        self,
-        groups: list[tuple[str, float, int]],
-        rates: list[float],
-        momentum: float,
-        weight_decay: float,
-    ) -> None:
-        """Nothing has been moved yet; `rates` are those of the steps, in their order."""
-        self.groups = groups
-        self._rates = iter(rates)
-        self._momentum, self._decay = momentum, weight_decay
-        self._velocity: dict[tuple[str, ...], np.ndarray] = {}
-
-    def step(self, params: Any, gradients: Any) -> Any:
-        """The parameters after one more step."""
-        rate, new = next(self._rates), {}
-        for path, gradient in flatten_dict(gradients).items():
-            value = np.asarray(flatten_dict(params)[path], np.float64)
-            name = "/".join(path)
-            factor, visits = next(g[1:] for g in self.groups if re.match(g[0], name))
-            velocity = self._velocity.get(path, np.zeros_like(value))
-            pull = np.asarray(gradient, np.float64)
-            for _ in range(visits if factor else 0):
-                pull = pull + self._decay * value
-                velocity = self._momentum * velocity + pull
-                value = value - factor * rate * velocity
-            self._velocity[path] = velocity
-            new[path] = value.astype(np.float32)
-        return unflatten_dict(new)
 
 
 def assert_same_change(before: Any, found: Any, expected: Any, limit: float) -> None:
