@@ -19,6 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from ml_collections import config_dict
+from nothing_missing import pytest_make_collect_report, pytest_runtest_makereport  # noqa: F401
 from PIL import Image
 
 from msl_jax.models.initial import abstract_variables

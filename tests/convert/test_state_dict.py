@@ -14,6 +14,7 @@ import pytest
 from msl_jax.convert import from_torch, to_torch
 from msl_jax.errors import UserError
 from msl_jax.models import DeepLabV2
+from msl_jax.models.initial import initial_heads
 
 from .public_files import classifier, official
 
@@ -191,5 +192,12 @@ class TestAccounting:
     def test_heads_that_are_drawn_anew_may_be_anything(
         self, model: DeepLabV2, state_dict: StateDict
     ) -> None:
+        expected = from_torch(state_dict, model)["params"]["backbone"]
         state_dict["layer5.conv2d_list.0.weight"] = np.full((9, 1, 1, 1), np.nan, np.float32)
-        from_torch(state_dict, model, reinit_heads=True)
+        params = from_torch(state_dict, model, reinit_heads=True, seed=3)["params"]
+        _assert_identical(params.pop("backbone"), expected)
+        _assert_identical(params, initial_heads(model, seed=3))
+        other = initial_heads(model, seed=0)
+        assert not np.array_equal(
+            params["final_head"]["conv0"]["kernel"], other["final_head"]["conv0"]["kernel"]
+        )

@@ -15,9 +15,9 @@ LABEL = RNG.integers(0, 5, (40, 60), np.uint8)
 
 
 def _blocks() -> tuple[np.ndarray, np.ndarray]:
-    """An image whose colour is its label: 40 times the class in every channel."""
-    label = RNG.integers(0, 6, (4, 6), np.uint8).repeat(10, 0).repeat(10, 1)
-    return np.stack([40 * label] * 3, -1), label
+    """An image whose colour is its label; no two ids are neighbours, so that none lies between."""
+    label = 40 * RNG.integers(0, 6, (4, 6), np.uint8).repeat(10, 0).repeat(10, 1)
+    return np.stack([label] * 3, -1), label
 
 
 def test_nothing_changes_nothing() -> None:
@@ -57,16 +57,24 @@ def test_blur_softens_half_of_the_images_and_no_label() -> None:
 def test_scale_moves_labels_with_the_pixels(scale: tuple[float, float]) -> None:
     options = Augmentation(mirror=False, blur=False, scale=scale)
     image, label = _blocks()
+    places = [(0, 0), (0, 1), (0, -1), (1, 0), (-1, 0)]
+    agreement = dict.fromkeys(places, 0)
     for seed in range(20):
         new_image, new_label = augment(np.random.default_rng(seed), image, label, options)
         assert new_image.shape == image.shape
         assert new_label.shape == label.shape
         counted = new_label != IGNORE
-        # Blocks stay blocks but for the pixels that bicubic interpolation mixes at their edges.
-        agree = np.abs(new_image[..., 0].astype(int) - 40 * new_label.astype(int))[counted] < 20
-        assert agree.mean() > 0.75
+        # Labels are moved, never mixed.
+        assert set(np.unique(new_label[counted])) <= set(np.unique(label))
         if scale[0] >= 1:
             assert counted.all()
+        grey = new_image[..., 0].astype(int)
+        for place in places:
+            agreement[place] += (np.abs(grey - np.roll(new_label, place, (0, 1))) <= 20).sum()
+        # Blocks stay blocks but for the pixels that bicubic interpolation mixes at their edges.
+        assert (np.abs(grey - new_label) <= 20)[counted].mean() > 0.85
+    # Labels that lay a pixel beside theirs would fit less.
+    assert max(agreement, key=agreement.__getitem__) == (0, 0)
 
 
 def test_scale_down_pads_with_the_mean_and_ignored_labels() -> None:

@@ -68,12 +68,58 @@ def test_keys_are_those_of_the_examples() -> None:
             assert keys == [str(index) for index in images[first : first + 4]]
 
 
-def test_augmentation_differs_between_epochs() -> None:
+class OneImage(Indices):
+    """Records of one image, of noise: no two augmentations of it are the same."""
+
+    def __init__(self) -> None:
+        super().__init__(1)
+
+    def __getitem__(self, index: int) -> dict[str, object]:
+        image = np.random.default_rng(0).integers(0, 256, (16, 20, 3), np.uint8)
+        return {"key": "one", "image": image, "label": image[..., 0]}
+
+
+def _augmented(steps: int, **options) -> dict[str, list[bytes]]:
     iterator = TrainingBatches(
-        Indices(1), None, batch_size=1, seed=0, source_augmentation=ALL, threads=0
+        OneImage(),
+        OneImage(),
+        batch_size=1,
+        source_augmentation=ALL,
+        target_augmentation=ALL,
+        threads=0,
+        **options,
     )
-    labels = [batch["source"]["label"].tobytes() for batch in take(iterator, 20)]
-    assert len(set(labels)) > 1
+    batches = take(iterator, steps)
+    return {
+        domain: [batch[domain]["image"].tobytes() for batch in batches]
+        for domain in ("source", "target")
+    }
+
+
+def test_augmentation_differs_between_epochs() -> None:
+    for images in _augmented(20, seed=0).values():
+        assert len(set(images)) == 20
+
+
+def test_domains_and_seeds_have_augmentations_of_their_own() -> None:
+    found = [images for seed in (0, 1) for images in _augmented(10, seed=seed).values()]
+    assert len(set().union(*found)) == 4 * 10
+    assert _augmented(10, seed=1)["target"] == found[3]
+
+
+def test_each_domain_has_the_changes_that_are_meant_for_it() -> None:
+    iterator = TrainingBatches(
+        OneImage(),
+        OneImage(),
+        batch_size=1,
+        seed=0,
+        source_augmentation=Augmentation(crop=(5, 6)),
+        target_augmentation=Augmentation(crop=(7, 8)),
+        threads=0,
+    )
+    batch = next(iterator)
+    assert batch["source"]["image"].shape[1:3] == batch["source"]["label"].shape[1:] == (5, 6)
+    assert batch["target"]["image"].shape[1:3] == (7, 8)
 
 
 @pytest.mark.parametrize("threads", [0, 4])

@@ -16,6 +16,7 @@ from ml_collections.config_dict import ConfigDict
 
 from msl_jax.commands.train import train
 from msl_jax.data import digits
+from msl_jax.evaluation.report.events import read_scalars
 from msl_jax.parts import build_model
 from msl_jax.presets import complete
 from msl_jax.weights import find
@@ -60,6 +61,15 @@ class Run:
     def variables(self, which: str = "") -> Any:
         """Weights of a checkpoint, `which` as at the end of a checkpoint's path."""
         return find(f"{self.workdir}{which}").load(build_model(self.config))
+
+    def logged(self, stage: str) -> dict[str, dict[int, float]]:
+        """What was logged of a stage's losses: values by step, by the part of the objective."""
+        found = read_scalars(self.workdir / "logs" / stage)
+        return {
+            name.removeprefix("loss/"): points
+            for name, points in found.items()
+            if name.startswith("loss/")
+        }
 
 
 @pytest.fixture(scope="session")

@@ -1,16 +1,31 @@
+"""Evaluations and predictions of a finished run, against its network asked directly."""
+
 from __future__ import annotations
 
+import functools
 import json
 from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
 import pytest
 from PIL import Image
 
 from msl_jax.commands.evaluate import evaluate
 from msl_jax.commands.predict import predict
+from msl_jax.data.camvid import CamVid
+from msl_jax.data.images import resize_image, resize_label
 from msl_jax.data.labels import LABEL_SETS
+from msl_jax.data.records import prepare
+from msl_jax.evaluation import iou
+from msl_jax.evaluation.confusion import confusion_matrix
+from msl_jax.models import DeepLabV2, resize_align_corners
+from msl_jax.models.inputs import network_input
+
+# The tiny configuration's.
+MODEL = DeepLabV2(11, 14, 4, head_rates=(1, 2), active_rates=(1,))
+SPLITS = {"source": ("val_day", (24, 32)), "target": ("test_dusk", (16, 32))}
 
 
 def _read(path: Path) -> Any:
@@ -40,11 +55,64 @@ def test_evaluation_of_other_checkpoints(whole, tmp_path: Path) -> None:
     assert _read(tmp_path / "source" / "results.json") == baseline
 
 
-def test_evaluation_at_full_size_with_flip_and_scales(whole, tmp_path: Path) -> None:
-    keys = {"eval_size": "full", "flip": True, "scales": (0.75, 1.0)}
+@functools.partial(jax.jit, static_argnames=("size", "flip", "scales"))
+def _probabilities(
+    variables: Any,
+    images: Any,
+    size: tuple[int, int],
+    flip: bool = False,
+    scales: tuple[float, ...] = (1.0,),
+) -> Any:
+    """Mean over all views of the images, up-sampled before the softmax."""
+    found = []
+    for scale in scales:
+        height, width = (max(16, round(side * scale)) for side in images.shape[1:3])
+        view = resize_align_corners(network_input(images, "torchvision"), (height, width))
+        for mirrored in (False, True) if flip else (False,):
+            turn = slice(None, None, -1 if mirrored else 1)
+            logits, _ = MODEL.apply(variables, view[:, :, turn], train=False)
+            found.append(jax.nn.softmax(resize_align_corners(logits[:, :, turn], size)))
+    return sum(found) / len(found)
+
+
+@pytest.fixture(scope="module")
+def labelled(whole, tiny_keys: dict[str, Any]) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Each domain's images as they enter the network, and their labels at full size."""
+    found = {}
+    for domain, (split, size) in SPLITS.items():
+        records = prepare(
+            CamVid(tiny_keys["data_root"]),
+            split,
+            size,
+            tiny_keys["records_dir"],
+            keep_label_size=True,
+        )
+        rows = [records[i] for i in range(len(records))]
+        arrays = (np.stack([row[key] for row in rows]) for key in ("image", "label"))
+        found[domain] = images, labels = tuple(arrays)
+        assert (images.shape[1:3], labels.shape[1:]) == (size, (48, 64))
+    return found
+
+
+@pytest.mark.parametrize(
+    "keys", [{}, {"eval_size": "full"}, {"flip": True}, {"scales": (0.75, 1.0)}]
+)
+def test_keys_of_the_evaluation(whole, labelled, keys: dict[str, Any], tmp_path: Path) -> None:
+    """Each alone, against the network on all images at once."""
     results = evaluate(whole.config, str(whole.workdir), str(tmp_path), keys)
-    assert {key: results[key] for key in keys} == {**keys, "scales": [0.75, 1.0]}
-    assert results["final"] != whole.results["final"]
+    asked = dict(keys)
+    full = asked.pop("eval_size", "network") == "full"
+    for domain, (images, labels) in labelled.items():
+        if not full:
+            labels = np.stack([resize_label(label, SPLITS[domain][1]) for label in labels])
+        found = _probabilities(whole.variables(), images, labels.shape[1:], **asked)
+        expected = iou(confusion_matrix(labels, np.asarray(found).argmax(-1), 11))
+        measured = list(results["final"][domain]["iou"].values())
+        np.testing.assert_allclose(measured, expected, atol=2e-3)
+    said = {key: results[key] for key in ("eval_size", "flip", "scales")}
+    assert said == {"eval_size": "network", "flip": False, "scales": [1.0]} | {
+        key: list(value) if key == "scales" else value for key, value in keys.items()
+    }
 
 
 def test_evaluation_takes_the_newest_run(
@@ -101,6 +169,18 @@ def test_prediction_of_a_folder(whole, photos: Path, tmp_path: Path, snapshot) -
         np.testing.assert_allclose(overlay, (photo / 2 + colors / 2), atol=0.5)
     assert sum(path.is_file() for path in output.rglob("*")) == 9
     assert snapshot(photos) == before
+
+
+@pytest.mark.parametrize("keys", [{}, {"target_size": (24, 40)}])
+def test_photos_have_the_size_of_the_target(
+    whole, photos: Path, keys: dict[str, Any], tmp_path: Path
+) -> None:
+    """In the network, whatever their own; the result is up-sampled to that."""
+    street = photos / "street.png"
+    (written,) = predict(whole.config, str(whole.workdir), str(street), str(tmp_path / "out"), keys)
+    small = resize_image(_pixels(street), keys.get("target_size", (16, 32)))
+    expected = _probabilities(whole.variables(), small[None], (40, 50))[0].argmax(-1)
+    assert (_pixels(written) == np.asarray(expected)).mean() > 0.995
 
 
 def test_default_folder_of_a_relative_path(whole, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -95,6 +95,15 @@ QUICK_ROWS = {
     ("crosscity", "max_square_iw", "Rome"),
 }
 CLASSES = {"gta5": 19, "synthia": 16, "crosscity": 13}
+# Training and evaluation images of the source, those of the target, and the shrunk source size.
+SOURCE_ROWS: dict[str, list[Any]] = {
+    "gta5": ["gta5/train", "gta5/val_500", "cityscapes/train", "cityscapes/val", [90, 160]],
+    "synthia": ["synthia/train", "synthia/val", "cityscapes/train", "cityscapes/val", [95, 160]],
+    "crosscity": [
+        *("cityscapes/train", "cityscapes/val", "crosscity/Rome_train", "crosscity/Rome_test"),
+        [64, 128],
+    ],
+}
 
 
 @pytest.fixture(scope="module")
@@ -146,7 +155,19 @@ def source_only(tmp_path_factory, roots):
 @pytest.mark.parametrize("keys", SOURCES, ids=lambda keys: "-".join(map(str, keys.values())))
 def test_source_only_rows(keys, source_only) -> None:
     name = keys["name"]
-    assert (source_only(name, keys.get("num_classes", CLASSES[name])) / "results.json").is_file()
+    classes = keys.get("num_classes", CLASSES[name])
+    workdir = source_only(name, classes)
+    results, config = (
+        json.loads((workdir / file).read_text()) for file in ("results.json", "config.json")
+    )
+    assert (results["variant"], results["source_only"]) == ("source", None)
+    assert results["final"]["step"] == results["best"]["step"] == 2
+    for domain in ("source", "target"):
+        assert len(results["final"][domain]["iou"]) == config["num_classes"] == classes
+    roles = ("source_train", "source_eval", "target_train", "target_eval", "source_size")
+    assert [config[role] for role in roles] == SOURCE_ROWS[name]
+    assert (workdir / "source" / "2").is_dir()
+    assert not (workdir / "adapt").exists()
 
 
 def _row(name: str, variant: str, keys: dict[str, Any]) -> Any:

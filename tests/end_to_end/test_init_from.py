@@ -23,6 +23,7 @@ from msl_jax.commands.train import train
 from msl_jax.convert import safetensors_files, torch_files
 from msl_jax.errors import UserError
 from msl_jax.experiment import Experiment
+from msl_jax.models.initial import initial_heads
 from msl_jax.parts import build_model
 from msl_jax.weights import find
 
@@ -125,7 +126,7 @@ class TestBackbone:
         self, start, open_config, imagenet: Path, files: dict[str, Path], tmp_path: Path
     ) -> None:
         # With a rate of nearly 0 the backbone that was read is still there after the first stage.
-        keys = {"init_from": str(imagenet), "source_learning_rate": 1e-20}
+        keys = {"init_from": str(imagenet), "source_learning_rate": 1e-20, "seed": 3}
         run = start(open_config("max_square", **keys), tmp_path / "run")
         assert run.results["source_only"] is not None
         assert run.results["final"]["step"] == 4
@@ -133,6 +134,11 @@ class TestBackbone:
         assert config["input_convention"] == config["model"]["stride_placement"] == "torchvision"
         found, expected = _params(f"{run.workdir}:source"), _params(files["first.pth"])
         _assert_identical(found["backbone"], expected["backbone"])
+        drawn = initial_heads(build_model(run.config), 3)
+        for head in ("final_head", "low_head"):  # biases have taken up some of that rate
+            for conv in ("conv0", "conv1"):
+                kernels = [params[head][conv]["kernel"] for params in (found, drawn)]
+                np.testing.assert_array_equal(*kernels)
         kernels = [params["final_head"]["conv0"]["kernel"] for params in (found, expected)]
         assert not np.array_equal(*kernels)
 

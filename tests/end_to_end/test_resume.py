@@ -16,6 +16,9 @@ from ml_collections.config_dict import ConfigDict
 from msl_jax import runs
 from msl_jax.commands.evaluate import evaluate
 from msl_jax.commands.train import train
+from msl_jax.data.camvid import CamVid
+from msl_jax.data.pipeline import example_keys
+from msl_jax.data.records import prepare
 from msl_jax.errors import UserError
 from msl_jax.logs import StageLog
 from msl_jax.parts import build_model
@@ -107,7 +110,8 @@ def test_finished_run_prints_its_table_again(whole, snapshot, capsys) -> None:
     before = snapshot(whole.workdir)
     assert train(whole.config, str(whole.workdir)) == whole.results
     printed = capsys.readouterr()
-    assert "finished run" in printed.err
+    # The console breaks lines where they end, which depends on how long the folder's name is.
+    assert "holds a finished run; here is its table again" in " ".join(printed.err.split())
     assert "bicyclist" in printed.out
     assert f"{100 * whole.results['final']['target']['miou']:.1f}" in printed.out
     assert snapshot(whole.workdir) == before
@@ -125,7 +129,7 @@ def test_another_configuration_on_the_workdir_is_refused(whole, snapshot) -> Non
 def test_loss_that_is_not_finite_keeps_the_last_checkpoint(
     whole, tiny_config: Callable[..., ConfigDict], tmp_path: Path
 ) -> None:
-    config = tiny_config("target_statistics", learning_rate=1e30, eval_every=4)
+    config = tiny_config("target_statistics", learning_rate=1e30, eval_every=4, seed=3)
     workdir = tmp_path / "run"
     runs.claim_workdir(workdir, config)
     shutil.copytree(whole.workdir / "source", workdir / "source")
@@ -136,6 +140,12 @@ def test_loss_that_is_not_finite_keeps_the_last_checkpoint(
         message = str(caught.value)
         assert "target_statistics: the loss is not finite at step 2: source/final = nan" in message
         assert re.search(r"\n  source: 0016E5_\d+, \S+\n  target: 0001TP_\S+, \S+\n", message)
+        for domain, split in (("source", "train_day"), ("target", "train_dusk")):
+            size = config[f"{domain}_size"]
+            records = prepare(CamVid(config.data_root), split, size, config.records_dir)
+            # Two examples a step, and it is the second one.
+            keys = example_keys(records, domain, 2, 2, seed=3)
+            assert f"\n  {domain}: {keys[0]}, {keys[1]}\n" in message
         assert "checkpoint is kept" in message
         assert "config.learning_rate" in message
         assert not (workdir / "results.json").exists()
@@ -145,7 +155,7 @@ def test_loss_that_is_not_finite_keeps_the_last_checkpoint(
         for place, value in kept.items():
             np.testing.assert_array_equal(found[place], value, err_msg=place)
     find(workdir).load(build_model(config))
-    config = tiny_config("target_statistics", learning_rate=1e30, eval_every=4, debug=True)
+    config = tiny_config("target_statistics", learning_rate=1e30, eval_every=4, seed=3, debug=True)
     with pytest.raises(
         UserError, match=r"begins with: .*\(nan\) encountered in \w+ at msl_jax/\w+"
     ):

@@ -1,3 +1,5 @@
+"""Whole runs of segmentation: what they return and leave behind."""
+
 from __future__ import annotations
 
 import json
@@ -10,26 +12,14 @@ import pytest
 from ml_collections.config_dict import ConfigDict
 from PIL import Image
 
-from msl_jax.config import VARIANTS
-from msl_jax.data.labels import LABEL_SETS
 from msl_jax.errors import UserError
 from msl_jax.weights import find
 
-NAMES = LABEL_SETS["camvid"].names
-ADAPTING = [name for name, variant in VARIANTS.items() if variant.adapt]
+from .measured import assert_metrics
 
 
 def _read(path: Path) -> Any:
     return json.loads(path.read_text())
-
-
-def _assert_metrics(metrics: dict[str, Any]) -> None:
-    assert set(metrics) == {"miou", "iou", "pixel_accuracy"}
-    assert tuple(metrics["iou"]) == NAMES
-    present = [value for value in metrics["iou"].values() if value is not None]
-    assert all(0 <= value <= 1 for value in present)
-    assert metrics["miou"] == pytest.approx(np.mean(present), abs=1e-12)
-    assert 0 < metrics["pixel_accuracy"] <= 1
 
 
 def test_results_of_both_stages(whole) -> None:
@@ -53,7 +43,7 @@ def test_results_of_both_stages(whole) -> None:
         results["final"]["source"],
         results["best"]["target"],
     ):
-        _assert_metrics(metrics)
+        assert_metrics(metrics)
 
 
 def test_a_run_leaves_configuration_logs_and_pictures(whole) -> None:
@@ -76,23 +66,6 @@ def test_stages_start_from_each_other(whole) -> None:
     assert not np.array_equal(
         *(t["batch_stats"]["backbone"]["bn1"]["mean"] for t in (before, after))
     )
-
-
-@pytest.mark.parametrize("variant", ADAPTING)
-def test_variant_starts_from_another_run(
-    start, whole, tiny_config: Callable[..., ConfigDict], tmp_path: Path, variant: str
-) -> None:
-    run = start(tiny_config(variant, init_from=f"{whole.workdir}:source"), tmp_path / "run")
-    assert run.results["source_only"] == whole.results["source_only"]
-    assert run.results["final"]["step"] == 4
-    _assert_metrics(run.results["final"]["target"])
-    assert not (run.workdir / "source").exists()
-    before, after = whole.variables(":source")["params"], run.variables()["params"]
-    moved = {
-        head: not np.array_equal(before[head]["conv0"]["kernel"], after[head]["conv0"]["kernel"])
-        for head in ("final_head", "low_head")
-    }
-    assert moved == {"final_head": True, "low_head": VARIANTS[variant].multi}
 
 
 def test_multi_says_where_its_low_head_begins_at_random(

@@ -98,13 +98,25 @@ def test_mean_over_the_mirrored_image() -> None:
     assert abs(plain - mirrored).max() > 0.5
 
 
-def test_centre_crop() -> None:
-    images = jnp.arange(6 * 5)[None, :, None, None] + jnp.zeros((1, 1, 7, 3), jnp.int32)
-    images = images[:, :6]
-    assert center_crop(images, (2, 3))[0, :, 0, 0].tolist() == [2, 3]
-    assert center_crop(images, (2, 3)).shape == (1, 2, 3, 3)
+@pytest.mark.parametrize(
+    ("size", "rows", "columns"),
+    [
+        ((2, 3), [2, 3], [2, 3, 4]),
+        ((3, 4), [1, 2, 3], [1, 2, 3, 4]),  # of an odd margin the smaller half comes first
+        ((6, 7), range(6), range(7)),
+        ((8, 3), range(6), [2, 3, 4]),
+        ((2, 9), [2, 3], range(7)),
+    ],
+)
+def test_centre_crop(size: tuple[int, int], rows: Any, columns: Any) -> None:
+    images = jnp.arange(6 * 7 * 3).reshape(1, 6, 7, 3)
+    expected = images[:, list(rows)][:, :, list(columns)]
+    np.testing.assert_array_equal(center_crop(images, size), expected, strict=True)
+
+
+def test_without_a_crop_images_stay() -> None:
+    images = jnp.zeros((1, 6, 7, 3))
     assert center_crop(images, None) is images
-    assert center_crop(images, (8, 3)).shape == (1, 6, 3, 3)
 
 
 def test_only_the_centre_is_looked_at() -> None:

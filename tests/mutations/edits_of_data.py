@@ -1,0 +1,280 @@
+"""Wrong edits of what is read, classified, evaluated and measured."""
+
+from __future__ import annotations
+
+from edit import (
+    CLASSIFICATION,
+    EVALUATION,
+    ORDER,
+    PHOTOS,
+    SOURCE_STAGE,
+    Edit,
+    first_step,
+)
+
+PARTS, PIPELINE = "msl_jax/parts.py", "msl_jax/data/pipeline.py"
+AUGMENT = "msl_jax/data/augment.py"
+SEGMENTATION, CLASSIFIER = (
+    "msl_jax/tasks/segmentation_task.py",
+    "msl_jax/tasks/classification_task.py",
+)
+MAXSQUARE = first_step("max_square")
+ADAPTATION = f"{CLASSIFICATION}::test_adaptation"
+CLASSIFIED = f"{CLASSIFICATION}::test_photos_are_looked_at_as_in_the_evaluation"
+CROP = "tests/evaluation/test_classifier.py::test_centre_crop"
+
+_OF_AUGMENTATION = [
+    Edit(
+        "the source is augmented as the target",
+        PARTS,
+        "source_augmentation=build_augmentation(config.source_augmentation)",
+        "source_augmentation=build_augmentation(config.target_augmentation)",
+        (SOURCE_STAGE,),
+    ),
+    Edit(
+        "the target is augmented as the source",
+        PARTS,
+        "target_augmentation=build_augmentation(config.target_augmentation)",
+        "target_augmentation=build_augmentation(config.source_augmentation)",
+        (MAXSQUARE,),
+    ),
+    *(
+        Edit(f"the augmentation's {what}", PARTS, old, new, (SOURCE_STAGE,))
+        for what, old, new in (
+            ("mirror is ignored", "mirror=settings.mirror", "mirror=False"),
+            ("blur is ignored", "blur=settings.blur", "blur=True"),
+            ("crop is ignored", "crop=tuple(settings.crop) or None", "crop=None"),
+            ("jitter is ignored", "jitter=settings.jitter", "jitter=0.0"),
+            (
+                "scale is ignored",
+                "scale=None if low == high == 1.0 else (low, high)",
+                "scale=None",
+            ),
+        )
+    ),
+    Edit(
+        "the domains exchange their changes",
+        PIPELINE,
+        "_domain(source, _SOURCE, source_augmentation, seed)",
+        "_domain(source, _SOURCE, target_augmentation, seed)",
+        (ORDER,),
+    ),
+    Edit(
+        "the target has the source's changes",
+        PIPELINE,
+        "_domain(target, _TARGET, target_augmentation, seed)",
+        "_domain(target, _TARGET, source_augmentation, seed)",
+        (ORDER,),
+    ),
+    Edit(
+        "the seed of the order is 0",
+        PIPELINE,
+        "MapDataset.source(records).shuffle(seed=shuffle_seed)",
+        "MapDataset.source(records).shuffle(seed=0)",
+        (ORDER,),
+    ),
+    Edit(
+        "the seed of the augmentation is 0",
+        PIPELINE,
+        "random_map(change, seed=random_seed)",
+        "random_map(change, seed=0)",
+        (ORDER,),
+    ),
+    Edit(
+        "the seed of both order and augmentation is 0",
+        PIPELINE,
+        "np.random.SeedSequence([seed, domain])",
+        "np.random.SeedSequence([0, domain])",
+        (ORDER,),
+    ),
+    Edit(
+        "the domains are drawn alike",
+        PIPELINE,
+        "np.random.SeedSequence([seed, domain])",
+        "np.random.SeedSequence([seed, 0])",
+        (ORDER,),
+    ),
+    Edit(
+        "labels are mixed where they are scaled",
+        AUGMENT,
+        "cut(label, Image.Resampling.NEAREST)",
+        "cut(label, Image.Resampling.BILINEAR)",
+        ("tests/data/test_augment.py",),
+    ),
+    Edit(
+        "labels stay a pixel behind their image",
+        AUGMENT,
+        "pad(cut(label, Image.Resampling.NEAREST), IGNORE)",
+        "pad(np.roll(cut(label, Image.Resampling.NEAREST), 1, 1), IGNORE)",
+        ("tests/data/test_augment.py",),
+    ),
+    Edit(
+        "the fingerprint of files leaves their size out",
+        "msl_jax/data/dataset.py",
+        r"\t{status.st_size}\t",
+        r"\t",
+        ("tests/data/test_camvid.py",),
+    ),
+    Edit(
+        "the fingerprint of files leaves their time out",
+        "msl_jax/data/dataset.py",
+        r"\t{status.st_mtime_ns}",
+        "",
+        ("tests/data/test_camvid.py",),
+    ),
+]
+
+_OF_EVALUATION = [
+    Edit(
+        "labels are compared at the network's size alone",
+        SEGMENTATION,
+        'if config.eval_size == "network" else None',
+        "if True else None",
+        (EVALUATION,),
+    ),
+    Edit(
+        "labels are compared at full size alone",
+        SEGMENTATION,
+        'if config.eval_size == "network" else None',
+        "if False else None",
+        (EVALUATION,),
+    ),
+    Edit(
+        "both domains are compared at the target's size",
+        SEGMENTATION,
+        'tuple(config[f"{domain}_size"])',
+        "tuple(config.target_size)",
+        (EVALUATION,),
+    ),
+    Edit(
+        "records for evaluation keep no full labels",
+        PARTS,
+        "keep_label_size=evaluation",
+        "keep_label_size=False",
+        (EVALUATION,),
+    ),
+    Edit(
+        "the evaluation's flip is ignored",
+        SEGMENTATION,
+        "Predictor(model, config.input_convention, config.flip, tuple(config.scales))",
+        "Predictor(model, config.input_convention, False, tuple(config.scales))",
+        (EVALUATION,),
+    ),
+    Edit(
+        "the evaluation's scales are ignored",
+        SEGMENTATION,
+        "Predictor(model, config.input_convention, config.flip, tuple(config.scales))",
+        "Predictor(model, config.input_convention, config.flip)",
+        (EVALUATION,),
+    ),
+    Edit(
+        "the evaluation's input convention is ignored",
+        SEGMENTATION,
+        "Predictor(model, config.input_convention, config.flip, tuple(config.scales))",
+        'Predictor(model, "caffe", config.flip, tuple(config.scales))',
+        (EVALUATION,),
+    ),
+    Edit(
+        "photos enter the network at their own size",
+        SEGMENTATION,
+        "small = resize_image(image, self._size)",
+        "small = image",
+        (PHOTOS,),
+    ),
+    Edit(
+        "photos enter the network at the source's size",
+        SEGMENTATION,
+        "size = tuple(config.target_size)",
+        "size = tuple(config.source_size)",
+        (PHOTOS,),
+    ),
+    Edit(
+        "frequency of Fig. 4 is that of the predictions",
+        "msl_jax/analysis/shares.py",
+        "labelled = sums.confusion.sum(axis=1)",
+        "labelled = sums.confusion.sum(axis=0)",
+        ("tests/analysis/test_pixels.py",),
+    ),
+]
+
+_OF_CLASSIFICATION = [
+    Edit(
+        "classification's normalization is the paper's",
+        CLASSIFIER,
+        "normalization=config.normalization",
+        'normalization="paper"',
+        (ADAPTATION,),
+    ),
+    Edit(
+        "classification's lambda_target is 0.3",
+        CLASSIFIER,
+        "lambda_target=config.lambda_target",
+        "lambda_target=0.3",
+        (ADAPTATION,),
+    ),
+    Edit(
+        "the reversal does not grow over the steps",
+        CLASSIFIER,
+        "steps=config.steps,",
+        "steps=1,",
+        (ADAPTATION,),
+    ),
+    Edit(
+        "classification's weight decay is ignored in a run",
+        CLASSIFIER,
+        "weight_decay=config.weight_decay",
+        "weight_decay=0.0",
+        (ADAPTATION,),
+    ),
+    Edit(
+        "classification's head rate is ignored in a run",
+        CLASSIFIER,
+        "optimizer_groups(config.head_rate_multiplier)",
+        "optimizer_groups(1.0)",
+        (ADAPTATION,),
+    ),
+    Edit(
+        "classification's crop is ignored in the evaluation",
+        CLASSIFIER,
+        "crop = tuple(config.source_augmentation.crop) or None",
+        "crop = None",
+        (CLASSIFIED,),
+    ),
+    Edit(
+        "classification evaluates crops as large as the target's",
+        CLASSIFIER,
+        "crop = tuple(config.source_augmentation.crop) or None",
+        "crop = tuple(config.target_augmentation.crop) or None",
+        (CLASSIFIED,),
+    ),
+    Edit(
+        "classification's flip is ignored",
+        CLASSIFIER,
+        "Classifier(model, config.input_convention, crop, config.flip)",
+        "Classifier(model, config.input_convention, crop)",
+        (CLASSIFIED,),
+    ),
+    Edit(
+        "classified photos keep their size",
+        CLASSIFIER,
+        "small = resize_image(image, self._size)",
+        "small = image",
+        (CLASSIFIED,),
+    ),
+    Edit(
+        "the centre crop lies a row too low",
+        "msl_jax/evaluation/classification.py",
+        "max(0, (height - rows) // 2)",
+        "max(0, (height - rows + 1) // 2)",
+        (CROP,),
+    ),
+    Edit(
+        "the centre crop lies a column too far right",
+        "msl_jax/evaluation/classification.py",
+        "max(0, (width - columns) // 2)",
+        "max(0, (width - columns + 1) // 2)",
+        (CROP,),
+    ),
+]
+
+EDITS = [*_OF_AUGMENTATION, *_OF_EVALUATION, *_OF_CLASSIFICATION]

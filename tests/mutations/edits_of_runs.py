@@ -1,0 +1,144 @@
+"""Wrong edits between a configuration and a run: its stages, its batches and its seeds."""
+
+from __future__ import annotations
+
+from edit import CLASSIFICATION, END_TO_END, RUN, SOURCE_STAGE, Edit
+
+EXPERIMENT, CLASSIFIER = "msl_jax/experiment.py", "msl_jax/tasks/classification_task.py"
+NOT_FINITE = f"{END_TO_END}/test_resume.py::"
+NOT_FINITE += "test_loss_that_is_not_finite_keeps_the_last_checkpoint"
+BOTH_STAGES = f"{END_TO_END}/test_init_from.py::TestBackbone::test_both_stages_are_trained"
+
+_OF_A_RUN = [
+    Edit(
+        "the adaptation trains on the images of the evaluation",
+        EXPERIMENT,
+        'parts.load_split(config, "target_train", evaluation=False)',
+        'parts.load_split(config, "target_eval", evaluation=False)',
+        (RUN,),
+    ),
+    Edit(
+        "the source stage trains on the images of the evaluation",
+        EXPERIMENT,
+        'else "source_train"',
+        'else "source_eval"',
+        (SOURCE_STAGE,),
+    ),
+    Edit(
+        "the source stage is trained as an adaptation",
+        EXPERIMENT,
+        'variables["params"], adapt=stage.adapt',
+        'variables["params"], adapt=True',
+        (SOURCE_STAGE,),
+    ),
+    Edit(
+        "the source stage has the adaptation's steps",
+        EXPERIMENT,
+        "config.source_steps,",
+        "config.steps,",
+        (SOURCE_STAGE,),
+    ),
+    Edit(
+        "a step takes its micro-batches as one",
+        EXPERIMENT,
+        "parallel_train_step(*training, accumulate=self.config.accumulate)",
+        "parallel_train_step(*training, accumulate=1)",
+        (SOURCE_STAGE,),
+    ),
+    Edit(
+        "a step takes one micro-batch alone",
+        "msl_jax/parts.py",
+        "return config.accumulate * config.batch_size *",
+        "return config.batch_size *",
+        (SOURCE_STAGE,),
+    ),
+    Edit(
+        "a batch is of one example",
+        "msl_jax/parts.py",
+        "return config.accumulate * config.batch_size *",
+        "return config.accumulate *",
+        (f"{CLASSIFICATION}::test_source_stage",),
+    ),
+]
+
+_OF_SEEDS = [
+    Edit(
+        "the seed of the initial weights is 0",
+        EXPERIMENT,
+        "initial_variables(self.model, config.seed)",
+        "initial_variables(self.model, 0)",
+        (SOURCE_STAGE,),
+    ),
+    Edit(
+        "the seed of heads that weights lack is 0",
+        EXPERIMENT,
+        "reinit_heads=config.reinit_heads, seed=config.seed",
+        "reinit_heads=config.reinit_heads, seed=0",
+        (BOTH_STAGES,),
+    ),
+    Edit(
+        "the seed of the batches is 0",
+        "msl_jax/parts.py",
+        "seed=config.seed,",
+        "seed=0,",
+        (SOURCE_STAGE,),
+    ),
+    Edit(
+        "the seed of the discriminator is 0",
+        CLASSIFIER,
+        "initial_params(module, (features,), config.seed)",
+        "initial_params(module, (features,), 0)",
+        (f"{CLASSIFICATION}::test_adaptation",),
+    ),
+    Edit(
+        "the seed of the results is 0",
+        EXPERIMENT,
+        '"seed": config.seed',
+        '"seed": 0',
+        (f"{CLASSIFICATION}::test_evaluation", f"{RUN}::test_results_tell_the_seed"),
+    ),
+    Edit(
+        "the seed of an evaluation's results is 0",
+        "msl_jax/commands/evaluate.py",
+        '"seed": config.seed',
+        '"seed": 0',
+        (f"{CLASSIFICATION}::test_evaluation",),
+    ),
+    Edit(
+        "the seed of the examples that are named is 0",
+        EXPERIMENT,
+        "parts.examples_per_step(self.config), self.config.seed",
+        "parts.examples_per_step(self.config), 0",
+        (NOT_FINITE,),
+    ),
+    Edit(
+        "the seed of a checkpoint's new heads is 0",
+        "msl_jax/weights.py",
+        "initial_heads(model, seed)",
+        "initial_heads(model, 0)",
+        ("tests/test_weights.py",),
+    ),
+    Edit(
+        "the seed of a file's new heads is 0",
+        "msl_jax/weights.py",
+        "return from_torch(state_dict, model, reinit_heads=reinit_heads, seed=seed)",
+        "return from_torch(state_dict, model, reinit_heads=reinit_heads, seed=0)",
+        ("tests/test_weights.py",),
+    ),
+    Edit(
+        "the seed of heads drawn for a state dict is 0",
+        "msl_jax/convert/state_dict.py",
+        "initial_heads(model, seed)",
+        "initial_heads(model, 0)",
+        ("tests/convert/test_state_dict.py",),
+    ),
+    Edit(
+        "the seed in a workdir's name is 0",
+        "msl_jax/runs.py",
+        "{config.variant}-seed{config.seed}",
+        "{config.variant}-seed0",
+        ("tests/test_runs.py",),
+    ),
+]
+
+EDITS = [*_OF_A_RUN, *_OF_SEEDS]

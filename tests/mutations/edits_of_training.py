@@ -1,0 +1,205 @@
+"""Wrong edits between a configuration and what a step optimises."""
+
+from __future__ import annotations
+
+from edit import (
+    OPTIMIZER,
+    PRESETS,
+    RUN,
+    SOURCE_STAGE,
+    TABLE,
+    Edit,
+    first_step,
+)
+
+VARIANTS = "msl_jax/variants.py"
+SEGMENTATION, CLASSIFIER = (
+    "msl_jax/tasks/segmentation_task.py",
+    "msl_jax/tasks/classification_task.py",
+)
+MULTI, HARD = first_step("max_square_iw_multi"), first_step("hard")
+
+_OF_VARIANTS = [
+    Edit("hard is minent", VARIANTS, 'target_loss="hard"', 'target_loss="minent"', (TABLE,)),
+    Edit(
+        "minent_iw is not weighted",
+        VARIANTS,
+        'Variant(target_loss="minent", weighted=True)',
+        'Variant(target_loss="minent")',
+        (TABLE,),
+    ),
+    Edit(
+        "max_square_multi is weighted",
+        VARIANTS,
+        '"max_square_multi": Variant(target_loss="max_square", multi=True)',
+        '"max_square_multi": Variant(target_loss="max_square", weighted=True, multi=True)',
+        (TABLE,),
+    ),
+    Edit(
+        "max_square_iw is Multi",
+        VARIANTS,
+        '"max_square_iw": Variant(target_loss="max_square", weighted=True)',
+        '"max_square_iw": Variant(target_loss="max_square", weighted=True, multi=True)',
+        (TABLE,),
+    ),
+    Edit("dann has no loss", VARIANTS, 'target_loss="dann"', 'target_loss="none"', (TABLE,)),
+    Edit(
+        "hard becomes minent on the way to the objective",
+        SEGMENTATION,
+        'target_loss=variant.target_loss if adapt else "none"',
+        'target_loss=variant.target_loss.replace("hard", "minent") if adapt else "none"',
+        (HARD,),
+    ),
+    Edit(
+        "nothing is weighted",
+        SEGMENTATION,
+        "iw_alpha=config.iw_alpha if variant.weighted else None",
+        "iw_alpha=None",
+        (first_step("minent_iw"),),
+    ),
+    Edit(
+        "all but hard labels are weighted",
+        SEGMENTATION,
+        "iw_alpha=config.iw_alpha if variant.weighted else None",
+        'iw_alpha=None if variant.target_loss == "hard" else config.iw_alpha',
+        (first_step("max_square"),),
+    ),
+    Edit(
+        "all is Multi", SEGMENTATION, "multi=variant.multi", "multi=True", (first_step("minent"),)
+    ),
+]
+
+# Key, constant in its place, and the test.
+_CONSTANTS = [
+    ("lambda_target", "0.1", MULTI),
+    ("lambda_source_low", "0.1", MULTI),
+    ("lambda_low", "0.1", MULTI),
+    ("guidance_threshold", "0.95", MULTI),
+    ("guidance_threshold", "0.13", HARD),
+    ("normalization", '"official"', first_step("max_square")),
+    ("normalization", '"paper"', RUN),
+    ("guidance_rule", '"official"', MULTI),
+    ("guidance_rule", '"paper"', RUN),
+]
+_OF_THE_OBJECTIVE = [
+    *(
+        Edit(f"{key} is {value}", SEGMENTATION, f"{key}=config.{key},", f"{key}={value},", (test,))
+        for key, value, test in _CONSTANTS
+    ),
+    Edit("iw_alpha is 0.2", SEGMENTATION, "=config.iw_alpha if", "=0.2 if", (MULTI,)),
+    Edit(
+        "lambda_source_low is 0 in a run",
+        SEGMENTATION,
+        "lambda_source_low=config.lambda_source_low,",
+        "lambda_source_low=0.0,",
+        (SOURCE_STAGE,),
+    ),
+    Edit(
+        "lambda_low is not within lambda_target",
+        "msl_jax/tasks/segmentation.py",
+        "weight = objective.lambda_low * objective.lambda_target",
+        "weight = objective.lambda_low",
+        (MULTI,),
+    ),
+    Edit(
+        "frozen norms are ignored",
+        SEGMENTATION,
+        "if adapt and config.frozen_norms:",
+        "if False:",
+        (RUN,),
+    ),
+    Edit(
+        "norms are frozen in the source stage too",
+        SEGMENTATION,
+        "if adapt and config.frozen_norms:",
+        "if config.frozen_norms:",
+        (SOURCE_STAGE,),
+    ),
+    Edit(
+        "the input convention is ignored in training",
+        SEGMENTATION,
+        "segmentation.passes(model, goal, config.input_convention, adapt=adapt)",
+        'segmentation.passes(model, goal, "caffe", adapt=adapt)',
+        (MULTI,),
+    ),
+    Edit(
+        "the paper's losses are normalised officially",
+        "msl_jax/presets.py",
+        '"normalization": "paper"',
+        '"normalization": "official"',
+        (first_step("max_square"), PRESETS),
+    ),
+    Edit(
+        "the paper's guidance follows the official rule",
+        "msl_jax/presets.py",
+        '"guidance_rule": "paper"',
+        '"guidance_rule": "official"',
+        (MULTI, PRESETS),
+    ),
+    Edit(
+        "the paper's low head learns from source labels",
+        "msl_jax/presets.py",
+        '"lambda_source_low": 0.0,',
+        '"lambda_source_low": 0.1,',
+        (MULTI, PRESETS),
+    ),
+]
+
+_OF_THE_OPTIMIZER = [
+    *(
+        Edit(f"{key} is {value}: {file}", file, f"config.{key}", value, (OPTIMIZER,))
+        for file in (SEGMENTATION, CLASSIFIER)
+        for key, value in (
+            ("head_rate_multiplier", "10.0"),
+            ("momentum", "0.9"),
+            ("weight_decay", "5e-4"),
+        )
+    ),
+    *(
+        Edit(
+            f"repeated visits are {value}",
+            SEGMENTATION,
+            "repeated_visits=config.repeated_visits",
+            f"repeated_visits={value}",
+            (OPTIMIZER,),
+        )
+        for value in (True, False)
+    ),
+    Edit(
+        "the source stage has the adaptation's schedule",
+        "msl_jax/tasks/task.py",
+        'stage = "" if adapt else "source_"',
+        'stage = ""',
+        (OPTIMIZER,),
+    ),
+    Edit(
+        "the source stage has the adaptation's poly_steps",
+        "msl_jax/tasks/task.py",
+        'config[f"{stage}poly_steps"]',
+        "config.poly_steps",
+        (OPTIMIZER, SOURCE_STAGE),
+    ),
+    Edit(
+        "the source stage has the adaptation's rate",
+        "msl_jax/tasks/task.py",
+        'config[f"{stage}learning_rate"]',
+        "config.learning_rate",
+        (OPTIMIZER,),
+    ),
+    Edit(
+        "the inverse schedule has the adaptation's steps",
+        "msl_jax/tasks/task.py",
+        'config[f"{stage}steps"]',
+        "config.steps",
+        (OPTIMIZER,),
+    ),
+    Edit(
+        "the low head is always trained",
+        SEGMENTATION,
+        "parameter_rules(model, multi=goal.multi)",
+        "parameter_rules(model, multi=True)",
+        (OPTIMIZER,),
+    ),
+]
+
+EDITS = [*_OF_VARIANTS, *_OF_THE_OBJECTIVE, *_OF_THE_OPTIMIZER]
