@@ -5,8 +5,8 @@ python eval.py [--config ...] [--checkpoint PATH] [--output DIR] [--config.KEY=V
 
 from absl import flags
 
-from msl_jax.commands import command_line
 from msl_jax.commands.evaluate import evaluate
+from msl_jax.runtime import command_line
 
 _CONFIG = command_line.define_config()
 _CHECKPOINT = flags.DEFINE_string(

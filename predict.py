@@ -6,8 +6,8 @@ python predict.py --checkpoint PATH --input IMAGE_OR_FOLDER --output DIR [--conf
 
 from absl import flags
 
-from msl_jax.commands import command_line
 from msl_jax.commands.predict import predict
+from msl_jax.runtime import command_line
 
 _CONFIG = command_line.define_config()
 _CHECKPOINT = flags.DEFINE_string("checkpoint", None, command_line.PATH_HELP, required=True)

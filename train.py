@@ -5,8 +5,8 @@ python train.py [--config configs/NAME.py[:VARIANT]] [--workdir DIR] [--config.K
 
 from absl import flags
 
-from msl_jax.commands import command_line
 from msl_jax.commands.train import train
+from msl_jax.runtime import command_line
 
 _CONFIG = command_line.define_config()
 _WORKDIR = flags.DEFINE_string(

@@ -25,7 +25,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from benchmarks.reporting import at_least_one
+from benchmarks.support.reporting import at_least_one
 
 
 class Figures(NamedTuple):

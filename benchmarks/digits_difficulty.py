@@ -21,8 +21,8 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.table_rows import TASKS, plan, seeds_of
-from msl_jax.commands.command_line import guard
+from benchmarks.tables.runs import TASKS, plan, seeds_of
+from msl_jax.runtime.command_line import guard
 
 CONFIG = Path(__file__).parents[1] / "configs" / "digits.py"
 LOSSES = {"max_square": "MaxSquare", "minent": "EntMin"}
@@ -32,11 +32,11 @@ EVERY = 20
 
 def measure_all(workdir: Path, seeds: Sequence[int], output: Path) -> None:
     """Watches the adaptations that are not in `output` yet."""
-    from benchmarks.table_files import result_file
-    from benchmarks.table_runs import Experiment
-    from msl_jax import runs
+    from benchmarks.tables.files import result_file
+    from benchmarks.tables.sweep import Experiment
     from msl_jax.analysis.classified import watched_classification
-    from msl_jax.commands.compilation_cache import keep_compiled_programs
+    from msl_jax.runs import workdir as runs
+    from msl_jax.runtime.compilation_cache import keep_compiled_programs
 
     keep_compiled_programs()
     experiment = Experiment(str(CONFIG), {}, workdir.absolute())

@@ -21,9 +21,14 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from benchmarks.measuring import Contestant, compare
-from benchmarks.reporting import at_least_one, need_torch, report
-from benchmarks.work import MEMORY_FORMAT, add_network_options, add_size_option, network_options
+from benchmarks.support.measuring import Contestant, compare
+from benchmarks.support.reporting import at_least_one, need_torch, report
+from benchmarks.support.work import (
+    MEMORY_FORMAT,
+    add_network_options,
+    add_size_option,
+    network_options,
+)
 
 
 def measure(
@@ -45,9 +50,9 @@ def measure(
     """
     sizes = {"size": size, "depth": depth, "width": width}
     contestants = {
-        "ours": Contestant("benchmarks.our_steps:evaluation", sizes),
+        "ours": Contestant("benchmarks.support.our_steps:evaluation", sizes),
         "torch": Contestant(
-            "benchmarks.torch_steps:evaluation", {**sizes, "memory_format": memory_format}
+            "benchmarks.support.torch_steps:evaluation", {**sizes, "memory_format": memory_format}
         ),
     }
     return report("evaluate", compare(contestants, rounds), sizes={**sizes, "rounds": rounds})

@@ -26,14 +26,14 @@ from typing import Any
 import jax
 from PIL import Image
 
-from benchmarks import official_loader, reporting
-from benchmarks.measuring import progress
+from benchmarks.support import official_loader, reporting
+from benchmarks.support.measuring import progress
 from msl_jax.data.augment import Augmentation
-from msl_jax.data.dataset import FileExample, Kind
+from msl_jax.data.datasets.dataset import FileExample, Kind
 from msl_jax.data.labels import LABEL_SETS, LabelSet, id_lookup
 from msl_jax.data.pipeline import TrainingBatches
 from msl_jax.data.prefetch import Prefetch
-from msl_jax.data.records import Records, prepare
+from msl_jax.data.prepared.records import Records, prepare
 
 CAMVID = Path(__file__).parents[2] / "shared" / "camvid"
 ORIGINAL_SIZE = (1052, 1914)  # (height, width) of most GTA5 frames

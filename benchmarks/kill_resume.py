@@ -27,10 +27,10 @@ from typing import Any
 import numpy as np
 from flax.traverse_util import flatten_dict
 
-from benchmarks.measuring import progress
-from benchmarks.reporting import at_least_one, surroundings
-from benchmarks.training_process import TrainingProcess
-from msl_jax.stored_arrays import read_tree
+from benchmarks.support.measuring import progress
+from benchmarks.support.reporting import at_least_one, surroundings
+from benchmarks.support.training_process import TrainingProcess
+from msl_jax.runs.arrays import read_tree
 
 SHORT_DEMO = ("source_steps=40", "steps=40", "eval_every=8", "log_every=2")
 

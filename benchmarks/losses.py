@@ -8,10 +8,10 @@ them with aligned corners and ends with the loss and its gradient with respect t
 image-wise weighting (alpha 0.2), `guidance` is `max_square_iw` of the final head plus 0.1 times the
 guidance of the low head (threshold 0.95): what the target pass of the official step computes.
 
-Ours is `msl_jax.upsampled`; PyTorch's are the official formulas, in its own layout. Both use all
-cores. Prints one JSON object with a comparison for each loss: median and extremes of the seconds of
-interleaved rounds, peak memory above what the process held when its first round began, and the
-ratios ours / PyTorch.
+Ours is `msl_jax.losses.upsampled`; PyTorch's are the official formulas, in its own layout. Both use
+all cores. Prints one JSON object with a comparison for each loss: median and extremes of the
+seconds of interleaved rounds, peak memory above what the process held when its first round began,
+and the ratios ours / PyTorch.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.measuring import Contestant, compare, progress
-from benchmarks.reporting import at_least_one, entry, need_torch, ratio, surroundings
-from benchmarks.work import NUM_CLASSES, add_size_option, random_labels
+from benchmarks.support.measuring import Contestant, compare, progress
+from benchmarks.support.reporting import at_least_one, entry, need_torch, ratio, surroundings
+from benchmarks.support.work import NUM_CLASSES, add_size_option, random_labels
 
 LOSSES = ("ce", "max_square", "max_square_iw", "entropy", "entropy_iw", "guidance")
 
@@ -69,7 +69,7 @@ def measure(size: tuple[int, int], rounds: int) -> dict[str, Any]:
         progress(loss)
         arguments = {"loss": loss, "size": list(size)}
         contestants = {
-            side: Contestant(f"benchmarks.{side}_losses:value_and_gradient", arguments)
+            side: Contestant(f"benchmarks.support.{side}_losses:value_and_gradient", arguments)
             for side in ("our", "torch")
         }
         measured = compare(contestants, rounds)

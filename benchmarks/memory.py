@@ -18,10 +18,11 @@ import jax
 import jax.numpy as jnp
 from ml_collections.config_dict import ConfigDict
 
-from benchmarks.reporting import surroundings
-from benchmarks.work import add_size_option
-from msl_jax import parts, presets
-from msl_jax.config import base_config, check_config
+from benchmarks.support.reporting import surroundings
+from benchmarks.support.work import add_size_option
+from msl_jax import parts
+from msl_jax.config import base_config, presets
+from msl_jax.config.keys import check_config
 from msl_jax.models.initial import abstract_variables
 from msl_jax.training.state import TrainState
 from msl_jax.training.step import AXIS, Pass, parallel_train_step

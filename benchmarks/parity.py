@@ -25,12 +25,19 @@ import numpy as np
 import optax
 from jax import Array, lax
 
-from benchmarks.figures import PRECISIONS, Figure, Precision, as_json, as_markdown, figure
-from benchmarks.goldens import FOLDER, MODEL, Goldens, our_labels
+from benchmarks.support.goldens import FOLDER, MODEL, Goldens, our_labels
+from benchmarks.support.parity_figures import (
+    PRECISIONS,
+    Figure,
+    Precision,
+    as_json,
+    as_markdown,
+    figure,
+)
 from msl_jax import losses
 from msl_jax.convert import to_torch
+from msl_jax.methods.segmentation import Objective, optimizer_groups, parameter_rules, passes
 from msl_jax.models import DeepLabV2
-from msl_jax.tasks.segmentation import Objective, optimizer_groups, parameter_rules, passes
 from msl_jax.training.optimizer import parameter_groups, poly_schedule, sgd
 from msl_jax.training.state import TrainState
 from msl_jax.training.step import train_step

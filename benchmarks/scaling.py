@@ -21,8 +21,8 @@ import sys
 from collections.abc import Sequence
 from typing import Any, Literal, get_args
 
-from benchmarks.measuring import Contestant, Measured, compare, progress
-from benchmarks.reporting import (
+from benchmarks.support.measuring import Contestant, Measured, compare, progress
+from benchmarks.support.reporting import (
     at_least_one,
     entry,
     height_width,
@@ -30,8 +30,13 @@ from benchmarks.reporting import (
     ratio,
     surroundings,
 )
+from benchmarks.support.work import (
+    MEMORY_FORMAT,
+    TrainingWork,
+    add_network_options,
+    network_options,
+)
 from benchmarks.train_step import NO_CACHE, contestants
-from benchmarks.work import MEMORY_FORMAT, TrainingWork, add_network_options, network_options
 
 Size = tuple[int, int]
 Part = Literal["pixels", "batch", "devices"]

@@ -24,9 +24,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from benchmarks.measuring import progress
-from benchmarks.reporting import at_least_one, surroundings
-from benchmarks.training_process import TrainingProcess
+from benchmarks.support.measuring import progress
+from benchmarks.support.reporting import at_least_one, surroundings
+from benchmarks.support.training_process import TrainingProcess
 
 # Training and evaluation images are the demo's 100 of each domain that are drawn fastest.
 TINY = (

@@ -25,9 +25,14 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
 
-from benchmarks.measuring import Contestant, Prepared, Process, progress
-from benchmarks.reporting import at_least_one, need_torch, summary, surroundings
-from benchmarks.work import MEMORY_FORMAT, TrainingWork, add_network_options, add_size_option
+from benchmarks.support.measuring import Contestant, Prepared, Process, progress
+from benchmarks.support.reporting import at_least_one, need_torch, summary, surroundings
+from benchmarks.support.work import (
+    MEMORY_FORMAT,
+    TrainingWork,
+    add_network_options,
+    add_size_option,
+)
 
 # Otherwise JAX keeps only what took it a second to compile.
 KEEP_ALL = {"JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0"}
@@ -41,7 +46,7 @@ def ours(*, started: float, **arguments: Any) -> Prepared:
         arguments: of `our_steps.training`.
     """
     begun = time.time()
-    from benchmarks import our_steps
+    from benchmarks.support import our_steps
 
     imports = {"interpreter": begun - started, "import": time.time() - begun}
     prepared = our_steps.training(**arguments)
@@ -57,7 +62,7 @@ def torch(*, started: float, **arguments: Any) -> Prepared:
         arguments: of `torch_steps.training`.
     """
     begun = time.time()
-    from benchmarks import torch_steps
+    from benchmarks.support import torch_steps
 
     imported = time.time()
     prepared = torch_steps.training(**arguments)

@@ -26,9 +26,9 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from benchmarks.measuring import Contestant, compare
-from benchmarks.reporting import at_least_one, need_torch, report
-from benchmarks.work import (
+from benchmarks.support.measuring import Contestant, compare
+from benchmarks.support.reporting import at_least_one, need_torch, report
+from benchmarks.support.work import (
     MEMORY_FORMAT,
     PARTS,
     TrainingWork,
@@ -43,9 +43,9 @@ def contestants(work: TrainingWork, memory_format: str = MEMORY_FORMAT) -> dict[
     """Both sides; `memory_format` is PyTorch's."""
     arguments = work.as_json()
     return {
-        "ours": Contestant("benchmarks.our_steps:training", arguments, NO_CACHE),
+        "ours": Contestant("benchmarks.support.our_steps:training", arguments, NO_CACHE),
         "torch": Contestant(
-            "benchmarks.torch_steps:training", {**arguments, "memory_format": memory_format}
+            "benchmarks.support.torch_steps:training", {**arguments, "memory_format": memory_format}
         ),
     }
 

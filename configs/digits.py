@@ -9,7 +9,7 @@ them over seeds; docs/results.md has the figures that came out, docs/datasets.md
 are.
 
 predict.py classifies photos of single digits: white on black, cut to the ink as in
-msl_jax/data/digits.py. It writes a table with file, class and probability:
+msl_jax/data/datasets/digits.py. It writes a table with file, class and probability:
 
     python predict.py --checkpoint RUN --input PHOTOS --output DIR
 

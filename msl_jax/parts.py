@@ -9,18 +9,19 @@ from typing import Any, NamedTuple
 import jax
 from ml_collections.config_dict import ConfigDict
 
-from msl_jax import parallel, presets
-from msl_jax.config import check_config
+from msl_jax.config import presets
+from msl_jax.config.keys import check_config
 from msl_jax.data.augment import Augmentation
+from msl_jax.data.datasets.folders import CLASSES_FILE
 from msl_jax.data.datasets.registry import open_label_set, open_split
-from msl_jax.data.folders import CLASSES_FILE
 from msl_jax.data.labels import LabelSet
 from msl_jax.data.pipeline import TrainingBatches
 from msl_jax.data.prefetch import Prefetch
-from msl_jax.data.records import Records, prepare
-from msl_jax.errors import UserError
+from msl_jax.data.prepared.records import Records, prepare
+from msl_jax.runtime import parallel
+from msl_jax.runtime.errors import UserError
 from msl_jax.tasks.task import Training, task_of
-from msl_jax.weights import Weights, find
+from msl_jax.weights.find import Weights, find
 
 
 def build_model(config: ConfigDict) -> Any:

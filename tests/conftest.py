@@ -22,8 +22,8 @@ from ml_collections import config_dict
 from nothing_missing import pytest_make_collect_report, pytest_runtest_makereport  # noqa: F401
 from PIL import Image
 
+from msl_jax.config.presets import complete
 from msl_jax.models.initial import abstract_variables
-from msl_jax.presets import complete
 
 ROOT = Path(__file__).parent.parent
 # Of each worker its own: JAX writes entries in place, where another process may read them.

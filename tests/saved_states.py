@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from msl_jax.checkpoints import Checkpoints
+from msl_jax.runs.checkpoints import Checkpoints
 from msl_jax.training.optimizer import FROZEN, Group, sgd
 from msl_jax.training.state import TrainState
 

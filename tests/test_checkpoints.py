@@ -14,9 +14,9 @@ from saved_states import (
     save_stage,
 )
 
-from msl_jax.checkpoints import Checkpoints
-from msl_jax.errors import DamagedError, UserError
-from msl_jax.stored_arrays import read_tree
+from msl_jax.runs.arrays import read_tree
+from msl_jax.runs.checkpoints import Checkpoints
+from msl_jax.runtime.errors import DamagedError, UserError
 from msl_jax.training.state import TrainState
 from msl_jax.training.step import replicate
 

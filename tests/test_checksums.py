@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from msl_jax import checksums
-from msl_jax.errors import DamagedError
+from msl_jax.runs import checksums
+from msl_jax.runtime.errors import DamagedError
 
 
 @pytest.fixture

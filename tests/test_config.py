@@ -9,11 +9,12 @@ from pathlib import Path
 import pytest
 
 from msl_jax import config as configuration
-from msl_jax.config import DEFAULT_VARIANT, VARIANTS, as_json, base_config, check_config
+from msl_jax.config import DEFAULT_VARIANT, VARIANTS, base_config
+from msl_jax.config.keys import as_json, check_config
+from msl_jax.config.presets import complete
 from msl_jax.data.labels import LABEL_SETS
-from msl_jax.errors import UserError
-from msl_jax.presets import complete
-from msl_jax.tasks.segmentation_task import objective
+from msl_jax.runtime.errors import UserError
+from msl_jax.tasks.segmentation import objective
 
 CONFIGS = Path(__file__).parent.parent / "configs"
 

@@ -20,11 +20,11 @@ from saved_states import (
     save_stage,
 )
 
-from msl_jax import runs
-from msl_jax.checkpoints import Checkpoints
-from msl_jax.checksums import NAME as CHECKSUMS
 from msl_jax.config import base_config
-from msl_jax.errors import DamagedError, UserError
+from msl_jax.runs import workdir as runs
+from msl_jax.runs.checkpoints import Checkpoints
+from msl_jax.runs.checksums import NAME as CHECKSUMS
+from msl_jax.runtime.errors import DamagedError, UserError
 
 
 @pytest.fixture(scope="module")

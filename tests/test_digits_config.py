@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 from ml_collections.config_dict import ConfigDict
 
-from msl_jax.config import as_json, base_config, check_config
-from msl_jax.errors import UserError
-from msl_jax.presets import complete, restored
-from msl_jax.variants import CLASSIFICATION_VARIANTS, variant_of
+from msl_jax.config import base_config
+from msl_jax.config.keys import as_json, check_config
+from msl_jax.config.presets import complete, restored
+from msl_jax.methods.variants import CLASSIFICATION_VARIANTS, variant_of
+from msl_jax.runtime.errors import UserError
 
 CONFIG = Path(__file__).parent.parent / "configs" / "digits.py"
 

@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 from saved_states import INPUT, assert_identical, make_metrics, make_wide_state
 
-from msl_jax import checksums
-from msl_jax.checkpoints import Checkpoints
-from msl_jax.errors import UserError
-from msl_jax.stored_arrays import write_tree
+from msl_jax.runs import checksums
+from msl_jax.runs.arrays import write_tree
+from msl_jax.runs.checkpoints import Checkpoints
+from msl_jax.runtime.errors import UserError
 
 
 def _save(checkpoints: Checkpoints, step: int) -> None:
@@ -87,7 +87,7 @@ def test_disk_that_is_full_when_the_arrays_are_written(
 
     with monkeypatch.context() as patch:
         if last == "write_tree":
-            patch.setattr("msl_jax.checkpoints.write_tree", tree_then_full)
+            patch.setattr("msl_jax.runs.checkpoints.write_tree", tree_then_full)
         else:
             patch.setattr(checksums, "write", full_then_checksums)
         _assert_no_room_for_the_second(checkpoints, capfd, caplog)
@@ -167,7 +167,7 @@ def test_folder_that_vanishes_while_it_is_written(tmp_path: Path, capfd, monkeyp
         written.append(folder)
 
     workdir.mkdir()
-    monkeypatch.setattr("msl_jax.checkpoints.write_tree", write_and_remove)
+    monkeypatch.setattr("msl_jax.runs.checkpoints.write_tree", write_and_remove)
     with pytest.raises(UserError, match=rf"^{workdir} is gone, so nothing can be kept of step 10"):
         _save(Checkpoints(workdir / "adapt"), 10)
     assert len(written) == 1
@@ -181,7 +181,7 @@ def test_old_checkpoint_that_cannot_be_removed_goes_later(tmp_path: Path, monkey
 
     checkpoints = Checkpoints(tmp_path / "adapt")
     with monkeypatch.context() as patch:
-        patch.setattr("msl_jax.checkpoints.remove_whole", refuse)
+        patch.setattr("msl_jax.runs.checkpoints.remove_whole", refuse)
         for step in (10, 20, 30):
             _save(checkpoints, step)
     assert checkpoints.whole() == [10, 20, 30]

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from msl_jax.errors import UserError
-from msl_jax.files import expect_readable, remove_partial, remove_whole, written_whole
+from msl_jax.runtime.errors import UserError
+from msl_jax.runtime.files import expect_readable, remove_partial, remove_whole, written_whole
 
 
 def _fill(partial: Path, kind: str) -> None:

@@ -10,7 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from msl_jax import guidance, losses
+from msl_jax import losses
+from msl_jax.losses import guidance
 
 GOLDENS = Path(__file__).parent / "goldens" / "official_losses.npz"
 

@@ -11,17 +11,17 @@ import pytest
 BLOCKED = ("grain", "tensorflow_datasets", "array_record", "orbax", "rich", "PIL", "safetensors")
 LIGHT = (
     "msl_jax.losses",
-    "msl_jax.upsampled",
-    "msl_jax.guidance",
+    "msl_jax.losses.upsampled",
+    "msl_jax.losses.guidance",
     "msl_jax.models",
-    "msl_jax.tasks.segmentation",
-    "msl_jax.tasks.classification",
+    "msl_jax.methods.segmentation",
+    "msl_jax.methods.classification",
     "msl_jax.training.loop",
     "msl_jax.training.optimizer",
     "msl_jax.training.step",
     "msl_jax.evaluation.segmentation",
     "msl_jax.convert",
-    "benchmarks.our_steps",
+    "benchmarks.support.our_steps",
     "benchmarks.parity",
     "benchmarks.accelerator.__main__",
     "benchmarks.accelerator.device",
@@ -48,7 +48,7 @@ def test_without_what_reads_data_draws_tables_or_saves():
     assert done.returncode == 0, done.stderr[-2000:]
 
 
-@pytest.mark.parametrize("module", ["msl_jax.data.pipeline", "msl_jax.checkpoints"])
+@pytest.mark.parametrize("module", ["msl_jax.data.pipeline", "msl_jax.runs.checkpoints"])
 def test_the_block_blocks(module):
     program = _PROGRAM.format(blocked=BLOCKED, modules=[module])
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from tensorboardX.proto.event_pb2 import Event, SessionLog
 
-from msl_jax.logs import StageLog
+from msl_jax.experiment.log import StageLog
 
 
 def _events(folder: Path) -> Iterator[Event]:

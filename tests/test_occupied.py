@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from msl_jax.errors import UserError
-from msl_jax.occupied import LOCK, expect_free, occupied
+from msl_jax.runs.lock import LOCK, expect_free, occupied
+from msl_jax.runtime.errors import UserError
 
 ROOT = Path(__file__).parents[1]
 _HOLD = """

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from msl_jax.config import check_config
-from msl_jax.presets import complete
-from msl_jax.variants import CLASSIFICATION_VARIANTS
+from msl_jax.config.keys import check_config
+from msl_jax.config.presets import complete
+from msl_jax.methods.variants import CLASSIFICATION_VARIANTS
 
 CONFIG = Path(__file__).parent.parent / "configs" / "office31.py"
 

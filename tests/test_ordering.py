@@ -7,7 +7,7 @@ import jax.export
 import jax.numpy as jnp
 import numpy as np
 
-from msl_jax.ordering import after, where_known
+from msl_jax.runtime.xla_ordering import after, where_known
 
 
 def _with_after(done, x):

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from processes import run_together
 
-from msl_jax import parallel
-from msl_jax.errors import UserError
+from msl_jax.runtime import parallel
+from msl_jax.runtime.errors import UserError
 
 LAUNCHERS = ("SLURM_STEP_NUM_TASKS", "OMPI_COMM_WORLD_SIZE")
 OWN = ("JAX_COORDINATOR_ADDRESS", "JAX_NUM_PROCESSES", "JAX_PROCESS_ID")

@@ -15,10 +15,11 @@ from absl import flags
 from ml_collections import config_flags
 from ml_collections.config_dict import ConfigDict
 
-from msl_jax.config import VARIANTS, as_json, base_config, check_config
+from msl_jax.config import VARIANTS, base_config
+from msl_jax.config.keys import as_json, check_config
+from msl_jax.config.presets import as_decided, complete, restored
 from msl_jax.convert import Network
-from msl_jax.errors import UserError
-from msl_jax.presets import as_decided, complete, restored
+from msl_jax.runtime.errors import UserError
 
 CONFIGS = Path(__file__).parent.parent / "configs"
 

@@ -7,10 +7,11 @@ from pathlib import Path
 import jax.numpy as jnp
 import pytest
 
-from msl_jax import runs
-from msl_jax.checkpoints import Checkpoints
-from msl_jax.config import as_json, base_config
-from msl_jax.errors import UserError
+from msl_jax.config import base_config
+from msl_jax.config.keys import as_json
+from msl_jax.runs import workdir as runs
+from msl_jax.runs.checkpoints import Checkpoints
+from msl_jax.runtime.errors import UserError
 from msl_jax.training.state import TrainState
 
 RESULTS = {"final": {"target": {"miou": 0.25}}}

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from msl_jax import stopping
-from msl_jax.commands.command_line import guard
+from msl_jax.runtime import stopping
+from msl_jax.runtime.command_line import guard
 
 ROOT = Path(__file__).parents[1]
 

@@ -13,8 +13,8 @@ import orbax.checkpoint as ocp
 import pytest
 from saved_states import assert_identical, cut_short, make_state, make_wide_state
 
-from msl_jax.errors import DamagedError, UserError
-from msl_jax.stored_arrays import read_like, read_tree, write_tree
+from msl_jax.runs.arrays import read_like, read_tree, write_tree
+from msl_jax.runtime.errors import DamagedError, UserError
 
 
 def test_tree_is_read_as_it_was_written(tmp_path: Path) -> None:

@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 from jax import lax
 
-from msl_jax import losses, upsampled, upsampled_tiles
+from msl_jax import losses
+from msl_jax.losses import tiles, upsampled
+from msl_jax.losses.upsampled import LossSum, TargetTerms, cross_entropy_sums, target_sums
 from msl_jax.models import resize_align_corners
-from msl_jax.upsampled import LossSum, TargetTerms, cross_entropy_sums, target_sums
 
 CLASSES, THRESHOLD = 6, 0.7
 # (h, w), (H, W): tiles that divide the image, that do not, an enlargement that is no whole number,
@@ -33,8 +34,8 @@ TERMS = {
 @pytest.fixture
 def small_tiles(monkeypatch):
     """Many tiles, some of which overlap, where images would fit into one."""
-    monkeypatch.setattr(upsampled_tiles, "_WIDTH_UNIT", 16)
-    monkeypatch.setattr(upsampled_tiles, "CPU_TILE", 16 * 5 * CLASSES)
+    monkeypatch.setattr(tiles, "_WIDTH_UNIT", 16)
+    monkeypatch.setattr(tiles, "CPU_TILE", 16 * 5 * CLASSES)
 
 
 def random_heads(shape=(2, 5, 8), dtype=np.float64) -> list[np.ndarray]:
@@ -129,7 +130,7 @@ def test_one_tile_and_many_agree_in_float32(monkeypatch):
     found = values_and_gradients(
         functools.partial(tiled_target, TERMS["max_square_iw"], size), *heads
     )
-    monkeypatch.setattr(upsampled_tiles, "CPU_TILE", upsampled_tiles.OTHER_TILE)
+    monkeypatch.setattr(tiles, "CPU_TILE", tiles.OTHER_TILE)
     one = values_and_gradients(
         functools.partial(tiled_target, TERMS["max_square_iw"], size), *heads
     )
@@ -155,7 +156,7 @@ def test_one_tile_and_many_agree_in_float32(monkeypatch):
     ],
 )
 def test_tiles_count_every_cell_once_and_interpolate_as_the_resize(source, target, longest, unit):
-    cut = upsampled_tiles._cut(source, target, longest, unit)
+    cut = tiles._cut(source, target, longest, unit)
     length, patch = cut.weights.shape[1:]
     assert length <= longest
     assert length % unit == 0

@@ -16,15 +16,16 @@ import pytest
 from ml_collections.config_dict import ConfigDict
 from safetensors.numpy import save_file
 
-from msl_jax import runs, weights
-from msl_jax.checkpoints import Checkpoints
-from msl_jax.commands.convert import convert
 from msl_jax.convert import Network, to_torch
-from msl_jax.errors import UserError
+from msl_jax.convert.command import convert
 from msl_jax.models import DeepLabV2
 from msl_jax.parts import build_model
+from msl_jax.runs import workdir
+from msl_jax.runs.checkpoints import Checkpoints
+from msl_jax.runtime.errors import UserError
 from msl_jax.training.state import TrainState
-from msl_jax.weights import find
+from msl_jax.weights import find as weights
+from msl_jax.weights.find import find
 
 NETWORK = Network(14, 4, "caffe", "torchvision", 11, (1, 2), (1,))
 KINDS = ["run", "folder", "weights.safetensors", "weights.pth"]
@@ -55,7 +56,7 @@ def variables(model: DeepLabV2, random_variables: Callable[..., Any]) -> Any:
 def run(tmp_path_factory: pytest.TempPathFactory, config: ConfigDict, variables: Any) -> Path:
     """A run's folder with one checkpoint."""
     folder = tmp_path_factory.mktemp("weights") / "run"
-    runs.claim_workdir(folder, config)
+    workdir.claim_workdir(folder, config)
     checkpoints = Checkpoints(folder / "source")
     state = TrainState.create(variables, optax.trace(0.9)).replace(step=np.array(4, np.int32))
     checkpoints.save(state, {}, {"target": {"miou": 0.5}})

@@ -8,8 +8,8 @@ from typing import Any, Literal, NamedTuple
 
 from benchmarks.accelerator.running import Case
 from benchmarks.accelerator.sizes import LIGHT, SIZES, Network, Size, Sizes
-from benchmarks.work import Part, Precision, TrainingWork
-from msl_jax.variants import VARIANTS
+from benchmarks.support.work import Part, Precision, TrainingWork
+from msl_jax.methods.variants import VARIANTS
 
 Side = Literal["ours", "torch", "torch.compile"]
 

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 
 from benchmarks.accelerator.timing import time_rounds
-from benchmarks.reporting import CORES, surroundings
+from benchmarks.support.reporting import CORES, surroundings
 
 _PACKAGES = ("jax", "jaxlib", "flax", "optax", "numpy", "torch")
 # What the parts beside steps and losses need: (part, module).

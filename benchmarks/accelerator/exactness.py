@@ -8,10 +8,10 @@ from typing import Any
 import jax
 
 from benchmarks import parity
-from benchmarks.figures import as_json
-from benchmarks.goldens import Goldens
-from benchmarks.our_steps import matmul_precision
-from benchmarks.work import Precision
+from benchmarks.support.goldens import Goldens
+from benchmarks.support.our_steps import matmul_precision
+from benchmarks.support.parity_figures import as_json
+from benchmarks.support.work import Precision
 
 PARTS = ("losses", "network", *parity.VARIANTS)
 

@@ -9,13 +9,13 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from benchmarks import our_losses
 from benchmarks.accelerator.timing import time_rounds
 from benchmarks.losses import inputs
-from benchmarks.reporting import temporaries_mb
-from benchmarks.work import GUIDANCE_THRESHOLD, IW_ALPHA, LAMBDA_LOW
+from benchmarks.support import our_losses
+from benchmarks.support.reporting import temporaries_mb
+from benchmarks.support.work import GUIDANCE_THRESHOLD, IW_ALPHA, LAMBDA_LOW
 from msl_jax import losses as equations
-from msl_jax import upsampled_tiles
+from msl_jax.losses import tiles
 from msl_jax.models import resize_align_corners
 
 _TILE_OF = {"cpu": "CPU_TILE"}
@@ -31,9 +31,7 @@ def tiled(*, seconds: float, size: list[int], names: list[str], tile: int) -> di
         tile: numbers in one head's tile, see `upsampled_tiles.OTHER_TILE`.
     """
     found = {}
-    with mock.patch.object(
-        upsampled_tiles, _TILE_OF.get(jax.default_backend(), "OTHER_TILE"), tile
-    ):
+    with mock.patch.object(tiles, _TILE_OF.get(jax.default_backend(), "OTHER_TILE"), tile):
         for name in names:
             prepared = our_losses.value_and_gradient(loss=name, size=size)
             found[name] = {**time_rounds(prepared.run, seconds), **prepared.facts}

@@ -12,15 +12,15 @@ from typing import Any
 
 import jax
 
-from benchmarks import our_steps
 from benchmarks.accelerator.timing import time_rounds
 from benchmarks.input_pipeline import enlarge
-from benchmarks.measuring import ROOT
-from benchmarks.work import TrainingWork
+from benchmarks.support import our_steps
+from benchmarks.support.measuring import ROOT
+from benchmarks.support.work import TrainingWork
 from msl_jax.data.augment import Augmentation
 from msl_jax.data.pipeline import TrainingBatches
 from msl_jax.data.prefetch import Prefetch
-from msl_jax.data.records import prepare
+from msl_jax.data.prepared.records import prepare
 from msl_jax.training.nonfinite import expect_finite
 
 

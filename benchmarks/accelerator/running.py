@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, Protocol
 
 from benchmarks.accelerator.results import Outcome
 from benchmarks.accelerator.worker import CaseFailed, OutOfTime
-from benchmarks.reporting import CORES
+from benchmarks.support.reporting import CORES
 
 _SHARE_BESIDE = 0.6  # of the time left, for cases that run beside each other
 

@@ -12,10 +12,10 @@ from flax import linen as nn
 from flax.traverse_util import flatten_dict
 from jax import Array
 
-from benchmarks import our_steps
 from benchmarks.accelerator import kernels
 from benchmarks.accelerator.timing import time_rounds
-from benchmarks.work import TrainingWork
+from benchmarks.support import our_steps
+from benchmarks.support.work import TrainingWork
 from msl_jax.models.initial import abstract_variables
 from msl_jax.models.layers import Conv
 

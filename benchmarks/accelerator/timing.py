@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from benchmarks.reporting import summary
+from benchmarks.support.reporting import summary
 
 _MOST, _LEAST = 50, 3
 

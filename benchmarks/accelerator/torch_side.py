@@ -8,9 +8,9 @@ from typing import Any
 
 import torch
 
-from benchmarks import torch_losses, torch_steps
 from benchmarks.accelerator.timing import time_rounds
-from benchmarks.measuring import Prepared
+from benchmarks.support import torch_losses, torch_steps
+from benchmarks.support.measuring import Prepared
 
 
 def step(*, seconds: float, **arguments: Any) -> dict[str, Any]:

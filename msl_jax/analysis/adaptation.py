@@ -13,13 +13,13 @@ from ml_collections.config_dict import ConfigDict
 
 from msl_jax import parts
 from msl_jax.analysis.difficulty import accuracies_of, sureness_counts
-from msl_jax.analysis.predictions import predictions
+from msl_jax.analysis.logits import predictions
 from msl_jax.analysis.sums import add_up
-from msl_jax.tasks.segmentation_task import label_size
+from msl_jax.tasks.segmentation import label_size
 from msl_jax.tasks.task import task_of
 from msl_jax.training.state import TrainState
 from msl_jax.training.step import parallel_train_step, replicate
-from msl_jax.weights import find
+from msl_jax.weights.find import find
 
 
 class Course(NamedTuple):

@@ -11,7 +11,7 @@ from msl_jax.analysis.adaptation import Course, adapting, source_only
 from msl_jax.analysis.difficulty import accuracies, difficulty_sets
 from msl_jax.data.pipeline import evaluation_batches
 from msl_jax.evaluation.classification import Classified, classify_all
-from msl_jax.tasks.classification_task import build_classifier
+from msl_jax.tasks.classification import build_classifier
 
 
 def watched_classification(config: ConfigDict, *, every: int, share: float = 0.3) -> Course:

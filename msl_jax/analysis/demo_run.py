@@ -10,7 +10,7 @@ from ml_collections.config_dict import ConfigDict
 
 from msl_jax.commands.train import train
 from msl_jax.config import VARIANTS
-from msl_jax.errors import UserError
+from msl_jax.runtime.errors import UserError
 
 # Enough for a network that is right about the large classes and unsure about the small ones.
 _KEYS = {"source_steps": 150, "steps": 60, "eval_every": 1000, "log_every": 30}

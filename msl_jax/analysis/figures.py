@@ -25,15 +25,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from msl_jax.commands.command_line import guard
-from msl_jax.errors import UserError
+from msl_jax.runtime.command_line import guard
+from msl_jax.runtime.errors import UserError
 
 
 def write_figures(workdir: str, output: str | Path, beside: Sequence[str] = ()) -> dict[str, Any]:
     """Studies a run and writes the figures.
 
     Args:
-        workdir: see `msl_jax.analysis.study.study`.
+        workdir: see `msl_jax.analysis.before_after.study`.
         output: a folder, made where it is missing; figures of the same names are replaced.
         beside: workdirs of runs that stand in Fig. 5 too.
 
@@ -44,10 +44,10 @@ def write_figures(workdir: str, output: str | Path, beside: Sequence[str] = ()) 
         UserError: no such run, no labels, runs that do not compare, or the folder cannot be
             written.
     """
-    from msl_jax import runs
-    from msl_jax.analysis import pages
+    from msl_jax.analysis import paper_figures
+    from msl_jax.analysis.before_after import study
     from msl_jax.analysis.saving import save
-    from msl_jax.analysis.study import study
+    from msl_jax.runs import workdir as runs
 
     found, folder = study(workdir), Path(output)
     others = [study(run) for run in beside]
@@ -59,9 +59,9 @@ def write_figures(workdir: str, output: str | Path, beside: Sequence[str] = ()) 
                 f" the source-only network of {workdir} ({found.variant})"
             )
     runs.make_folder(folder, "--output")
-    for name, figure in pages.figures(found, others).items():
+    for name, figure in paper_figures.figures(found, others).items():
         save(figure, folder, name)
-    numbers = pages.numbers(found, others)
+    numbers = paper_figures.numbers(found, others)
     runs.write_json(folder / "figures.json", numbers)
     return numbers
 

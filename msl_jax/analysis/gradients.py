@@ -16,14 +16,14 @@ import jax.numpy as jnp
 from jax import Array
 from jax.typing import ArrayLike
 
-from msl_jax import _pixels
+from msl_jax.losses import pixelwise
 
 Curve = Callable[[ArrayLike], Array]
 
 # The target losses at one pixel, `[..., C]` -> `[...]`, as printed in the paper (no division by C).
 PIXEL_LOSSES: dict[str, Callable[[Array], Array]] = {
-    "entropy": _pixels.entropy,
-    "max_square": _pixels.max_square,
+    "entropy": pixelwise.entropy,
+    "max_square": pixelwise.max_square,
 }
 
 

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 
-from msl_jax.analysis import gradients, shares
-from msl_jax.analysis.guided import GuidanceSums
-from msl_jax.analysis.pixels import PixelSums
+from msl_jax.analysis import class_statistics, gradients
+from msl_jax.analysis.guidance import GuidanceSums
+from msl_jax.analysis.pixel_statistics import PixelSums
 from msl_jax.evaluation import iou
 
 # One colour for each loss in all figures; the weighted forms are dashed.
@@ -76,10 +76,12 @@ def gradient_by_confidence(
         counted: what the sums count.
     """
     edges = np.linspace(0, 1, bins + 1)
-    pixels = shares.shares(shares.coarser(sums.pixels_by_bin, bins))
+    pixels = class_statistics.shares(class_statistics.coarser(sums.pixels_by_bin, bins))
     axes.stairs(pixels, edges, fill=True, color="0.85", label=counted)
     for name, sizes in sums.gradient_by_bin.items():
-        axes.stairs(shares.shares(shares.coarser(sizes, bins)), edges, **_line(name))
+        axes.stairs(
+            class_statistics.shares(class_statistics.coarser(sizes, bins)), edges, **_line(name)
+        )
     axes.set(xlabel="confidence", ylabel="share", xlim=(0, 1))
     axes.legend()
 
@@ -95,7 +97,7 @@ def gradient_by_class(
         names: of the classes.
         counted: what the sums count.
     """
-    pixels = shares.shares(sums.pixels_by_class)
+    pixels = class_statistics.shares(sums.pixels_by_class)
     order = np.argsort(-pixels)
     places = np.arange(len(names))
     axes.bar(places, pixels[order], color="0.85", label=counted)
@@ -106,7 +108,9 @@ def gradient_by_class(
             "label": LABELS[name],
         }
         filled = "none" if name.endswith("_iw") else "full"
-        axes.plot(places, shares.shares(sizes)[order], markers[name], fillstyle=filled, **style)
+        axes.plot(
+            places, class_statistics.shares(sizes)[order], markers[name], fillstyle=filled, **style
+        )
     axes.set_xticks(places, [names[i] for i in order], rotation=60, ha="right")
     axes.set(ylabel="share", yscale="log")
     lowest, highest = axes.get_ylim()
@@ -136,7 +140,7 @@ def class_scatter(
     for x, y, name in zip(values, 100 * measure, names, strict=True):
         if np.isfinite(x) and np.isfinite(y):
             axes.annotate(name, (x, y), xytext=(4, 3), textcoords="offset points", fontsize=8)
-    found = shares.correlation(values, measure)
+    found = class_statistics.correlation(values, measure)
     axes.margins(x=0.15)  # room for the names
     title = f"correlation {found:.2f}" if np.isfinite(found) else "no correlation"
     axes.set(xlabel=label, ylabel=f"{measured}, %", title=title)

@@ -7,7 +7,7 @@ from pathlib import Path
 import matplotlib
 from matplotlib.figure import Figure
 
-from msl_jax.files import written_whole
+from msl_jax.runtime.files import written_whole
 
 
 def save(figure: Figure, folder: Path, name: str) -> None:

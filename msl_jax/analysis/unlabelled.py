@@ -27,8 +27,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from msl_jax.commands.command_line import guard
-from msl_jax.errors import UserError
+from msl_jax.runtime.command_line import guard
+from msl_jax.runtime.errors import UserError
 
 # Of each domain, evenly spaced: the figures are shares of many pixels.
 _IMAGES = 200
@@ -73,12 +73,12 @@ def signs(path: str) -> Signs:
     Raises:
         UserError: there is none.
     """
-    from msl_jax.checkpoints import Checkpoints
-    from msl_jax.commands.trained import open_trained
     from msl_jax.config import base_config
-    from msl_jax.evaluation.headline import headline
     from msl_jax.parts import build_model, load_split
+    from msl_jax.runs.checkpoints import Checkpoints
+    from msl_jax.runs.metrics import headline
     from msl_jax.tasks.task import task_of
+    from msl_jax.weights.trained import open_trained
 
     weights, config = open_trained(path, base_config(""), {})
     if weights.run is None:

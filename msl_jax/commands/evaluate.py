@@ -7,12 +7,13 @@ from typing import Any
 
 from ml_collections import config_dict
 
-from msl_jax import parallel, runs
-from msl_jax.commands.trained import open_trained
-from msl_jax.errors import UserError
-from msl_jax.evaluation.table import print_results
 from msl_jax.parts import DomainEvaluation, build_model
-from msl_jax.weights import Weights
+from msl_jax.runs import workdir
+from msl_jax.runs.table import print_results
+from msl_jax.runtime import parallel
+from msl_jax.runtime.errors import UserError
+from msl_jax.weights.find import Weights
+from msl_jax.weights.trained import open_trained
 
 
 def _output_folder(weights: Weights, output: str | None) -> Path:
@@ -29,9 +30,9 @@ def _output_folder(weights: Weights, output: str | None) -> Path:
     else:
         default = path.with_name(f"{path.stem}-eval")
     folder = Path(output) if output else default
-    if (folder / runs.CONFIG).exists():
+    if (folder / workdir.CONFIG).exists():
         raise UserError(
-            f"--output {folder} is a run's workdir: its {runs.RESULTS} would be replaced; give"
+            f"--output {folder} is a run's workdir: its {workdir.RESULTS} would be replaced; give"
             " another folder"
         )
     return folder
@@ -45,13 +46,13 @@ def evaluate(
 ) -> dict[str, Any]:
     """Evaluates a checkpoint, writes ``results.json`` and prints the table.
 
-    Several processes (see `msl_jax.parallel`) share the images out; the first one writes and
-    prints.
+    Several processes (see `msl_jax.runtime.parallel`) share the images out; the first one writes
+    and prints.
 
     Args:
         config: names the run where no checkpoint is given: the newest of this configuration; and
             the data where the checkpoint belongs to no run. Otherwise the run's own counts.
-        checkpoint: a path as `msl_jax.weights.find` takes it.
+        checkpoint: a path as `msl_jax.weights.find.find` takes it.
         output: folder for the results, default ``WORKDIR/eval``, with ``-best`` or the like
             behind it for such a checkpoint, ``FILE-eval`` beside a file. An older evaluation there
             is replaced.
@@ -64,7 +65,7 @@ def evaluate(
         UserError: anything that the user can put right.
     """
     parallel.connect()
-    path = checkpoint or parallel.by_first(lambda: str(runs.newest_run(config)))
+    path = checkpoint or parallel.by_first(lambda: str(workdir.newest_run(config)))
     with parallel.losses_explained():
         return _evaluate(config, path, output, overrides or {})
 
@@ -78,7 +79,7 @@ def _evaluate(
     variables = parallel.together(lambda: weights.load(model))
     evaluation = parallel.first_then_others(lambda: DomainEvaluation(config, model))
     # Before the work, after all that can be refused.
-    parallel.by_first(lambda: runs.make_folder(folder, "--output"))
+    parallel.by_first(lambda: workdir.make_folder(folder, "--output"))
     metrics = evaluation(variables)
     results = {
         "config": config.name,
@@ -89,9 +90,9 @@ def _evaluate(
         "flip": config.flip,
         "scales": list(config.scales),
     }
-    parallel.by_first(lambda: runs.write_json(folder / runs.RESULTS, results))
+    parallel.by_first(lambda: workdir.write_json(folder / workdir.RESULTS, results))
     if parallel.is_first():
         print_results(results)
         place = weights.run.folder / str(weights.step) if weights.run else weights.path
-        print(f"Checkpoint: {place}\nResults: {folder / runs.RESULTS}")
+        print(f"Checkpoint: {place}\nResults: {folder / workdir.RESULTS}")
     return results

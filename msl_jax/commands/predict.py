@@ -9,13 +9,13 @@ from ml_collections.config_dict import ConfigDict
 from rich.console import Console
 from rich.progress import track
 
-from msl_jax import runs
-from msl_jax.commands.trained import open_trained
 from msl_jax.data.datasets.registry import open_label_set
 from msl_jax.data.images import PHOTO_SUFFIXES, read_image
-from msl_jax.errors import UserError
 from msl_jax.parts import build_model, classes_file
+from msl_jax.runs import workdir
+from msl_jax.runtime.errors import UserError
 from msl_jax.tasks.task import task_of
+from msl_jax.weights.trained import open_trained
 
 
 def predict(
@@ -37,7 +37,7 @@ def predict(
 
     Args:
         config: names the classes where the checkpoint belongs to no run.
-        checkpoint: a path as `msl_jax.weights.find` takes it.
+        checkpoint: a path as `msl_jax.weights.find.find` takes it.
         input_path: a photo, or a folder searched with all its subfolders.
         output: folder for the results, not inside a folder of photos; files that lie there already
             are not overwritten.
@@ -59,7 +59,7 @@ def predict(
     for path, _ in photos:
         read_image(path, upright=True)  # a damaged one ends the command before anything is written
     variables = weights.load(model)
-    runs.make_folder(Path(output), "--output")
+    workdir.make_folder(Path(output), "--output")
     console = Console(stderr=True)
     for path, name in track(
         photos,

@@ -8,12 +8,15 @@ from pathlib import Path
 from ml_collections.config_dict import ConfigDict
 from rich.console import Console
 
-from msl_jax import parallel, parts, presets, runs
-from msl_jax.evaluation.table import print_results
-from msl_jax.experiment import Experiment
-from msl_jax.occupied import expect_free, occupied
-from msl_jax.variants import variant_of
-from msl_jax.weights import Weights
+from msl_jax import parts
+from msl_jax.config import presets
+from msl_jax.experiment.run import Experiment
+from msl_jax.methods.variants import variant_of
+from msl_jax.runs import workdir as runs
+from msl_jax.runs.lock import expect_free, occupied
+from msl_jax.runs.table import print_results
+from msl_jax.runtime import parallel
+from msl_jax.weights.find import Weights
 
 _ONE_HEAD = (
     "note: these weights have no trained low head; Multi starts with a random one. RUN:source of a"
@@ -24,8 +27,8 @@ _ONE_HEAD = (
 def train(config: ConfigDict, workdir: str | None = None) -> dict:
     """Trains, evaluates, writes everything into the workdir and prints the table.
 
-    Where several processes run it together (see `msl_jax.parallel`), the first one writes and
-    prints.
+    Where several processes run it together (see `msl_jax.runtime.parallel`), the first one writes
+    and prints.
 
     Args:
         config: every key of `msl_jax.config.base_config`; what is left at None is decided by the
@@ -38,7 +41,7 @@ def train(config: ConfigDict, workdir: str | None = None) -> dict:
 
     Raises:
         UserError: anything that the user can put right.
-        Stopped: a signal asked for it, see `msl_jax.stopping`.
+        Stopped: a signal asked for it, see `msl_jax.runtime.stopping`.
     """
     parallel.connect()
     folder = Path(workdir).expanduser() if workdir else runs.default_workdir(config)

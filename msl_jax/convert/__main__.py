@@ -8,8 +8,8 @@ from __future__ import annotations
 import argparse
 import re
 
-from msl_jax.commands import command_line
-from msl_jax.commands.convert import convert
+from msl_jax.convert.command import convert
+from msl_jax.runtime import command_line
 
 
 def _rates(text: str) -> tuple[int, ...]:

@@ -11,9 +11,9 @@ from typing import NamedTuple
 import numpy as np
 
 from msl_jax.data import images
-from msl_jax.data.dataset import FileExample
+from msl_jax.data.datasets.dataset import FileExample
 from msl_jax.data.labels import IGNORE, LabelSet
-from msl_jax.errors import UserError
+from msl_jax.runtime.errors import UserError
 
 MISSING_IMAGE, MISSING_LABEL = "missing image", "missing label"
 UNREADABLE = "unreadable file"

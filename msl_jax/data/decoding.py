@@ -14,7 +14,7 @@ from typing import TypeVar
 
 from PIL import Image, ImageFile
 
-from msl_jax.errors import UserError
+from msl_jax.runtime.errors import UserError
 
 # Width times height. The largest street scenes known (Mapillary) have 22 million pixels; at this
 # size a photo takes 450 MB while it is converted.

@@ -10,7 +10,7 @@ from PIL import Image, ImageFile, ImageOps
 
 from msl_jax.data import decoding
 from msl_jax.data.decoding import WrongFormat
-from msl_jax.errors import UserError
+from msl_jax.runtime.errors import UserError
 
 
 class SizeMismatch(UserError):

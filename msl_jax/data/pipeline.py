@@ -17,8 +17,8 @@ from msl_jax.data.augment import Augmentation, augment
 from msl_jax.data.images import resize_label
 from msl_jax.data.labels import IGNORE
 from msl_jax.data.prefetch import Batch
-from msl_jax.data.records import Records
-from msl_jax.errors import UserError
+from msl_jax.data.prepared.records import Records
+from msl_jax.runtime.errors import UserError
 
 _DEFAULT_THREADS = min(8, os.cpu_count() or 1)
 _SOURCE, _TARGET = 0, 1

@@ -8,18 +8,18 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 
-from msl_jax.commands import command_line
 from msl_jax.data import check
-from msl_jax.data.class_dataset import ClassDataset
-from msl_jax.data.dataset import Dataset
+from msl_jax.data.datasets.class_dataset import ClassDataset
+from msl_jax.data.datasets.dataset import Dataset
+from msl_jax.data.datasets.file_dataset import FileDataset
 from msl_jax.data.datasets.registry import DATASETS, WITHOUT_FILES, open_dataset
 from msl_jax.data.decoding import MAX_PIXELS
-from msl_jax.data.file_dataset import FileDataset
-from msl_jax.data.progress import progress_bar
-from msl_jax.data.records import Records
-from msl_jax.data.records import prepare as prepare_records
-from msl_jax.data.workers import choose_processes, mapped
-from msl_jax.errors import UserError
+from msl_jax.data.prepared.progress import progress_bar
+from msl_jax.data.prepared.records import Records
+from msl_jax.data.prepared.records import prepare as prepare_records
+from msl_jax.data.prepared.workers import choose_processes, mapped
+from msl_jax.runtime import command_line
+from msl_jax.runtime.errors import UserError
 
 # (height, width). The official code's sizes without Multi; of the small ones their configurations'.
 _SIZES = {

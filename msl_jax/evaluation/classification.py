@@ -12,11 +12,11 @@ import numpy as np
 from jax import Array, lax
 from jax.typing import ArrayLike
 
-from msl_jax import parallel
 from msl_jax.data.labels import IGNORE
 from msl_jax.data.pipeline import Batch, evaluation_batches
-from msl_jax.data.records import Records
+from msl_jax.data.prepared.records import Records
 from msl_jax.models.inputs import InputConvention, network_input
+from msl_jax.runtime import parallel
 from msl_jax.training.step import AXIS
 
 Size = tuple[int, int]

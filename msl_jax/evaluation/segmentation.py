@@ -13,16 +13,16 @@ import numpy as np
 from jax import Array, lax
 from jax.typing import ArrayLike
 
-from msl_jax import parallel
 from msl_jax.data.labels import IGNORE
 from msl_jax.data.prefetch import Batch
 from msl_jax.evaluation.confusion import confusion_matrix, summary
 from msl_jax.models import DeepLabV2, resize_align_corners
 from msl_jax.models.inputs import InputConvention, network_input
+from msl_jax.runtime import parallel
 from msl_jax.training.step import AXIS
 
 if TYPE_CHECKING:  # what reads records need not be installed to predict
-    from msl_jax.data.records import Records
+    from msl_jax.data.prepared.records import Records
 
 Size = tuple[int, int]
 

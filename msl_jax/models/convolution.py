@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
-from msl_jax.ordering import after, where_known
+from msl_jax.runtime.xla_ordering import after, where_known
 
 Lowering = Literal["native", "products"]
 

@@ -8,9 +8,9 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jax import Array
 
-from msl_jax._arrays import at_least_float32
+from msl_jax.losses.arrays import at_least_float32
+from msl_jax.models.backbones.resnet import ResNet, StridePlacement
 from msl_jax.models.layers import Conv
-from msl_jax.models.resnet import ResNet, StridePlacement
 
 
 class ASPP(nn.Module):

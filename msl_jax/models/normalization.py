@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
-from msl_jax.ordering import after
+from msl_jax.runtime.xla_ordering import after
 
 
 def normalize(x: Array, mean: Array, var: Array, scale: Array, bias: Array, epsilon: float):

@@ -1,142 +1,188 @@
-"""What one step of classification optimises (Section 4.3): Eq. 1 for one label an image."""
+"""Classification as a configuration describes it: a `msl_jax.tasks.task.Task`."""
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Callable, Sequence
-from typing import Any, Literal, get_args
+import csv
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import jax.numpy as jnp
-from jax import Array, lax
+import numpy as np
+from ml_collections.config_dict import ConfigDict
 
-from msl_jax import losses
-from msl_jax._arrays import check_choice
+from msl_jax.data.images import resize_image
+from msl_jax.data.labels import IGNORE, LabelSet
+from msl_jax.data.prepared.records import Records
+from msl_jax.evaluation.classification import Classifier, Evaluator, classify
+from msl_jax.evaluation.sheet import contact_sheet
+from msl_jax.methods import classification
+from msl_jax.methods.variants import variant_of
+from msl_jax.models.backbones.small_resnet import SmallResNet
 from msl_jax.models.discriminator import DISCRIMINATOR, Discriminator
-from msl_jax.models.inputs import InputConvention, network_input
-from msl_jax.tasks.adversarial import domain_loss, reversal_strength
-from msl_jax.training.optimizer import Group
-from msl_jax.training.step import AXIS, Pass, Passes
+from msl_jax.models.initial import initial_params
+from msl_jax.models.resnet_classifier import ResNetClassifier
+from msl_jax.runtime.errors import UserError
+from msl_jax.runtime.files import written_whole
+from msl_jax.tasks.task import Draw, Measure, Predict, Training, stage_schedule
+from msl_jax.training.optimizer import parameter_groups, sgd
 
-TargetLoss = Literal["none", "minent", "max_square", "dann"]
+if TYPE_CHECKING:
+    from msl_jax.report.task_report import TaskReport
 
-# (params, features, target) -> mean loss of the discriminator.
-_Alignment = Callable[[Any, Array, bool], Array]
+PREDICTIONS = "predictions.csv"
 
-
-@dataclasses.dataclass(frozen=True)
-class Objective:
-    """Which target loss with which weight.
-
-    Attributes:
-        target_loss: ``"none"`` lets target images pass for the norms' statistics only; ``"dann"``
-            aligns the features of both domains.
-        lambda_target: weight of the target loss (Eq. 1); of DANN's, over both domains.
-        normalization: see `msl_jax.losses`.
-        steps: of the training, over which DANN's reversal grows.
-        discriminator_width: of DANN's hidden layers.
-
-    Raises:
-        ValueError: there is no such target loss.
-    """
-
-    target_loss: TargetLoss = "max_square"
-    lambda_target: float = 0.3
-    normalization: str = "paper"
-    steps: int = 1
-    discriminator_width: int = 1024
-
-    def __post_init__(self) -> None:
-        """Refuses words that mean nothing."""
-        check_choice("target_loss", self.target_loss, get_args(TargetLoss))
+# Networks by the key `model.network`.
+_NETWORKS = {"small_resnet": SmallResNet, "resnet": ResNetClassifier}
 
 
-def parameter_rules() -> list[tuple[str, str]]:
-    """Groups of the optimizer: what is new has a rate of its own."""
-    return [("classifier/", "new"), (f"{DISCRIMINATOR}/", "new"), ("", "network")]
+class Classification:
+    """A network with one label an image."""
 
+    pictured = 32
 
-def optimizer_groups(new_rate: float) -> dict[str, Group]:
-    """Settings of the groups of `parameter_rules`; `new_rate` is the factor of what is new."""
-    return {"network": Group(), "new": Group(rate=new_rate)}
-
-
-def passes(
-    model: Any,
-    objective: Objective,
-    convention: InputConvention,
-    *,
-    adapt: bool,
-    axis_name: str | None = AXIS,
-) -> Passes:
-    """The terms of Eq. 1: source, then (if `adapt`) target.
-
-    A batch is ``{"source": {"image", "label"}, "target": {"image"}}`` with uint8 images
-    `[B, H, W, 3]` and labels `[B]`. Each returns this device's share.
-
-    Args:
-        model: network whose result is logits `[B, C]` and features `[B, F]`.
-        objective: what is optimised.
-        convention: how images enter the network.
-        adapt: of the adaptation; else of the source-only stage.
-        axis_name: of the devices; None for one alone.
-    """
-    if not (adapt and objective.target_loss == "dann"):
-        return _passes(model, objective, convention, adapt, axis_name)
-    discriminator = Discriminator(objective.discriminator_width)
-
-    def at_step(step: Array) -> Sequence[Pass]:
-        strength = reversal_strength(step.astype(jnp.float32) / objective.steps)
-
-        def align(params: Any, features: Array, target: bool) -> Array:
-            return domain_loss(discriminator, params, features, target=target, strength=strength)
-
-        return _passes(model, objective, convention, adapt, axis_name, align)
-
-    return at_step
-
-
-def _passes(
-    model: Any,
-    objective: Objective,
-    convention: InputConvention,
-    adapt: bool,
-    axis_name: str | None,
-    align: _Alignment | None = None,
-) -> Sequence[Pass]:
-    """The passes; with `align` both domains take part in the target loss, one half each."""
-
-    def forward(params: Any, stats: Any, images: Array) -> tuple[Array, Array, Any]:
-        (logits, features), updates = model.apply(
-            {"params": params, "batch_stats": stats},
-            network_input(images, convention),
-            train=True,
-            mutable=["batch_stats"],
+    def model(self, config: ConfigDict) -> Any:
+        """See `Task`."""
+        return _NETWORKS[config.model.network](
+            config.num_classes,
+            config.model.depth,
+            config.model.width,
+            dtype=jnp.dtype(config.compute_dtype),
         )
-        return logits, features, updates["batch_stats"]
 
-    def share(mean: Array) -> Array:
-        """Of a mean over this device's images; all devices have the same number of them."""
-        return mean if axis_name is None else mean / lax.psum(1, axis_name)
+    def stage_variables(self, config: ConfigDict, variables: Any, *, adapt: bool) -> dict[str, Any]:
+        """See `Task`: DANN's adaptation trains a discriminator as well."""
+        if not (adapt and variant_of(config).target_loss == "dann"):
+            return variables
+        params = dict(variables["params"])
+        features = params["classifier"]["kernel"].shape[0]
+        module = Discriminator(config.model.discriminator_width)
+        params[DISCRIMINATOR] = initial_params(module, (features,), config.seed)
+        return {**variables, "params": params}
 
-    def aligned(params: Any, features: Array, target: bool) -> dict[str, Array]:
-        if align is None:
-            return {}
-        name = "target/domain" if target else "source/domain"
-        return {name: objective.lambda_target * share(align(params, features, target)) / 2}
+    def training(self, config: ConfigDict, model: Any, params: Any, *, adapt: bool) -> Training:
+        """See `Task`."""
+        goal = classification.Objective(
+            target_loss=variant_of(config).target_loss if adapt else "none",  # type: ignore[arg-type]
+            lambda_target=config.lambda_target,
+            normalization=config.normalization,
+            steps=config.steps,
+            discriminator_width=config.model.discriminator_width,
+        )
+        optimizer = sgd(
+            parameter_groups(params, classification.parameter_rules()),
+            classification.optimizer_groups(config.head_rate_multiplier),
+            stage_schedule(config, adapt=adapt),
+            momentum=config.momentum,
+            weight_decay=config.weight_decay,
+        )
+        return Training(
+            classification.passes(model, goal, config.input_convention, adapt=adapt), optimizer
+        )
 
-    def source(params: Any, stats: Any, batch: Any):
-        logits, features, stats = forward(params, stats, batch["source"]["image"])
-        loss = losses.cross_entropy(logits, batch["source"]["label"])
-        metrics = {"source/cross_entropy": share(loss), **aligned(params, features, False)}
-        return sum(metrics.values()), (stats, metrics)
+    def measure(self, config: ConfigDict, model: Any, names: tuple[str, ...]) -> Measure:
+        """See `Task`: accuracy."""
+        del names
+        evaluate = Evaluator(build_classifier(config, model), config.eval_batch_size)
 
-    def target(params: Any, stats: Any, batch: Any):
-        logits, features, stats = forward(params, stats, batch["target"]["image"])
-        metrics = aligned(params, features, True)
-        for name, loss in (("minent", losses.entropy), ("max_square", losses.max_square)):
-            if objective.target_loss == name:
-                value = share(loss(logits, normalization=objective.normalization))
-                metrics[f"target/{name}"] = objective.lambda_target * value
-        return sum(metrics.values(), jnp.zeros((), logits.dtype)), (stats, metrics)
+        def measured(variables: Any, records: Records, domain: str) -> dict[str, Any]:
+            del domain
+            return evaluate(variables, records)
 
-    return (source, target) if adapt else (source,)
+        return measured
+
+    def prediction(self, config: ConfigDict, model: Any) -> Predict:
+        """See `Task`."""
+        classifier = build_classifier(config, model)
+
+        def predicted(variables: Any, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+            classes, confidence = classify(classifier, variables, images)
+            return np.asarray(classes), np.asarray(confidence)
+
+        return predicted
+
+    def draw(self, config: ConfigDict, model: Any, label_set: LabelSet) -> Draw:
+        """See `Task`: images with prediction and confidence, in red where it is wrong."""
+        prediction, names = self.prediction(config, model), label_set.names
+
+        def drawn(variables: Any, rows: list[dict[str, Any]]) -> np.ndarray:
+            images = np.stack([record["image"] for record in rows])
+            found, confidence = prediction(variables, images)
+            labels = np.array([record["label"] for record in rows])
+            captions = [
+                f"{names[index]} {100 * share:.0f}%"
+                for index, share in zip(found, confidence, strict=True)
+            ]
+            wrong = (labels != IGNORE) & (labels != found)
+            return contact_sheet(list(images), captions, wrong.tolist())
+
+        return drawn
+
+    def photo_results(
+        self,
+        config: ConfigDict,
+        model: Any,
+        label_set: LabelSet,
+        photos: Mapping[Path, Path],
+        output: Path,
+    ) -> PhotoClasses:
+        """See `Task`: one table of all photos."""
+        del photos
+        file = output / PREDICTIONS
+        if os.path.lexists(file):
+            raise UserError(
+                f"--output: {file} exists already; give another folder or remove it, nothing is"
+                " overwritten"
+            )
+        size = tuple(config.target_size)
+        return PhotoClasses(build_classifier(config, model), label_set.names, size, file)
+
+    def report(self) -> TaskReport:
+        """See `Task`: accuracy by class, confusions and classified images."""
+        # Imported when asked for: it needs the classifier of this module.
+        from msl_jax.report.classification import ClassificationReport
+
+        return ClassificationReport()
+
+
+class PhotoClasses:
+    """``predictions.csv``: file, class and probability of each photo; written at the end."""
+
+    def __init__(
+        self, classifier: Classifier, names: tuple[str, ...], size: tuple[int, int], file: Path
+    ) -> None:
+        """Writes nothing yet.
+
+        Args:
+            classifier: gives the probabilities.
+            names: of the classes.
+            size: (height, width) to which photos are resized first, without their proportions.
+            file: to be written.
+        """
+        self._classifier, self._names, self._size, self._file = classifier, names, size, file
+        self._rows: list[tuple[str, str, str]] = []
+
+    def add(self, photo: Path, image: np.ndarray, variables: Any) -> None:
+        """See `PhotoResults`."""
+        small = resize_image(image, self._size)
+        found, confidence = classify(self._classifier, variables, small[None])
+        self._rows.append((str(photo), self._names[int(found[0])], f"{float(confidence[0]):.6f}"))
+
+    def close(self) -> tuple[list[Path], str]:
+        """See `PhotoResults`; the one file is the table."""
+        with (
+            written_whole(self._file) as partial,
+            # File names need not be valid UTF-8.
+            partial.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file,
+        ):
+            writer = csv.writer(file, lineterminator="\n")
+            writer.writerow(("file", "class", "probability"))
+            writer.writerows(self._rows)
+        return [self._file], f"their classes are in {self._file}"
+
+
+def build_classifier(config: ConfigDict, model: Any) -> Classifier:
+    """Prediction as the configuration's evaluation keys ask for."""
+    crop = tuple(config.source_augmentation.crop) or None
+    return Classifier(model, config.input_convention, crop, config.flip)

@@ -1,171 +1,223 @@
-"""What one step of semantic segmentation optimises: Eq. 1 with its parts."""
+"""Semantic segmentation as a configuration describes it: a `msl_jax.tasks.task.Task`."""
 
 from __future__ import annotations
 
-import dataclasses
-import math
-from collections.abc import Sequence
-from typing import Any, Literal, get_args
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import jax.numpy as jnp
-from jax import Array, lax
+import numpy as np
+from ml_collections.config_dict import ConfigDict
+from PIL import Image
 
-from msl_jax._arrays import check_choice
+from msl_jax.data.images import resize_image, resize_label
+from msl_jax.data.labels import LabelSet
+from msl_jax.data.prepared.records import Records
+from msl_jax.evaluation import pictures
+from msl_jax.evaluation.segmentation import Evaluator, Predictor, predict
+from msl_jax.methods import segmentation
+from msl_jax.methods.variants import variant_of
 from msl_jax.models import DeepLabV2
-from msl_jax.models.inputs import InputConvention, network_input
-from msl_jax.training.optimizer import FROZEN, Group
-from msl_jax.training.step import AXIS, Pass
-from msl_jax.upsampled import LossSum, TargetTerms, cross_entropy_sums, target_sums
+from msl_jax.runtime.errors import UserError
+from msl_jax.runtime.files import written_whole
+from msl_jax.tasks.task import Draw, Measure, Predict, Training, stage_schedule
+from msl_jax.training.optimizer import parameter_groups, sgd
+from msl_jax.weights.find import network_of
 
-TargetLoss = Literal["none", "minent", "max_square", "hard"]
-
-# The official code collects the backbone's parameters module by module and from each module with
-# all that it contains, so that its optimizer holds most of them more than once.
-OFFICIAL_VISITS = {"stem": 1, "downsample": 4, "blocks": 3, "head": 1}
+if TYPE_CHECKING:
+    from msl_jax.report.task_report import TaskReport
 
 
-@dataclasses.dataclass(frozen=True)
-class Objective:
-    """Which target loss with which weights; the names are the configuration's.
-
-    Attributes:
-        target_loss: ``"none"`` lets target images pass for the norms' statistics only.
-        multi: train the low head on source labels and, on the target, on the guidance.
-        lambda_target: weight of the target loss (Eq. 1).
-        lambda_source_low: weight of the low head on source labels (official code; not in the
-            paper's text).
-        lambda_low: weight of the low head on the guidance, within the target loss (Eq. 14).
-        iw_alpha: exponent of image-wise weighting (Eq. 13), None for none.
-        guidance_threshold: delta of Eq. 15, and the threshold of hard pseudo-labels.
-        normalization: see `msl_jax.losses`.
-        guidance_rule: see `msl_jax.losses.guidance_labels`.
-
-    Raises:
-        ValueError: there is no such target loss.
-    """
-
-    target_loss: TargetLoss = "max_square"
-    multi: bool = False
-    lambda_target: float = 0.1
-    lambda_source_low: float = 0.1
-    lambda_low: float = 0.1
-    iw_alpha: float | None = None
-    guidance_threshold: float = 0.95
-    normalization: str = "official"
-    guidance_rule: str = "official"
-
-    def __post_init__(self) -> None:
-        """Refuses words that mean nothing."""
-        check_choice("target_loss", self.target_loss, get_args(TargetLoss))
-
-
-def parameter_rules(model: DeepLabV2, *, multi: bool) -> list[tuple[str, str]]:
-    """Groups of the official optimizer: what has no gradient is frozen, heads have their own rate.
-
-    Without a gradient are the stem's norm (frozen there), convolutions of rates that are not
-    summed, and the low head where it is not trained.
-    """
-    inactive = [
-        (rf".*_head/conv{index}/", FROZEN)
-        for index, rate in enumerate(model.head_rates)
-        if rate not in model.active_rates
-    ]
-    low = [] if multi else [("low_head/", FROZEN)]
-    return [
-        *inactive,
-        *low,
-        (".*_head/", "head"),
-        ("backbone/bn1/", FROZEN),
-        ("backbone/conv1/", "stem"),
-        ("backbone/.*/downsample_", "downsample"),
-        ("backbone/", "blocks"),
-    ]
-
-
-def optimizer_groups(head_rate: float, *, repeated_visits: bool) -> dict[str, Group]:
-    """Settings of the groups of `parameter_rules`.
+def objective(config: ConfigDict, *, adapt: bool = True) -> segmentation.Objective:
+    """The objective that a checked configuration asks for.
 
     Args:
-        head_rate: factor on the heads' learning rate.
-        repeated_visits: visit the backbone's parameters as often as the published runs did.
+        config: complete and checked.
+        adapt: of the adaptation; else of the source-only stage, where the target has no loss.
     """
-    visits = OFFICIAL_VISITS if repeated_visits else dict.fromkeys(OFFICIAL_VISITS, 1)
-    return {
-        name: Group(rate=head_rate if name == "head" else 1.0, visits=count)
-        for name, count in visits.items()
-    }
-
-
-def _target_terms(objective: Objective) -> TargetTerms | None:
-    """The objective's target loss and guidance, as `msl_jax.upsampled` takes them."""
-    if objective.target_loss == "none":
-        return None
-    return TargetTerms(
-        "entropy" if objective.target_loss == "minent" else objective.target_loss,
-        iw_alpha=objective.iw_alpha,
-        normalization=objective.normalization,
-        threshold=objective.guidance_threshold,
-        rule=objective.guidance_rule,
+    variant = variant_of(config)
+    return segmentation.Objective(
+        target_loss=variant.target_loss if adapt else "none",  # type: ignore[arg-type]
+        multi=variant.multi,
+        lambda_target=config.lambda_target,
+        lambda_source_low=config.lambda_source_low,
+        lambda_low=config.lambda_low,
+        iw_alpha=config.iw_alpha if variant.weighted else None,
+        guidance_threshold=config.guidance_threshold,
+        normalization=config.normalization,
+        guidance_rule=config.guidance_rule,
     )
 
 
-def passes(
-    model: DeepLabV2,
-    objective: Objective,
-    convention: InputConvention,
-    *,
-    adapt: bool,
-    axis_name: str | None = AXIS,
-) -> Sequence[Pass]:
-    """The terms of Eq. 1, in the official order: source, then (if `adapt`) target.
+class Segmentation:
+    """DeepLabv2 with its two heads, and maps of labels."""
 
-    A batch is ``{"source": {"image", "label"}, "target": {"image"}}`` with uint8 images
-    `[B, H, W, 3]` and labels `[B, H, W]`. Losses are those of logits up-sampled to the image's
-    size with align-corners. Each returns this device's share: totals are divided by the number of
-    pixels (or images) that count on all devices.
-    """
-    terms = _target_terms(objective)
+    pictured = 4
 
-    def over_devices(value: Array) -> Array:
-        return value if axis_name is None else lax.psum(value, axis_name)
-
-    def share(loss: LossSum) -> Array:
-        return loss.total / jnp.maximum(over_devices(loss.number), 1).astype(loss.total.dtype)
-
-    def forward(params: Any, stats: Any, images: Array) -> tuple[Array, Array | None, Any]:
-        (final, low), updates = model.apply(
-            {"params": params, "batch_stats": stats},
-            network_input(images, convention),
-            train=True,
-            low_head=objective.multi,
-            mutable=["batch_stats"],
+    def model(self, config: ConfigDict) -> DeepLabV2:
+        """See `Task`."""
+        return network_of(config).model(
+            dtype=jnp.dtype(config.compute_dtype), rematerialize=config.rematerialize
         )
-        return final, low, updates["batch_stats"]
 
-    def source(params: Any, stats: Any, batch: Any):
-        final, low, stats = forward(params, stats, batch["source"]["image"])
-        heads = (final,) if low is None else (final, low)
-        losses = cross_entropy_sums(heads, batch["source"]["label"])
-        metrics = {"source/final": share(losses[0])}
-        if low is not None:
-            metrics["source/low"] = objective.lambda_source_low * share(losses[1])
-        return sum(metrics.values()), (stats, metrics)
+    def stage_variables(self, config: ConfigDict, variables: Any, *, adapt: bool) -> Any:
+        """See `Task`; nothing is trained beside the network."""
+        del config, adapt
+        return variables
 
-    def target(params: Any, stats: Any, batch: Any):
-        images = batch["target"]["image"]
-        final, low, stats = forward(params, stats, images)
-        if terms is None:
-            return jnp.zeros((), final.dtype), (stats, {})
-        losses = target_sums(final, low, (images.shape[1], images.shape[2]), terms)
-        metrics = {"target/final": objective.lambda_target * share(losses[0])}
-        total, shares = metrics["target/final"], {}
-        if low is not None:
-            weight = objective.lambda_low * objective.lambda_target
-            metrics["target/guidance"] = weight * share(losses[1])
-            total = total + metrics["target/guidance"]
-            passed = losses[1].number.astype(total.dtype)
-            pixels = jnp.asarray(math.prod(images.shape[:3]), total.dtype)
-            shares["target/guided_share"] = passed / over_devices(pixels)
-        return total, (stats, {**metrics, **shares})
+    def training(
+        self, config: ConfigDict, model: DeepLabV2, params: Any, *, adapt: bool
+    ) -> Training:
+        """See `Task`."""
+        goal = objective(config, adapt=adapt)
+        if adapt and config.frozen_norms:
+            model = model.clone(frozen_norms=True)
+        optimizer = sgd(
+            parameter_groups(params, segmentation.parameter_rules(model, multi=goal.multi)),
+            segmentation.optimizer_groups(
+                config.head_rate_multiplier, repeated_visits=config.repeated_visits
+            ),
+            stage_schedule(config, adapt=adapt),
+            momentum=config.momentum,
+            weight_decay=config.weight_decay,
+        )
+        return Training(
+            segmentation.passes(model, goal, config.input_convention, adapt=adapt), optimizer
+        )
 
-    return (source, target) if adapt else (source,)
+    def measure(self, config: ConfigDict, model: DeepLabV2, names: tuple[str, ...]) -> Measure:
+        """See `Task`: IoU at the size that the configuration asks for."""
+        evaluate = Evaluator(build_predictor(config, model), names, config.eval_batch_size)
+
+        def measured(variables: Any, records: Records, domain: str) -> dict[str, Any]:
+            return evaluate(variables, records, label_size(config, domain))
+
+        return measured
+
+    def prediction(self, config: ConfigDict, model: DeepLabV2) -> Predict:
+        """See `Task`."""
+        predictor = build_predictor(config, model)
+        return lambda variables, images: predict(predictor, variables, images, images.shape[1:3])
+
+    def draw(self, config: ConfigDict, model: DeepLabV2, label_set: LabelSet) -> Draw:
+        """See `Task`: rows of image, label, prediction and confidence (grey)."""
+        prediction, palette = self.prediction(config, model), label_set.palette
+
+        def drawn(variables: Any, rows: list[dict[str, Any]]) -> np.ndarray:
+            images = np.stack([record["image"] for record in rows])
+            size = images.shape[1:3]
+            labels, confidence = prediction(variables, images)
+            return pictures.column(
+                [
+                    pictures.row(
+                        [
+                            record["image"],
+                            pictures.colorize(resize_label(record["label"], size), palette),
+                            pictures.colorize(labels[i], palette),
+                            pictures.confidence_map(confidence[i]),
+                        ]
+                    )
+                    for i, record in enumerate(rows)
+                ]
+            )
+
+        return drawn
+
+    def photo_results(
+        self,
+        config: ConfigDict,
+        model: DeepLabV2,
+        label_set: LabelSet,
+        photos: Mapping[Path, Path],
+        output: Path,
+    ) -> PhotoMaps:
+        """See `Task`: label maps, colours and overlays."""
+        targets = {name: _targets(output, name) for name in photos}
+        _refuse_overwriting(photos, targets)
+        size = tuple(config.target_size)
+        return PhotoMaps(build_predictor(config, model), label_set.palette, size, targets, output)
+
+    def report(self) -> TaskReport:
+        """See `Task`: IoU by class, and label maps."""
+        # Imported when asked for: it needs the predictor of this module.
+        from msl_jax.report.segmentation import SegmentationReport
+
+        return SegmentationReport()
+
+
+class PhotoMaps:
+    """``labels/``, ``colors/`` and ``overlays/`` of photos, each written whole or not at all."""
+
+    def __init__(
+        self,
+        predictor: Predictor,
+        palette: np.ndarray,
+        size: tuple[int, int],
+        targets: Mapping[Path, tuple[Path, ...]],
+        output: Path,
+    ) -> None:
+        """Writes nothing yet.
+
+        Args:
+            predictor: gives the probabilities.
+            palette: colours of the train ids, uint8 `[256, 3]`.
+            size: (height, width) at which photos enter the network.
+            targets: the three files of each photo.
+            output: the folder they lie in.
+        """
+        self._predictor, self._palette, self._size = predictor, palette, size
+        self._targets, self._output = targets, output
+
+    def add(self, photo: Path, image: np.ndarray, variables: Any) -> None:
+        """See `PhotoResults`."""
+        small = resize_image(image, self._size)
+        labels, _ = predict(self._predictor, variables, small[None], image.shape[:2])
+        colors = pictures.colorize(labels[0], self._palette)
+        results = (labels[0], colors, pictures.overlay(image, colors))
+        for file, result in zip(self._targets[photo], results, strict=True):
+            with written_whole(file) as partial:
+                Image.fromarray(result).save(partial, "PNG")
+
+    def close(self) -> tuple[list[Path], str]:
+        """See `PhotoResults`; the main files are the label maps."""
+        files = [labels for labels, *_ in self._targets.values()]
+        return files, f"label maps, colours and overlays are in {self._output}"
+
+
+def build_predictor(config: ConfigDict, model: DeepLabV2) -> Predictor:
+    """Prediction as the configuration's evaluation keys ask for."""
+    return Predictor(model, config.input_convention, config.flip, tuple(config.scales))
+
+
+def label_size(config: ConfigDict, domain: str) -> tuple[int, int] | None:
+    """(height, width) at which a domain is evaluated; None for each label's own."""
+    return tuple(config[f"{domain}_size"]) if config.eval_size == "network" else None
+
+
+def _targets(output: Path, name: Path) -> tuple[Path, ...]:
+    """Files of one photo; the old suffix stays in the name, so that a.jpg and a.png both fit."""
+    file = name.with_name(f"{name.stem}_{name.suffix[1:].lower()}.png")
+    if name.suffix.lower() == ".png":
+        file = name.with_suffix(".png")
+    return tuple(output / kind / file for kind in ("labels", "colors", "overlays"))
+
+
+def _refuse_overwriting(
+    photos: Mapping[Path, Path], targets: Mapping[Path, tuple[Path, ...]]
+) -> None:
+    existing = [file for files in targets.values() for file in files if os.path.lexists(file)]
+    if existing:
+        raise UserError(
+            f"--output: {existing[0]} and {len(existing) - 1} more files exist already; give"
+            " another folder or remove them, nothing is overwritten"
+        )
+    first: dict[Path, Path] = {}
+    for name, photo in photos.items():
+        label = targets[name][0]
+        if label in first:
+            raise UserError(
+                f"--input: {first[label]} and {photo} would both be written to {label}; rename one"
+            )
+        first[label] = photo

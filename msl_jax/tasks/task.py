@@ -11,13 +11,13 @@ import optax
 from ml_collections.config_dict import ConfigDict
 
 from msl_jax.data.labels import LabelSet
-from msl_jax.data.records import Records
+from msl_jax.data.prepared.records import Records
+from msl_jax.methods.variants import task_name
 from msl_jax.training.optimizer import inverse_schedule, poly_schedule
 from msl_jax.training.step import Passes
-from msl_jax.variants import task_name
 
 if TYPE_CHECKING:  # the report stands above the tasks
-    from msl_jax.evaluation.report.task_report import TaskReport
+    from msl_jax.report.task_report import TaskReport
 
 
 class Training(NamedTuple):
@@ -106,10 +106,10 @@ def task_of(config: Any) -> Task:
     """The task of a complete configuration, or of one that a run has saved."""
     # Imported when asked for: each brings its networks and evaluation along.
     if task_name(config) == "classification":
-        from msl_jax.tasks.classification_task import Classification
+        from msl_jax.tasks.classification import Classification
 
         return Classification()
-    from msl_jax.tasks.segmentation_task import Segmentation
+    from msl_jax.tasks.segmentation import Segmentation
 
     return Segmentation()
 

@@ -119,7 +119,7 @@ def repeated_sgd(
 
     One visit is ordinary SGD. More are what PyTorch 1.0 does where its list of parameters holds
     one several times, as in the runs that made the published numbers (see
-    `msl_jax.tasks.segmentation.OFFICIAL_VISITS`): an effective rate of about `visits` times.
+    `msl_jax.methods.segmentation.OFFICIAL_VISITS`): an effective rate of about `visits` times.
 
     Args:
         schedule: step -> rate; all visits of a step have the same.

@@ -11,7 +11,7 @@ import numpy as np
 import optax
 from jax import Array, lax
 
-from msl_jax.ordering import where_known
+from msl_jax.runtime.xla_ordering import where_known
 from msl_jax.training.state import TrainState
 
 AXIS = "devices"

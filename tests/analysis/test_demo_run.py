@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from msl_jax.analysis.demo_run import demo_config
-from msl_jax.errors import UserError
+from msl_jax.runtime.errors import UserError
 
 ROOT = Path(__file__).parents[2]
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from msl_jax import losses
-from msl_jax.analysis.guided import guidance_sums
+from msl_jax.analysis.guidance import guidance_sums
 from msl_jax.analysis.sums import add_up
 
 CLASSES = 3

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from msl_jax import losses
-from msl_jax.analysis import difficulty, shares
-from msl_jax.analysis.pixels import pixel_sums
+from msl_jax.analysis import class_statistics, difficulty
+from msl_jax.analysis.pixel_statistics import pixel_sums
 from msl_jax.analysis.sums import add_up
 
 CLASSES, BINS = 4, 5
@@ -95,7 +95,7 @@ def test_one_prediction_an_image(logits, labels, sums) -> None:
 
 
 def test_class_table(sums, logits, labels) -> None:
-    table = shares.class_table(sums)
+    table = class_statistics.class_table(sums)
     for c in range(CLASSES):
         of_class = labels == c
         assert table.accuracy[c] == pytest.approx((logits.argmax(-1) == c)[of_class].mean())
@@ -106,9 +106,9 @@ def test_class_table(sums, logits, labels) -> None:
 
 def test_correlation_needs_three_classes() -> None:
     values = np.array([1.0, 2.0, np.nan])
-    assert np.isnan(shares.correlation(values, values))
-    assert shares.correlation(np.arange(4.0), -np.arange(4.0)) == -1
-    assert shares.shares(np.zeros(3)).tolist() == [0, 0, 0]
+    assert np.isnan(class_statistics.correlation(values, values))
+    assert class_statistics.correlation(np.arange(4.0), -np.arange(4.0)) == -1
+    assert class_statistics.shares(np.zeros(3)).tolist() == [0, 0, 0]
 
 
 def test_sums_of_a_large_image_are_exact() -> None:

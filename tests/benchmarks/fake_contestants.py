@@ -6,7 +6,7 @@ import os
 import time
 from pathlib import Path
 
-from benchmarks.measuring import Prepared
+from benchmarks.support.measuring import Prepared
 
 
 def writes(log: str, name: str) -> Prepared:

@@ -6,8 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from benchmarks.table_files import result_file
-from benchmarks.table_rows import Run
+from benchmarks.tables.files import result_file
+from benchmarks.tables.runs import Run
 
 # Target mIoU by row and seed: before (None where the row adapts nothing), after.
 MIOU = {

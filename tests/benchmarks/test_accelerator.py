@@ -18,8 +18,8 @@ from benchmarks.accelerator.cases import all_cases
 from benchmarks.accelerator.markdown import tables
 from benchmarks.accelerator.results import FILE, Outcome, read
 from benchmarks.accelerator.sizes import SIZES
-from benchmarks.work import TrainingWork
-from msl_jax.variants import VARIANTS
+from benchmarks.support.work import TrainingWork
+from msl_jax.methods.variants import VARIANTS
 
 ROOT = Path(__file__).parents[2]
 SOURCE_STEP = "step/tiny (14 layers, width 4)/source/small/tf32/ours"

@@ -9,9 +9,10 @@ import time
 
 import pytest
 
-from benchmarks import evaluate, our_steps, scaling, startup, train_step
-from benchmarks.measuring import Measured, Prepared
-from benchmarks.work import TrainingWork
+from benchmarks import evaluate, scaling, startup, train_step
+from benchmarks.support import our_steps
+from benchmarks.support.measuring import Measured, Prepared
+from benchmarks.support.work import TrainingWork
 
 TINY = {"depth": 14, "width": 4}
 TINY_OPTIONS = ["--depth=14", "--width=4", "--size=16,32", "--rounds=2"]

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from benchmarks import digits_difficulty
-from benchmarks.table_rows import TASKS
+from benchmarks.tables.runs import TASKS
 
 ACCURACY = {"minent": 0.5, "max_square": 0.75}
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks import official_loader
 from benchmarks.input_pipeline import enlarge, main, measure
-from msl_jax.data.records import prepare
+from benchmarks.support import official_loader
+from msl_jax.data.prepared.records import prepare
 
 ORIGINAL, RECORD = (60, 90), (40, 64)
 

@@ -7,12 +7,13 @@ import json
 import numpy as np
 import pytest
 
-from benchmarks import losses, our_losses
-from benchmarks.work import GUIDANCE_THRESHOLD
+from benchmarks import losses
+from benchmarks.support import our_losses
+from benchmarks.support.work import GUIDANCE_THRESHOLD
 
 pytest.importorskip("torch", reason="compares with PyTorch, of the extra `convert`")
 
-from benchmarks import torch_losses
+from benchmarks.support import torch_losses
 
 SIZE = (33, 49)
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.measuring import ROOT, Contestant, ContestantError, Process, compare
+from benchmarks.support.measuring import ROOT, Contestant, ContestantError, Process, compare
 
 
 def _until(condition, seconds: float = 20.0) -> bool:
@@ -65,7 +65,7 @@ def test_peak_memory_is_that_of_the_rounds(fakes):
 
 
 def test_memory_is_none_where_the_system_does_not_tell(fakes, monkeypatch):
-    from benchmarks import measuring
+    from benchmarks.support import measuring
 
     def no_file(*_):
         raise FileNotFoundError("/proc")
@@ -109,7 +109,7 @@ def test_ends_with_its_parent_within_a_round(fakes, tmp_path):
         [
             sys.executable,
             "-c",
-            "from benchmarks.measuring import Contestant, Process\n"
+            "from benchmarks.support.measuring import Contestant, Process\n"
             f"Process(Contestant('{fakes}:waits', {arguments}))",
         ],
         env={**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ["PYTHONPATH"]])},

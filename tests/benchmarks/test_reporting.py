@@ -7,8 +7,8 @@ import argparse
 import jax
 import pytest
 
-from benchmarks import reporting
-from benchmarks.measuring import Measured
+from benchmarks.support import reporting
+from benchmarks.support.measuring import Measured
 
 OURS = Measured([1.0, 2.0, 6.0], 9.0, 300.0, {"compile_seconds": 4.0})
 TORCH = Measured([4.0, 4.0, 1.0], 9.0, 400.0, {})

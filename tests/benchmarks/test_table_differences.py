@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from benchmarks.table_differences import difference, differences, pairs
-from benchmarks.table_rows import ROWS, TASK_ROWS
+from benchmarks.tables.differences import difference, differences, pairs
+from benchmarks.tables.runs import ROWS, TASK_ROWS
 
 
 def test_seeds_that_both_have() -> None:

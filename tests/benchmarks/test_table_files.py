@@ -12,15 +12,15 @@ import pytest
 from made_results import MIOU, SENSITIVITY, results_of, write_results
 from PIL import Image
 
-from benchmarks.table_files import (
+from benchmarks.tables.files import (
     copy_results,
     expect_room,
     read_results,
     result_file,
     write_tables,
 )
-from benchmarks.table_rows import Run
-from msl_jax.errors import UserError
+from benchmarks.tables.runs import Run
+from msl_jax.runtime.errors import UserError
 
 
 @pytest.fixture

@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 from made_results import MIOU, SENSITIVITY, write_results
 
-from benchmarks import table_text
-from benchmarks.table_files import read_results, result_file
-from benchmarks.table_paper import published
-from benchmarks.table_results import TWO_HEADS, Results, figure, sensitivity
-from benchmarks.table_rows import Run
+from benchmarks.tables import markdown
+from benchmarks.tables.files import read_results, result_file
+from benchmarks.tables.paper import published
+from benchmarks.tables.results import TWO_HEADS, Results, figure, sensitivity
+from benchmarks.tables.runs import Run
 
 
 @pytest.fixture
@@ -115,7 +115,7 @@ Mean over n seeds, in percent.
 def test_markdown(write) -> None:
     """A figure of fewer seeds than its row says so; missing cells are dashes."""
     results = read_results(write({**MIOU, "oracle": {0: (None, 0.60)}}))
-    text = table_text.markdown(results)
+    text = markdown.markdown(results)
     assert text.startswith("### camvid: mIoU\n\nIn percent, after the last step: mean over n seeds")
     assert "Paper: GTA5 to Cityscapes, Tables 2 and 4, another experiment.\n\n" in text
     after = text.partition("another experiment.\n\n")[2]
@@ -125,7 +125,7 @@ def test_markdown(write) -> None:
 
 
 def test_csv(results: Results) -> None:
-    lines = table_text.main_csv(results).splitlines()
+    lines = markdown.main_csv(results).splitlines()
     assert lines[0] == "metric,row,figure,n,mean,deviation,low,high,paper"
     assert len(lines) == 1 + 6 * len(results.rows)
     for line in (
@@ -136,13 +136,13 @@ def test_csv(results: Results) -> None:
         "miou,minent,target,0,,,,,42.200",
     ):
         assert line in lines
-    by_class = table_text.class_csv(results).splitlines()
+    by_class = markdown.class_csv(results).splitlines()
     assert by_class[:2] == [
         "row,class,n,mean,deviation,low,high",
         "source,road,2,75.000,7.071,70.000,80.000",
     ]
     assert "source,train,0,,,," in by_class
-    differences = table_text.files(results)["differences.csv"].splitlines()
+    differences = markdown.files(results)["differences.csv"].splitlines()
     assert differences[0] == "row,minus,metric,n,mean,deviation,low,high,higher"
     assert "max_square,target_statistics,miou,2,2.500,4.950,-1.000,6.000,1" in differences
 
@@ -161,11 +161,11 @@ def test_sensitivity(write) -> None:
     assert [line.own for line in sensitivity(read_results(folder), "miou")] == [False, False, True]
     (folder / "own_values.json").write_text('{"lambda_target": 4.0}')
     results = read_results(folder)
-    assert table_text.markdown(results).endswith(f"Table 5.\n\n{SENSITIVITY_ROWS}")
+    assert markdown.markdown(results).endswith(f"Table 5.\n\n{SENSITIVITY_ROWS}")
     miou = {**MIOU, "max_square-lambda_target=2": {1: (0.3, 0.33)}}
     other = read_results(write_results(folder.with_name("other"), miou))
     assert [line.target.n for line in sensitivity(other, "miou") if line.target] == [1, 1]
-    assert table_text.sensitivity_csv(results).splitlines()[1:3] == [
+    assert markdown.sensitivity_csv(results).splitlines()[1:3] == [
         "lambda_target,max_square,4,yes,2,32.500,3.536,30.000,35.000,44.300",
         "lambda_target,max_square,2,no,2,32.000,1.414,31.000,33.000,43.700",
     ]
@@ -178,7 +178,7 @@ def test_two_metrics_and_the_figures_that_belong_to_each(write) -> None:
     values = json.loads(path.read_text())
     values["final"]["target"]["miou_13"] = 0.35
     path.write_text(json.dumps(values))
-    text = table_text.markdown(read_results(folder))
+    text = markdown.markdown(read_results(folder))
     assert "| source | 1 | 30.0 | 31.0 | - | - | - | 60.0 | 30.1 | - |" in text
     assert "### synthia: mIoU* (13 classes)" in text
     assert "| source | 1 | 35.0 | - | - | - | - | - | 34.3 | - |" in text
@@ -195,7 +195,7 @@ def test_published_share_of_the_gap() -> None:
 
 def test_picture_of_table_5(write) -> None:
     """The paper's figures are on one scale with GTA5's alone."""
-    plot = pytest.importorskip("benchmarks.table_plot", reason="matplotlib is missing")
+    plot = pytest.importorskip("benchmarks.tables.plot", reason="matplotlib is missing")
     for config, axes in (("gta5", 1), ("synthia", 2)):
         folder = write({**MIOU, **SENSITIVITY}, config=config)
         (folder / "own_values.json").write_text('{"lambda_target": 4.0}')

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from benchmarks.table_rows import PARAMETERS, ROWS, TASK_ROWS, TASKS, Run, plan, tasks_of
-from msl_jax.errors import UserError
+from benchmarks.tables.runs import PARAMETERS, ROWS, TASK_ROWS, TASKS, Run, plan, tasks_of
+from msl_jax.runtime.errors import UserError
 
 W = Path("/w")
 CONFIGS = Path(__file__).parents[2] / "configs"

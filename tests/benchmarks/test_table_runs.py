@@ -15,12 +15,14 @@ from typing import Any
 import jax
 import pytest
 
-from benchmarks.table_rows import Run, plan
-from benchmarks.table_runs import Experiment, run_all, show
+from benchmarks.tables.runs import Run, plan
+from benchmarks.tables.sweep import Experiment, run_all, show
 from msl_jax import config as configuration
-from msl_jax import presets, runs, stopping
-from msl_jax.errors import UserError
-from msl_jax.occupied import occupied
+from msl_jax.config import presets
+from msl_jax.runs import workdir
+from msl_jax.runs.lock import occupied
+from msl_jax.runtime import stopping
+from msl_jax.runtime.errors import UserError
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 CONFIG, DIGITS = str(CONFIGS / "camvid.py"), str(CONFIGS / "digits.py")
@@ -68,7 +70,7 @@ def _finish(experiment: Experiment, run: Run, seconds: int = 0, **keys: Any) -> 
     folder = run.folder(experiment.workdir)
     config = experiment.config(run)
     config.update_from_flattened_dict(keys)
-    runs.write_text(folder / "config.json", configuration.as_json(presets.complete(config)))
+    workdir.write_text(folder / "config.json", configuration.as_json(presets.complete(config)))
     (folder / "results.json").write_text("{}")
     os.utime(folder / "config.json", (1000, 1000))
     os.utime(folder / "results.json", (1000 + seconds, 1000 + seconds))
@@ -245,7 +247,7 @@ def test_real_runs_stopped_after_the_first(
     assert run_all(experiment, planned, lambda: again.append(None)) == {}
     assert len(again) == 1
     source, adapted = (
-        runs.read_json(run.folder(experiment.workdir) / runs.RESULTS) for run in planned
+        workdir.read_json(run.folder(experiment.workdir) / workdir.RESULTS) for run in planned
     )
     assert adapted["source_only"] == {key: source["final"][key] for key in ("target", "source")}
     assert adapted["final"] != source["final"]

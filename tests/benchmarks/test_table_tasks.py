@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from benchmarks.table_files import copy_results, expect_room, read_results, write_tables
-from benchmarks.table_paper import OFFICE31
-from benchmarks.table_rows import TASK_ROWS, Run
-from benchmarks.table_tasks import MEAN, TaskResults, figure, of_seeds
-from benchmarks.table_tasks_text import files, main_csv, markdown
-from msl_jax.errors import UserError
+from benchmarks.tables.files import copy_results, expect_room, read_results, write_tables
+from benchmarks.tables.paper import OFFICE31
+from benchmarks.tables.runs import TASK_ROWS, Run
+from benchmarks.tables.tasks import MEAN, TaskResults, figure, of_seeds
+from benchmarks.tables.tasks_markdown import files, main_csv, markdown
+from msl_jax.runtime.errors import UserError
 
 # Target accuracy by task, row and seed.
 DIGITS: dict[str, dict[str, dict[int, float]]] = {

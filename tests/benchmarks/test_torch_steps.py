@@ -6,16 +6,16 @@ import jax
 import numpy as np
 import pytest
 
-from benchmarks import our_steps, work
+from benchmarks.support import our_steps, work
 from msl_jax.convert import from_torch
 from msl_jax.evaluation import confusion_matrix
+from msl_jax.methods.segmentation import passes
 from msl_jax.models import DeepLabV2
-from msl_jax.tasks.segmentation import passes
 
 torch = pytest.importorskip("torch", reason="compares with PyTorch, of the extra `convert`")
 
-from benchmarks import torch_steps  # noqa: E402
-from benchmarks.torch_network import DeepLab, arrays, randomize  # noqa: E402
+from benchmarks.support import torch_steps  # noqa: E402
+from benchmarks.support.torch_network import DeepLab, arrays, randomize  # noqa: E402
 
 DEPTH, WIDTH = 14, 4
 SIZES = {"source_size": (24, 32), "target_size": (16, 40)}

@@ -15,9 +15,9 @@ import pytest
 from absl import flags
 from ml_collections.config_dict import ConfigDict
 
-from msl_jax import runs
-from msl_jax.checkpoints import Checkpoints
 from msl_jax.parts import build_model
+from msl_jax.runs import workdir
+from msl_jax.runs.checkpoints import Checkpoints
 from msl_jax.training.state import TrainState
 
 ROOT = Path(__file__).parents[2]
@@ -92,7 +92,7 @@ def write_run() -> Callable[[Path, ConfigDict, Any], Path]:
     """Function that writes a run's folder, with its variables as the checkpoint of step 4."""
 
     def write(folder: Path, config: ConfigDict, variables: Any) -> Path:
-        runs.claim_workdir(folder, config)
+        workdir.claim_workdir(folder, config)
         checkpoints = Checkpoints(folder / "source")
         state = TrainState.create(variables, optax.trace(0.9)).replace(step=np.array(4, np.int32))
         checkpoints.save(state, {}, {"target": {"miou": 0.5}})

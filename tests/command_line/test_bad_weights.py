@@ -14,8 +14,9 @@ import pytest
 from PIL import Image
 from safetensors.numpy import save_file
 
-from msl_jax import checkpoints, checksums, weights
 from msl_jax.convert import to_torch
+from msl_jax.runs import checkpoints, checksums
+from msl_jax.weights import find
 
 ROOT = Path(__file__).parents[2]
 CAMVID = f"--config={ROOT / 'configs' / 'camvid.py'}"
@@ -259,7 +260,7 @@ def test_bad_converted_checkpoint(
     refused, tiny_run: tuple[Path, Any], tmp_path: Path, content: str, words: str
 ) -> None:
     folder, variables = tiny_run
-    weights.save(tmp_path / "converted", weights.find(folder), variables)
+    find.save(tmp_path / "converted", find.find(folder), variables)
     (tmp_path / "converted" / "weights.json").write_text(content)
     (tmp_path / "converted" / checksums.NAME).unlink()  # as in folders of before
     assert words in refused("eval.py", f"--checkpoint={tmp_path / 'converted'}", "--output=out")

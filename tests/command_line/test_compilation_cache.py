@@ -12,8 +12,8 @@ from typing import NamedTuple
 import jax
 import pytest
 
-from msl_jax.commands import compilation_cache
-from msl_jax.commands.compilation_cache import keep_compiled_programs
+from msl_jax.runtime import compilation_cache
+from msl_jax.runtime.compilation_cache import keep_compiled_programs
 
 ROOT = Path(__file__).parents[2]
 KEYS = ("jax_compilation_cache_dir", "jax_persistent_cache_min_compile_time_secs")

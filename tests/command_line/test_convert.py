@@ -14,9 +14,10 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from msl_jax.convert import Network, safetensors_files, to_torch
+from msl_jax.convert import Network, to_torch
 from msl_jax.models import DeepLabV2
-from msl_jax.weights import find
+from msl_jax.weights import safetensors_files
+from msl_jax.weights.find import find
 
 SCRIPT = "msl_jax/convert/__main__.py"
 

@@ -13,11 +13,11 @@ import pytest
 from ml_collections.config_dict import ConfigDict
 from safetensors.numpy import save_file
 
+from msl_jax.config.presets import complete
 from msl_jax.convert import Network, to_torch
 from msl_jax.models import DeepLabV2, ResNetClassifier
 from msl_jax.parts import build_model
-from msl_jax.presets import complete
-from msl_jax.weights import Weights, find
+from msl_jax.weights.find import Weights, find
 
 SCRIPT = "msl_jax/convert/__main__.py"
 CONFIGS = Path(__file__).parents[2] / "configs"
@@ -95,7 +95,7 @@ def test_from_form_to_form(command, run, tmp_path: Path) -> None:
 def test_logits_in_pytorch(command, run, tmp_path: Path) -> None:
     """As its user loads the file: strictly, into a network of so many classes."""
     torch = pytest.importorskip("torch", reason="PyTorch (extra: convert) is missing")
-    from benchmarks.torch_classifier import TorchResNet
+    from benchmarks.support.torch_classifier import TorchResNet
 
     assert command(SCRIPT, run[0], tmp_path / "out.pth").code == 0
     network = TorchResNet(5, 14, 4)

@@ -11,7 +11,7 @@ from pathlib import Path
 import jax
 import pytest
 
-from benchmarks.training_process import TrainingProcess
+from benchmarks.support.training_process import TrainingProcess
 
 ROOT = Path(__file__).parents[2]
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from msl_jax.occupied import occupied
+from msl_jax.runs.lock import occupied
 
-SCRIPT = "benchmarks/tables.py"
+SCRIPT = "benchmarks/tables/__main__.py"
 CONFIGS = Path(__file__).parents[2] / "configs"
 OFFICE31 = ("--workdir=w", f"--config={CONFIGS / 'office31.py'}")
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from msl_jax.errors import UserError
+from msl_jax.runtime.errors import UserError
 
 ROOT = Path(__file__).parents[2]
 CAMVID = f"--config={ROOT / 'configs' / 'camvid.py'}"
@@ -17,7 +17,7 @@ CAMVID = f"--config={ROOT / 'configs' / 'camvid.py'}"
     [
         ("--config.lamda_target=1", ["--config.lamda_target:", "did you mean lambda_target?"]),
         ("--config.model.wdth=1", ["--config.model.wdth:", "did you mean width?"]),
-        ("--config.zzz=1", ["--config.zzz: no such key", "msl_jax/config.py"]),
+        ("--config.zzz=1", ["--config.zzz: no such key", "msl_jax/config/keys.py"]),
         ("--config.steps.x=1", ["--config.steps.x: no such key"]),
         (
             "--config=configs/nothing.py",

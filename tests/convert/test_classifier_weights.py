@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from msl_jax.convert import from_torch, to_torch
-from msl_jax.errors import UserError
 from msl_jax.models import ResNetClassifier, initial_heads
+from msl_jax.runtime.errors import UserError
 
 from .public_files import classifier, official, resnet
 

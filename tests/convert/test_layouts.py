@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from msl_jax.convert import detect
-from msl_jax.errors import UserError
+from msl_jax.runtime.errors import UserError
 
 from .public_files import (
     Shapes,

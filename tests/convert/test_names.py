@@ -6,15 +6,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from msl_jax.convert.names import (
+from msl_jax.models import DeepLabV2, ResNetClassifier
+from msl_jax.models.initial import abstract_variables
+from msl_jax.weights.names import (
     flax_array,
     paths_by_torch_name,
     torch_array,
     torch_name,
     torch_shape,
 )
-from msl_jax.models import DeepLabV2, ResNetClassifier
-from msl_jax.models.initial import abstract_variables
 
 from .public_files import Shapes, classifier, official, resnet, without_counters
 

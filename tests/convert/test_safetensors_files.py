@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from msl_jax.convert import safetensors_files
-from msl_jax.errors import UserError
+from msl_jax.runtime.errors import UserError
+from msl_jax.weights import safetensors_files
 
 ARRAYS = {"b.weight": np.arange(6, dtype=np.float32).reshape(2, 3), "a.count": np.array(7)}
 DESCRIPTION = {"depth": 14, "rates": [6, 12], "classes": None}

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 from msl_jax.convert import from_torch, to_torch
-from msl_jax.errors import UserError
 from msl_jax.models import DeepLabV2
 from msl_jax.models.initial import initial_heads
+from msl_jax.runtime.errors import UserError
 
 from .public_files import classifier, official
 

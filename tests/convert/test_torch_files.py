@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from msl_jax.convert import safetensors_files, torch_files
-from msl_jax.errors import UserError
+from msl_jax.runtime.errors import UserError
+from msl_jax.weights import safetensors_files, torch_files
 
 torch = pytest.importorskip("torch", reason="PyTorch (extra: convert) is missing")
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from msl_jax.data.camvid import CamVid
-from msl_jax.data.records import Records, prepare
+from msl_jax.data.datasets.camvid import CamVid
+from msl_jax.data.prepared.records import Records, prepare
 
 SIZE = (24, 32)
 

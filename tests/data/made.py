@@ -11,9 +11,9 @@ from pathlib import Path
 
 import numpy as np
 
-from msl_jax.data.dataset import Kind
+from msl_jax.data.datasets.dataset import Kind
 from msl_jax.data.labels import LABEL_SETS
-from msl_jax.errors import UserError
+from msl_jax.runtime.errors import UserError
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from msl_jax.data.camvid import CamVid
-from msl_jax.errors import UserError
+from msl_jax.data.datasets.camvid import CamVid
+from msl_jax.runtime.errors import UserError
 
 
 def _keys(dataset: CamVid, split: str) -> list[str]:

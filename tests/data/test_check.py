@@ -21,11 +21,11 @@ from trees import (
 
 from msl_jax.data import check
 from msl_jax.data.check import PairCheck, SplitCheck, check_pair, describe, summarize
-from msl_jax.data.cityscapes import Cityscapes
-from msl_jax.data.crosscity import CrossCity
-from msl_jax.data.file_dataset import FileDataset
-from msl_jax.data.gta5 import GTA5
-from msl_jax.data.synthia import SYNTHIA
+from msl_jax.data.datasets.cityscapes import Cityscapes
+from msl_jax.data.datasets.crosscity import CrossCity
+from msl_jax.data.datasets.file_dataset import FileDataset
+from msl_jax.data.datasets.gta5 import GTA5
+from msl_jax.data.datasets.synthia import SYNTHIA
 
 TRAIN = (1, 2, 10, 16)  # of GTA5's training split
 

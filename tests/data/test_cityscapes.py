@@ -11,9 +11,9 @@ import pytest
 from PIL import Image
 from trees import all_ids, mapped, write_cityscapes, write_ids
 
-from msl_jax.data.cityscapes import Cityscapes
-from msl_jax.data.records import prepare
-from msl_jax.errors import UserError
+from msl_jax.data.datasets.cityscapes import Cityscapes
+from msl_jax.data.prepared.records import prepare
+from msl_jax.runtime.errors import UserError
 
 TRAIN_IDS = {7: 0, 8: 1, 11: 2, 12: 3, 13: 4, 17: 5, 19: 6, 20: 7, 21: 8, 22: 9, 23: 10, 24: 11}
 TRAIN_IDS |= {25: 12, 26: 13, 27: 14, 28: 15, 31: 16, 32: 17, 33: 18}

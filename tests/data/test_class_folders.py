@@ -10,9 +10,9 @@ import pytest
 from PIL import Image
 from trees import write_domains, write_image
 
-from msl_jax.data.class_folders import ClassFolders
+from msl_jax.data.datasets.class_folders import ClassFolders
 from msl_jax.data.datasets.registry import open_dataset, open_label_set, open_split
-from msl_jax.errors import UserError
+from msl_jax.runtime.errors import UserError
 
 CLASSES = ("bike", "mug", "pen")
 

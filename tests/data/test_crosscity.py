@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from trees import CROSSCITY_IDS, SIZE, all_ids, mapped, write_crosscity, write_ids, write_image
 
-from msl_jax.data.crosscity import CrossCity
-from msl_jax.data.records import prepare
-from msl_jax.errors import UserError
+from msl_jax.data.datasets.crosscity import CrossCity
+from msl_jax.data.prepared.records import prepare
+from msl_jax.runtime.errors import UserError
 
 TRAIN_IDS = {7: 0, 8: 1, 11: 2, 19: 3, 20: 4, 21: 5, 23: 6, 24: 7, 25: 8, 26: 9, 28: 10}
 TRAIN_IDS |= {32: 11, 33: 12}

@@ -8,10 +8,10 @@ import pickle
 import numpy as np
 import pytest
 
-from msl_jax.data import demo, demo_scene, demo_style
-from msl_jax.data.demo import Demo
+from msl_jax.data.demo import dataset, scene, style
+from msl_jax.data.demo.dataset import Demo
 from msl_jax.data.labels import IGNORE, LABEL_SETS
-from msl_jax.errors import UserError
+from msl_jax.runtime.errors import UserError
 
 NAMES = LABEL_SETS["demo"].names
 SAMPLE = 24
@@ -102,7 +102,7 @@ def test_rare_classes_are_in_many_pictures(pictures):
 
 
 def test_both_domains_show_the_same_street_for_the_same_seed():
-    source, target = (demo_scene.render((3, 4), domain) for domain in ("source", "target"))
+    source, target = (scene.render((3, 4), domain) for domain in ("source", "target"))
     np.testing.assert_array_equal(source[1], target[1])
     assert np.abs(source[0].astype(int) - target[0]).mean() > 10
 
@@ -111,7 +111,7 @@ def _pairs(style_names, count=16):
     """Images of the same streets in two styles, each channel standardised over its domain."""
     stacks = []
     for name in style_names:
-        drawn = [demo_scene.render((9, i), name) for i in range(count)]
+        drawn = [scene.render((9, i), name) for i in range(count)]
         images = np.stack([image for image, _ in drawn]).astype(np.float64)
         stacks.append((images - images.mean((0, 1, 2))) / images.std((0, 1, 2)))
     return stacks, np.stack([label for _, label in drawn])
@@ -134,9 +134,7 @@ def test_gap_is_more_than_an_affine_change_of_the_channels():
 def test_target_light_varies_within_and_between_pictures():
     within, casts = [], []
     for index in range(12):
-        (source, label), (target, _) = (
-            demo_scene.render((5, index), d) for d in ("source", "target")
-        )
+        (source, label), (target, _) = (scene.render((5, index), d) for d in ("source", "target"))
         gain = np.log((target + 8.0) / (source + 8.0))
         # Squares of 16 pixels that show road alone: one material under one sun in the source.
         squares = gain.reshape(6, 16, 10, 16, 3).mean((1, 3))
@@ -154,7 +152,7 @@ def test_target_light_varies_within_and_between_pictures():
 @pytest.mark.parametrize("domain", ["source", "target"])
 def test_other_sizes(size, domain):
     for index in range(3):
-        image, label = demo_scene.render((1, index), domain, size)
+        image, label = scene.render((1, index), domain, size)
         assert image.shape == (*size, 3)
         assert label.shape == size
         assert image.std() > 5
@@ -169,10 +167,10 @@ def test_fingerprint_tells_seed_size_counts_version_and_style(monkeypatch):
         Demo(counts={"source_val": 7}).fingerprint,
     }
     with monkeypatch.context() as patch:
-        patch.setattr(demo, "GENERATOR_VERSION", demo.GENERATOR_VERSION + 1)
+        patch.setattr(dataset, "GENERATOR_VERSION", dataset.GENERATOR_VERSION + 1)
         prints.add(Demo().fingerprint)
-    other = dataclasses.replace(demo_style.TARGET, noise=0.5)
-    monkeypatch.setitem(demo_style.STYLES, "target", other)
+    other = dataclasses.replace(style.TARGET, noise=0.5)
+    monkeypatch.setitem(style.STYLES, "target", other)
     prints.add(Demo().fingerprint)
     assert len(prints) == 6
 

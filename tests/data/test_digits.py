@@ -8,10 +8,10 @@ import sys
 import numpy as np
 import pytest
 
-from msl_jax.data import digits
+from msl_jax.data.datasets import digits
+from msl_jax.data.datasets.digits import Digits, cropped
 from msl_jax.data.datasets.registry import open_dataset, open_split
-from msl_jax.data.digits import Digits, cropped
-from msl_jax.errors import UserError
+from msl_jax.runtime.errors import UserError
 
 COUNTS = {"mnist_train": 4000, "mnist_test": 1000, "uci_train": 1198, "uci_test": 599}
 

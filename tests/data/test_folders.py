@@ -10,11 +10,11 @@ import yaml
 from PIL import Image
 from trees import write_ids, write_image
 
+from msl_jax.data.datasets.folders import Folders, read_classes
 from msl_jax.data.datasets.registry import open_label_set, open_split
-from msl_jax.data.folders import Folders, read_classes
 from msl_jax.data.labels import IGNORE
-from msl_jax.data.records import prepare
-from msl_jax.errors import UserError
+from msl_jax.data.prepared.records import prepare
+from msl_jax.runtime.errors import UserError
 
 ROAD = {"id": 3, "name": "road", "color": [128, 64, 128]}
 SKY = {"id": 0, "name": "sky", "color": [70, 130, 180]}

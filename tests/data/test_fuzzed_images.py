@@ -25,10 +25,10 @@ from PIL import Image
 from png_files import GREY, PALETTE, RGB, chunks, joined, png
 
 from msl_jax.data import decoding, images
-from msl_jax.data.dataset import FileExample
-from msl_jax.data.encoding import Encoder
+from msl_jax.data.datasets.dataset import FileExample
 from msl_jax.data.labels import IGNORE, id_lookup
-from msl_jax.errors import UserError
+from msl_jax.data.prepared.encoding import Encoder
+from msl_jax.runtime.errors import UserError
 
 LONG = int(os.environ.get("MSL_JAX_FUZZ_EXAMPLES", "0"))
 fuzzed = settings(

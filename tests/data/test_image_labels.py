@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from msl_jax.data.augment import Augmentation
-from msl_jax.data.dataset import Kind
+from msl_jax.data.datasets.dataset import Kind
 from msl_jax.data.labels import LABEL_SETS
 from msl_jax.data.pipeline import TrainingBatches, evaluation_batches
-from msl_jax.data.records import Records, prepare
+from msl_jax.data.prepared.records import Records, prepare
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from trees import write_rgb16
 
 from msl_jax.data import decoding, images
 from msl_jax.data.labels import IGNORE, id_lookup
-from msl_jax.errors import UserError
+from msl_jax.runtime.errors import UserError
 
 RNG = np.random.default_rng(0)
 COLORS = RNG.integers(0, 256, (20, 30, 3), np.uint8)

@@ -5,14 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from msl_jax.data.labels import (
-    IGNORE,
-    LABEL_SETS,
-    UNKNOWN,
-    cityscapes_ids,
-    id_lookup,
-    synthia_ids,
-)
+from msl_jax.data.labels import IGNORE, LABEL_SETS, UNKNOWN, cityscapes_ids, id_lookup, synthia_ids
 
 
 @pytest.mark.parametrize(

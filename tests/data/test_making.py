@@ -20,10 +20,11 @@ import pytest
 import tensorflow_datasets as tfds
 from made import Made, Numbers
 
-from msl_jax.data import locking, making
-from msl_jax.data.records import Records, prepare
-from msl_jax.data.workers import WorkerLost
-from msl_jax.errors import UserError
+from msl_jax.data.prepared import build
+from msl_jax.data.prepared.records import Records, prepare
+from msl_jax.data.prepared.workers import WorkerLost
+from msl_jax.runtime import locking
+from msl_jax.runtime.errors import UserError
 
 SIZE = (24, 32)
 HERE = Path(__file__).parent
@@ -32,7 +33,7 @@ SHARD = 4
 
 @pytest.fixture(autouse=True)
 def small_shards(monkeypatch) -> None:
-    monkeypatch.setattr(making, "EXAMPLES_PER_SHARD", SHARD)
+    monkeypatch.setattr(build, "EXAMPLES_PER_SHARD", SHARD)
 
 
 def _contents(folder: Path) -> dict[str, bytes]:

@@ -9,9 +9,9 @@ import pytest
 from trees import write_domains
 
 from msl_jax.data import prepare
+from msl_jax.data.datasets.office31 import CLASSES, Office31
 from msl_jax.data.datasets.registry import open_label_set, open_split
-from msl_jax.data.office31 import CLASSES, Office31
-from msl_jax.errors import UserError
+from msl_jax.runtime.errors import UserError
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from batches import Indices, equal, prepared_batches, take
 
 from msl_jax.data.pipeline import TrainingBatches, evaluation_batches
 from msl_jax.data.prefetch import Prefetch
-from msl_jax.errors import UserError
+from msl_jax.runtime.errors import UserError
 
 PROJECT = Path(__file__).resolve().parents[2]
 

@@ -14,9 +14,9 @@ import pytest
 from trees import write_crosscity, write_gta5, write_image
 
 from msl_jax.data import prepare
+from msl_jax.data.datasets.gta5 import GTA5
 from msl_jax.data.datasets.registry import DATASETS
-from msl_jax.data.gta5 import GTA5
-from msl_jax.data.records import prepare as prepare_records
+from msl_jax.data.prepared.records import prepare as prepare_records
 
 PROJECT = Path(__file__).resolve().parents[2]
 TRAIN, VAL = (1, 2, 10, 16), 3

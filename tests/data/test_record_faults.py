@@ -14,10 +14,10 @@ import numpy as np
 import pytest
 from made import Made, Numbers
 
-from msl_jax.data import making, shards
 from msl_jax.data.pipeline import TrainingBatches, evaluation_batches
-from msl_jax.data.records import Records, prepare
-from msl_jax.errors import UserError
+from msl_jax.data.prepared import build, shards
+from msl_jax.data.prepared.records import Records, prepare
+from msl_jax.runtime.errors import UserError
 
 SIZE = (40, 40)
 COUNT = 6
@@ -35,7 +35,7 @@ DATA = Numbers(tuple(Noise(number) for number in range(COUNT)))
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Records in two files."""
-    monkeypatch.setattr(making, "EXAMPLES_PER_SHARD", COUNT // 2)
+    monkeypatch.setattr(build, "EXAMPLES_PER_SHARD", COUNT // 2)
     return prepare(DATA, "some", SIZE, tmp_path / "records").folder
 
 
@@ -156,7 +156,7 @@ def test_file_that_was_opened_may_go(folder: Path) -> None:
 
 
 def test_few_bad_examples_are_left_out_and_many_end_the_work(tmp_path: Path) -> None:
-    assert [making.most_bad(n) for n in (1, 199, 200, 219, 220, 12_403)] == [
+    assert [build.most_bad(n) for n in (1, 199, 200, 219, 220, 12_403)] == [
         10,
         10,
         10,
@@ -179,7 +179,7 @@ def test_few_bad_examples_are_left_out_and_many_end_the_work(tmp_path: Path) -> 
 
 def test_bad_examples_of_all_files_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Also those of files that were finished before a kill."""
-    monkeypatch.setattr(making, "EXAMPLES_PER_SHARD", 4)
+    monkeypatch.setattr(build, "EXAMPLES_PER_SHARD", 4)
     stopped = [Made(i, fault="user" if i < 8 else "") for i in range(8)]
     data = Numbers((*stopped, *(Made(i, fault="bug") for i in range(8, 16))))
     with pytest.raises(RuntimeError):

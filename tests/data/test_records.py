@@ -14,13 +14,13 @@ import tensorflow_datasets as tfds
 from made import Made, Numbers
 from PIL import Image
 
-from msl_jax.data import making
-from msl_jax.data.camvid import CamVid
-from msl_jax.data.encoding import Encoder
+from msl_jax.data.datasets.camvid import CamVid
 from msl_jax.data.images import resize_image, resize_label
 from msl_jax.data.labels import IGNORE
-from msl_jax.data.records import Records, prepare
-from msl_jax.errors import UserError
+from msl_jax.data.prepared import build
+from msl_jax.data.prepared.encoding import Encoder
+from msl_jax.data.prepared.records import Records, prepare
+from msl_jax.runtime.errors import UserError
 
 SIZE = (24, 32)
 PROJECT = Path(__file__).resolve().parents[2]
@@ -127,7 +127,7 @@ def test_bad_examples_can_be_left_out(tmp_path: Path, capsys) -> None:
 
 @pytest.mark.parametrize("bad", [(), (0, 1, 2), (3, 4, 5), (6,)])
 def test_many_shards(tmp_path: Path, monkeypatch, bad: tuple[int, ...]) -> None:
-    monkeypatch.setattr(making, "EXAMPLES_PER_SHARD", 3)
+    monkeypatch.setattr(build, "EXAMPLES_PER_SHARD", 3)
     data = Numbers(tuple(Made(i, fault="user" if i in bad else "") for i in range(7)))
     records = prepare(data, "some", SIZE, tmp_path, on_bad_example="skip")
     wanted = [i for i in range(7) if i not in bad]

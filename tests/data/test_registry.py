@@ -8,7 +8,7 @@ import pytest
 from trees import write_cityscapes
 
 from msl_jax.data.datasets.registry import DATASETS, open_dataset, open_label_set, open_split
-from msl_jax.errors import UserError
+from msl_jax.runtime.errors import UserError
 
 
 def test_camvid(camvid_tree: Path) -> None:

@@ -9,9 +9,9 @@ import pytest
 from PIL import Image
 from trees import SIZE, all_ids, mapped, write_ids, write_rgb16, write_synthia
 
-from msl_jax.data.records import prepare
-from msl_jax.data.synthia import SYNTHIA
-from msl_jax.errors import UserError
+from msl_jax.data.datasets.synthia import SYNTHIA
+from msl_jax.data.prepared.records import prepare
+from msl_jax.runtime.errors import UserError
 
 # SYNTHIA's id -> Cityscapes train id of the 19, of the 16 and of the 13 classes.
 TRAIN_IDS = {1: 10, 2: 2, 3: 0, 4: 1, 5: 4, 6: 8, 7: 5, 8: 13, 9: 7, 10: 11, 11: 18, 12: 17}

@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from msl_jax.data.class_folders import ClassFolders
-from msl_jax.errors import UserError
+from msl_jax.data.datasets.class_folders import ClassFolders
+from msl_jax.runtime.errors import UserError
 
 _FOLDERS = {
     "caltech": {"vogel": "bird", "auto": "car", "stuhl": "chair", "hund": "dog"},

@@ -10,10 +10,10 @@ from pathlib import Path
 import made
 import pytest
 
-from msl_jax.data import workers
-from msl_jax.data.encoding import Encoder
-from msl_jax.data.workers import WorkerLost, choose_processes, mapped
-from msl_jax.errors import UserError
+from msl_jax.data.prepared import workers
+from msl_jax.data.prepared.encoding import Encoder
+from msl_jax.data.prepared.workers import WorkerLost, choose_processes, mapped
+from msl_jax.runtime.errors import UserError
 
 HERE = Path(__file__).parent
 
@@ -70,11 +70,14 @@ def test_processes_load_no_more_than_they_need() -> None:
     with mapped(made.loaded_modules, range(2), 2) as results:
         loaded = set.union(*results)
     assert Encoder.__module__ not in loaded  # the function alone decides
-    assert not {"jax", "tensorflow_datasets", "tensorflow", "msl_jax.data.records"} & loaded
+    heavy = {"jax", "tensorflow_datasets", "tensorflow", "msl_jax.data.prepared.records"}
+    assert not heavy & loaded
 
 
 def test_encoding_needs_neither_jax_nor_tfds() -> None:
-    code = "import sys; from msl_jax.data import encoding, check, gta5, synthia, crosscity, demo;"
+    code = "import sys; from msl_jax.data import check;"
+    code += "from msl_jax.data.datasets import gta5, synthia, crosscity;"
+    code += "from msl_jax.data.demo import dataset; from msl_jax.data.prepared import encoding;"
     code += "assert not {'jax', 'tensorflow_datasets', 'absl'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], cwd=HERE.parents[1], check=True)
 

@@ -15,11 +15,11 @@ import pytest
 from ml_collections.config_dict import ConfigDict
 
 from msl_jax.commands.train import train
-from msl_jax.data import digits
-from msl_jax.evaluation.report.events import read_scalars
+from msl_jax.config.presets import complete
+from msl_jax.data.datasets import digits
 from msl_jax.parts import build_model
-from msl_jax.presets import complete
-from msl_jax.weights import find
+from msl_jax.report.events import read_scalars
+from msl_jax.weights.find import find
 
 DIGITS = Path(__file__).parents[2] / "configs" / "digits.py"
 TINY_DIGITS: dict[str, Any] = {

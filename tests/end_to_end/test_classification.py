@@ -12,20 +12,20 @@ import pytest
 from PIL import Image
 
 from benchmarks.kill_resume import identical
+from msl_jax.analysis.before_after import study
 from msl_jax.analysis.classified import watched_classification
 from msl_jax.analysis.figures import write_figures
-from msl_jax.analysis.study import study
 from msl_jax.analysis.unlabelled import signs
-from msl_jax.commands.convert import convert
 from msl_jax.commands.evaluate import evaluate
 from msl_jax.commands.predict import predict
 from msl_jax.commands.train import train
-from msl_jax.errors import UserError
+from msl_jax.convert.command import convert
 from msl_jax.evaluation.classification import classify
-from msl_jax.logs import StageLog
+from msl_jax.experiment.log import StageLog
 from msl_jax.parts import build_model, load_split
-from msl_jax.tasks.classification_task import PREDICTIONS, build_classifier
-from msl_jax.weights import find
+from msl_jax.runtime.errors import UserError
+from msl_jax.tasks.classification import PREDICTIONS, build_classifier
+from msl_jax.weights.find import find
 
 pytestmark = pytest.mark.usefixtures("made_digits")
 

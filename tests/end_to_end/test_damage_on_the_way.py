@@ -12,7 +12,7 @@ import pytest
 from saved_states import flip_byte
 
 from msl_jax.commands.train import train
-from msl_jax.stored_arrays import read_tree
+from msl_jax.runs.arrays import read_tree
 
 
 def _contents(workdir: Path) -> dict[str, Any]:

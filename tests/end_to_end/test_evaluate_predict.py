@@ -14,10 +14,10 @@ from PIL import Image
 
 from msl_jax.commands.evaluate import evaluate
 from msl_jax.commands.predict import predict
-from msl_jax.data.camvid import CamVid
+from msl_jax.data.datasets.camvid import CamVid
 from msl_jax.data.images import resize_image, resize_label
 from msl_jax.data.labels import LABEL_SETS
-from msl_jax.data.records import prepare
+from msl_jax.data.prepared.records import prepare
 from msl_jax.evaluation import iou
 from msl_jax.evaluation.confusion import confusion_matrix
 from msl_jax.models import DeepLabV2, resize_align_corners

@@ -22,7 +22,7 @@ from trees import (
 from msl_jax.commands.evaluate import evaluate
 from msl_jax.commands.predict import predict
 from msl_jax.commands.train import train
-from msl_jax.data.gta5 import _numbers
+from msl_jax.data.datasets.gta5 import _numbers
 
 ROOT = Path(__file__).parents[2]
 # Smaller still than `shrink` makes them: two steps of each stage.
@@ -58,7 +58,7 @@ def _write_source(name: str, root: Path) -> Path:
 
 @pytest.fixture(autouse=True)
 def quick_steps(monkeypatch: pytest.MonkeyPatch) -> None:
-    from msl_jax import presets
+    from msl_jax.config import presets
 
     steps = {**QUICK, "source_poly_steps": 2, "poly_steps": 2}
     monkeypatch.setattr(presets, "_SHRUNK_STEPS", steps)
@@ -214,7 +214,7 @@ def test_folders_with_unlabelled_photos(tmp_path: Path, capsys) -> None:
 
 
 def test_shrunk_runs_have_a_folder_of_their_own(tmp_path: Path) -> None:
-    from msl_jax.runs import default_workdir
+    from msl_jax.runs.workdir import default_workdir
 
     config = _config("crosscity", "source", tmp_path, city="Rio")
     assert default_workdir(config) == Path("runs/small/crosscity-Rio-source-seed0")

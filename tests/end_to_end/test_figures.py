@@ -12,7 +12,7 @@ from PIL import Image
 
 from msl_jax.analysis import figures
 from msl_jax.analysis.adaptation import watched_adaptation
-from msl_jax.errors import UserError
+from msl_jax.runtime.errors import UserError
 
 NAMES = ("gradients", "gradient_shares", "class_balance", "difficulty", "guidance")
 

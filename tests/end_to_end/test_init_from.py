@@ -16,16 +16,16 @@ from ml_collections.config_dict import ConfigDict
 from PIL import Image
 from safetensors.numpy import save_file
 
-from msl_jax.commands.convert import convert
 from msl_jax.commands.evaluate import evaluate
 from msl_jax.commands.predict import predict
 from msl_jax.commands.train import train
-from msl_jax.convert import safetensors_files, torch_files
-from msl_jax.errors import UserError
-from msl_jax.experiment import Experiment
+from msl_jax.convert.command import convert
+from msl_jax.experiment.run import Experiment
 from msl_jax.models.initial import initial_heads
 from msl_jax.parts import build_model
-from msl_jax.weights import find
+from msl_jax.runtime.errors import UserError
+from msl_jax.weights import safetensors_files, torch_files
+from msl_jax.weights.find import find
 
 pytest.importorskip("torch", reason="PyTorch (extra: convert) is missing")
 

@@ -12,7 +12,7 @@ from PIL import Image
 from msl_jax.commands.evaluate import evaluate
 from msl_jax.commands.predict import predict
 from msl_jax.data import prepare
-from msl_jax.evaluation.report.command import write_report
+from msl_jax.report.command import write_report
 
 
 class Connected(BaseException):

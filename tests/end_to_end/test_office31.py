@@ -11,15 +11,15 @@ import pytest
 from safetensors.numpy import save_file
 from trees import write_domains
 
-from msl_jax.commands.convert import convert
 from msl_jax.commands.evaluate import evaluate
 from msl_jax.commands.predict import predict
 from msl_jax.commands.train import train
+from msl_jax.config.presets import complete
 from msl_jax.convert import to_torch
-from msl_jax.data.office31 import CLASSES
-from msl_jax.models.classifier import ResNetClassifier
+from msl_jax.convert.command import convert
+from msl_jax.data.datasets.office31 import CLASSES
 from msl_jax.models.initial import initial_variables
-from msl_jax.presets import complete
+from msl_jax.models.resnet_classifier import ResNetClassifier
 
 CONFIG = Path(__file__).parents[2] / "configs" / "office31.py"
 

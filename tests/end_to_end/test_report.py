@@ -17,9 +17,9 @@ from html_pages import Node, expect_self_contained, read_page, rows_of
 from PIL import Image
 
 from msl_jax.data.labels import LABEL_SETS
-from msl_jax.errors import UserError
 from msl_jax.evaluation import confusion_matrix, summary
-from msl_jax.evaluation.report.command import main, write_report
+from msl_jax.report.command import main, write_report
+from msl_jax.runtime.errors import UserError
 
 CAMVID = LABEL_SETS["camvid"]
 NAMES = CAMVID.names
@@ -185,7 +185,7 @@ def test_no_run(
         workdir.mkdir()
     monkeypatch.setattr(sys, "argv", ["report", f"--workdir={workdir}"])
     with pytest.raises(SystemExit, match="1"):
-        runpy.run_module("msl_jax.evaluation.report", run_name="__main__")
+        runpy.run_module("msl_jax.report", run_name="__main__")
     error = capsys.readouterr().err
     assert error.startswith(f"error: --workdir {workdir} is no run")
     assert ("it does not exist" in error) == (not exists)

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from html_pages import Node, expect_self_contained, read_page, rows_of
 
-from msl_jax.data.digits import Digits
-from msl_jax.evaluation.report.command import write_report
+from msl_jax.data.datasets.digits import Digits
+from msl_jax.report.command import write_report
 
 pytestmark = pytest.mark.usefixtures("made_digits")
 

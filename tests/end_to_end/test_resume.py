@@ -13,17 +13,17 @@ import orbax.checkpoint as ocp
 import pytest
 from ml_collections.config_dict import ConfigDict
 
-from msl_jax import runs
 from msl_jax.commands.evaluate import evaluate
 from msl_jax.commands.train import train
-from msl_jax.data.camvid import CamVid
+from msl_jax.data.datasets.camvid import CamVid
 from msl_jax.data.pipeline import example_keys
-from msl_jax.data.records import prepare
-from msl_jax.errors import UserError
-from msl_jax.logs import StageLog
+from msl_jax.data.prepared.records import prepare
+from msl_jax.experiment.log import StageLog
+from msl_jax.experiment.previews import Samples
 from msl_jax.parts import build_model
-from msl_jax.samples import Samples
-from msl_jax.weights import find
+from msl_jax.runs import workdir as runs
+from msl_jax.runtime.errors import UserError
+from msl_jax.weights.find import find
 
 
 def _read(path: Path) -> Any:

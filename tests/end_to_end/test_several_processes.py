@@ -19,7 +19,7 @@ from processes import Ended, run_together
 
 from msl_jax.commands.evaluate import evaluate
 from msl_jax.commands.train import train
-from msl_jax.stored_arrays import read_tree
+from msl_jax.runs.arrays import read_tree
 
 # Trains as train.py does; with a step and a signal behind the workdir, the last process gets that
 # signal in that step of the adaptation.

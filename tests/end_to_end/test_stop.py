@@ -11,13 +11,14 @@ from typing import Any
 import pytest
 
 from benchmarks.kill_resume import identical
-from msl_jax import runs, stopping
 from msl_jax.commands.evaluate import evaluate
 from msl_jax.commands.train import train
-from msl_jax.errors import UserError
-from msl_jax.logs import StageLog
-from msl_jax.occupied import occupied
+from msl_jax.experiment.log import StageLog
 from msl_jax.parts import DomainEvaluation
+from msl_jax.runs import workdir as runs
+from msl_jax.runs.lock import occupied
+from msl_jax.runtime import stopping
+from msl_jax.runtime.errors import UserError
 
 ADAPT = "max_square_iw_multi"
 

@@ -12,8 +12,8 @@ import pytest
 from ml_collections.config_dict import ConfigDict
 from PIL import Image
 
-from msl_jax.errors import UserError
-from msl_jax.weights import find
+from msl_jax.runtime.errors import UserError
+from msl_jax.weights.find import find
 
 from .measured import assert_metrics
 

@@ -12,12 +12,12 @@ import pytest
 
 from msl_jax.config import VARIANTS
 from msl_jax.data.augment import Augmentation
-from msl_jax.data.camvid import CamVid
+from msl_jax.data.datasets.camvid import CamVid
 from msl_jax.data.pipeline import TrainingBatches
-from msl_jax.data.records import prepare
+from msl_jax.data.prepared.records import prepare
 from msl_jax.losses import guidance_labels
+from msl_jax.methods.variants import CLASSIFICATION_VARIANTS, Variant
 from msl_jax.models import DeepLabV2
-from msl_jax.variants import CLASSIFICATION_VARIANTS, Variant
 
 from .measured import assert_metrics
 from .written_out import Recipe, heads, on_devices, source_terms, split, target_terms

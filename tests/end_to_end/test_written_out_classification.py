@@ -19,13 +19,13 @@ from msl_jax import losses
 from msl_jax.commands.evaluate import evaluate
 from msl_jax.commands.predict import predict
 from msl_jax.data.augment import Augmentation
-from msl_jax.data.digits import Digits
+from msl_jax.data.datasets.digits import Digits
 from msl_jax.data.pipeline import TrainingBatches
-from msl_jax.data.records import prepare
+from msl_jax.data.prepared.records import prepare
+from msl_jax.models.backbones.small_resnet import SmallResNet
 from msl_jax.models.discriminator import Discriminator
 from msl_jax.models.initial import initial_params, initial_variables
 from msl_jax.models.inputs import network_input
-from msl_jax.models.small_resnet import SmallResNet
 
 from .written_out import assert_same_change, on_devices, split
 

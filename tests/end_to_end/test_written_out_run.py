@@ -12,9 +12,9 @@ import pytest
 from sgd_by_hand import Sgd
 
 from msl_jax.data.augment import Augmentation
-from msl_jax.data.camvid import CamVid
+from msl_jax.data.datasets.camvid import CamVid
 from msl_jax.data.pipeline import TrainingBatches
-from msl_jax.data.records import prepare
+from msl_jax.data.prepared.records import prepare
 from msl_jax.models import DeepLabV2
 from msl_jax.models.initial import initial_variables
 

@@ -8,16 +8,16 @@ import numpy as np
 import pytest
 
 from msl_jax.data.labels import LabelClass, LabelSet
-from msl_jax.evaluation.report.class_cards import ClassifiedImage, class_cards, order_of
-from msl_jax.evaluation.report.classification import ClassificationReport
-from msl_jax.evaluation.report.curves import StageCurves
-from msl_jax.evaluation.report.gallery import GalleryImage, gallery_image
-from msl_jax.evaluation.report.gallery_section import gallery_images
-from msl_jax.evaluation.report.page import Report
-from msl_jax.evaluation.report.picture import enlarged
-from msl_jax.evaluation.report.results import Measured, Results
-from msl_jax.evaluation.report.segmentation import SegmentationReport
-from msl_jax.evaluation.report.settings import Setting
+from msl_jax.report.classification import ClassificationReport
+from msl_jax.report.classification_gallery import ClassifiedImage, class_cards, order_of
+from msl_jax.report.curves import StageCurves
+from msl_jax.report.gallery_section import gallery_images
+from msl_jax.report.page import Report
+from msl_jax.report.picture import enlarged
+from msl_jax.report.results import Measured, Results
+from msl_jax.report.segmentation import SegmentationReport
+from msl_jax.report.segmentation_gallery import GalleryImage, gallery_image
+from msl_jax.report.settings import Setting
 
 # Names that would break a page that does not escape them, and an address that does not.
 NASTY = "<b>a & \"b\"</b> + 'c'#d%"

@@ -18,8 +18,8 @@ from msl_jax.evaluation.classification import (
     classify,
     classify_all,
 )
-from msl_jax.evaluation.headline import deciding, headline
 from msl_jax.evaluation.sheet import contact_sheet
+from msl_jax.runs.metrics import deciding, headline
 
 
 class Leftmost(nn.Module):

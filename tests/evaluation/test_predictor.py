@@ -12,12 +12,7 @@ import pytest
 
 from msl_jax.data.labels import IGNORE
 from msl_jax.evaluation import segmentation, summary
-from msl_jax.evaluation.segmentation import (
-    Evaluator,
-    Predictor,
-    group_by_label_size,
-    predict,
-)
+from msl_jax.evaluation.segmentation import Evaluator, Predictor, group_by_label_size, predict
 from msl_jax.models import DeepLabV2, resize_align_corners
 from msl_jax.models.inputs import network_input
 

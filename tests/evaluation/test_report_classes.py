@@ -11,16 +11,16 @@ from html_pages import Node, expect_self_contained, read_page, rows_of
 from PIL import Image
 
 from msl_jax.config import base_config
+from msl_jax.config.presets import complete
 from msl_jax.evaluation.classification import Classified, Prediction
-from msl_jax.evaluation.report.class_sections import class_sections
-from msl_jax.evaluation.report.classification import ClassificationReport, notable
-from msl_jax.evaluation.report.confusions import pairs
-from msl_jax.evaluation.report.elements import element, render
-from msl_jax.evaluation.report.page import page
-from msl_jax.evaluation.report.picture import enlarged
-from msl_jax.evaluation.report.results import Measured
-from msl_jax.evaluation.report.settings import settings
-from msl_jax.presets import complete
+from msl_jax.report.classification import ClassificationReport, notable
+from msl_jax.report.classification_sections import class_sections
+from msl_jax.report.confusions import pairs
+from msl_jax.report.html import element, render
+from msl_jax.report.page import page
+from msl_jax.report.picture import enlarged
+from msl_jax.report.results import Measured
+from msl_jax.report.settings import settings
 
 NAMES = ("bike", "mug", "pen", "ruler")
 LABELS = [0, 0, 0, 0, 1, 1, 2, 255]

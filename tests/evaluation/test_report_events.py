@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from msl_jax.evaluation.report.events import read_scalars
-from msl_jax.logs import StageLog
+from msl_jax.experiment.log import StageLog
+from msl_jax.report.events import read_scalars
 
 NAME = "loss/source/final"
 

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from msl_jax.data.labels import LABEL_SETS
-from msl_jax.evaluation.report.gallery import ClassShare, class_shares, gallery_image
+from msl_jax.report.segmentation_gallery import ClassShare, class_shares, gallery_image
 
 CAMVID = LABEL_SETS["camvid"]
 

@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 from html_pages import Node, read_page
 
-from msl_jax.data.class_dataset import class_label_set
+from msl_jax.data.datasets.class_dataset import class_label_set
 from msl_jax.evaluation.classification import Classified, Prediction
-from msl_jax.evaluation.report.class_cards import class_cards
-from msl_jax.evaluation.report.class_sections import class_sections
-from msl_jax.evaluation.report.page import Report, page
+from msl_jax.report.classification_gallery import class_cards
+from msl_jax.report.classification_sections import class_sections
+from msl_jax.report.page import Report, page
 
 _NAMES = ("chromium", "chromium-browser", "google-chrome")
 CHROMIUM = next((path for path in map(shutil.which, _NAMES) if path), None)

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from msl_jax.errors import UserError
-from msl_jax.evaluation.report.output import expect_writable, write
+from msl_jax.report.output import expect_writable, write
+from msl_jax.runtime.errors import UserError
 
 
 def test_new_file_in_a_new_folder(tmp_path: Path) -> None:

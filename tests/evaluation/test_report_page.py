@@ -9,13 +9,13 @@ import pytest
 from html_pages import Node, expect_self_contained, read_page, rows_of
 
 from msl_jax.config import base_config
-from msl_jax.evaluation.report.charts import line_chart, thinned, ticks
-from msl_jax.evaluation.report.curves import StageCurves
-from msl_jax.evaluation.report.page import Report, page
-from msl_jax.evaluation.report.results import Results
-from msl_jax.evaluation.report.segmentation import SegmentationReport
-from msl_jax.evaluation.report.settings import settings
-from msl_jax.presets import complete
+from msl_jax.config.presets import complete
+from msl_jax.report.charts import line_chart, thinned, ticks
+from msl_jax.report.curves import StageCurves
+from msl_jax.report.page import Report, page
+from msl_jax.report.results import Results
+from msl_jax.report.segmentation import SegmentationReport
+from msl_jax.report.settings import settings
 
 
 def _tables(root: Node) -> dict[str, dict[str, list[str]]]:

@@ -10,13 +10,13 @@ import jax.numpy as jnp
 import pytest
 from ml_collections.config_dict import ConfigDict
 
-from msl_jax import runs
-from msl_jax.checkpoints import Checkpoints
 from msl_jax.config import base_config
-from msl_jax.errors import UserError
-from msl_jax.evaluation.report.curves import read_curves
-from msl_jax.evaluation.report.results import Measured, read_results
-from msl_jax.presets import complete
+from msl_jax.config.presets import complete
+from msl_jax.report.curves import read_curves
+from msl_jax.report.results import Measured, read_results
+from msl_jax.runs import workdir as runs
+from msl_jax.runs.checkpoints import Checkpoints
+from msl_jax.runtime.errors import UserError
 from msl_jax.training.state import TrainState
 
 

@@ -7,7 +7,7 @@ import io
 import pytest
 from rich.console import Console
 
-from msl_jax.evaluation.table import print_results
+from msl_jax.runs.table import print_results
 
 
 def _metrics(road: float, pole: float | None, miou: float, accuracy: float) -> dict:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from flax.traverse_util import flatten_dict
 
+from msl_jax.models.backbones.small_resnet import SMALL_DEPTHS, SmallResNet
 from msl_jax.models.discriminator import Discriminator
 from msl_jax.models.initial import (
     abstract_variables,
@@ -15,7 +16,6 @@ from msl_jax.models.initial import (
     initial_params,
     initial_variables,
 )
-from msl_jax.models.small_resnet import SMALL_DEPTHS, SmallResNet
 
 
 @pytest.mark.parametrize("depth", SMALL_DEPTHS)

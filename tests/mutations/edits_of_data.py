@@ -15,8 +15,8 @@ from edit import (
 PARTS, PIPELINE = "msl_jax/parts.py", "msl_jax/data/pipeline.py"
 AUGMENT = "msl_jax/data/augment.py"
 SEGMENTATION, CLASSIFIER = (
-    "msl_jax/tasks/segmentation_task.py",
-    "msl_jax/tasks/classification_task.py",
+    "msl_jax/tasks/segmentation.py",
+    "msl_jax/tasks/classification.py",
 )
 MAXSQUARE = first_step("max_square")
 ADAPTATION = f"{CLASSIFICATION}::test_adaptation"
@@ -110,14 +110,14 @@ _OF_AUGMENTATION = [
     ),
     Edit(
         "the fingerprint of files leaves their size out",
-        "msl_jax/data/dataset.py",
+        "msl_jax/data/datasets/dataset.py",
         r"\t{status.st_size}\t",
         r"\t",
         ("tests/data/test_camvid.py",),
     ),
     Edit(
         "the fingerprint of files leaves their time out",
-        "msl_jax/data/dataset.py",
+        "msl_jax/data/datasets/dataset.py",
         r"\t{status.st_mtime_ns}",
         "",
         ("tests/data/test_camvid.py",),
@@ -190,7 +190,7 @@ _OF_EVALUATION = [
     ),
     Edit(
         "frequency of Fig. 4 is that of the predictions",
-        "msl_jax/analysis/shares.py",
+        "msl_jax/analysis/class_statistics.py",
         "labelled = sums.confusion.sum(axis=1)",
         "labelled = sums.confusion.sum(axis=0)",
         ("tests/analysis/test_pixels.py",),

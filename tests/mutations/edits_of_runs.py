@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from edit import CLASSIFICATION, END_TO_END, RUN, SOURCE_STAGE, Edit
 
-EXPERIMENT, CLASSIFIER = "msl_jax/experiment.py", "msl_jax/tasks/classification_task.py"
+EXPERIMENT, CLASSIFIER = "msl_jax/experiment/run.py", "msl_jax/tasks/classification.py"
 NOT_FINITE = f"{END_TO_END}/test_resume.py::"
 NOT_FINITE += "test_loss_that_is_not_finite_keeps_the_last_checkpoint"
 BOTH_STAGES = f"{END_TO_END}/test_init_from.py::TestBackbone::test_both_stages_are_trained"
@@ -113,28 +113,28 @@ _OF_SEEDS = [
     ),
     Edit(
         "the seed of a checkpoint's new heads is 0",
-        "msl_jax/weights.py",
+        "msl_jax/weights/find.py",
         "initial_heads(model, seed)",
         "initial_heads(model, 0)",
         ("tests/test_weights.py",),
     ),
     Edit(
         "the seed of a file's new heads is 0",
-        "msl_jax/weights.py",
+        "msl_jax/weights/find.py",
         "return from_torch(state_dict, model, reinit_heads=reinit_heads, seed=seed)",
         "return from_torch(state_dict, model, reinit_heads=reinit_heads, seed=0)",
         ("tests/test_weights.py",),
     ),
     Edit(
         "the seed of heads drawn for a state dict is 0",
-        "msl_jax/convert/state_dict.py",
+        "msl_jax/weights/state_dict.py",
         "initial_heads(model, seed)",
         "initial_heads(model, 0)",
         ("tests/convert/test_state_dict.py",),
     ),
     Edit(
         "the seed in a workdir's name is 0",
-        "msl_jax/runs.py",
+        "msl_jax/runs/workdir.py",
         "{config.variant}-seed{config.seed}",
         "{config.variant}-seed0",
         ("tests/test_runs.py",),

@@ -12,10 +12,10 @@ from edit import (
     first_step,
 )
 
-VARIANTS = "msl_jax/variants.py"
+VARIANTS = "msl_jax/methods/variants.py"
 SEGMENTATION, CLASSIFIER = (
-    "msl_jax/tasks/segmentation_task.py",
-    "msl_jax/tasks/classification_task.py",
+    "msl_jax/tasks/segmentation.py",
+    "msl_jax/tasks/classification.py",
 )
 MULTI, HARD = first_step("max_square_iw_multi"), first_step("hard")
 
@@ -96,7 +96,7 @@ _OF_THE_OBJECTIVE = [
     ),
     Edit(
         "lambda_low is not within lambda_target",
-        "msl_jax/tasks/segmentation.py",
+        "msl_jax/methods/segmentation.py",
         "weight = objective.lambda_low * objective.lambda_target",
         "weight = objective.lambda_low",
         (MULTI,),
@@ -124,21 +124,21 @@ _OF_THE_OBJECTIVE = [
     ),
     Edit(
         "the paper's losses are normalised officially",
-        "msl_jax/presets.py",
+        "msl_jax/config/presets.py",
         '"normalization": "paper"',
         '"normalization": "official"',
         (first_step("max_square"), PRESETS),
     ),
     Edit(
         "the paper's guidance follows the official rule",
-        "msl_jax/presets.py",
+        "msl_jax/config/presets.py",
         '"guidance_rule": "paper"',
         '"guidance_rule": "official"',
         (MULTI, PRESETS),
     ),
     Edit(
         "the paper's low head learns from source labels",
-        "msl_jax/presets.py",
+        "msl_jax/config/presets.py",
         '"lambda_source_low": 0.0,',
         '"lambda_source_low": 0.1,',
         (MULTI, PRESETS),

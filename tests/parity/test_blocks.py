@@ -15,7 +15,7 @@ from msl_jax.models import DeepLabV2
 
 torch = pytest.importorskip("torch", reason="compares with PyTorch, of the extra `convert`")
 
-from benchmarks import torch_network as reference  # noqa: E402
+from benchmarks.support import torch_network as reference  # noqa: E402
 
 CLASSES, WIDTH = 5, 4
 # After the stem 24x31: the pool rounds up in one direction and not in the other.

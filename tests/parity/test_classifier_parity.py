@@ -18,8 +18,8 @@ torch = pytest.importorskip("torch", reason="compares with PyTorch, of the extra
 
 from torch.nn import functional  # noqa: E402
 
-from benchmarks import torch_network as reference  # noqa: E402
-from benchmarks.torch_classifier import TorchResNet  # noqa: E402
+from benchmarks.support import torch_network as reference  # noqa: E402
+from benchmarks.support.torch_classifier import TorchResNet  # noqa: E402
 
 CLASSES = 5
 RATE, MOMENTUM, WEIGHT_DECAY = 1e-2, 0.9, 1e-3

@@ -1,4 +1,4 @@
-"""Errors, bounds and tables of `benchmarks.figures`."""
+"""Errors, bounds and tables of `benchmarks.support.parity_figures`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from benchmarks.figures import KINDS, Figure, as_json, as_markdown, figure
+from benchmarks.support.parity_figures import KINDS, Figure, as_json, as_markdown, figure
 
 FOUND, EXPECTED = np.array([1.5, -8.0]), np.array([1.0, -10.0])
 

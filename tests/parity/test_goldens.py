@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import pytest
 
-from benchmarks.figures import PRECISIONS
-from benchmarks.goldens import FOLDER, Goldens
 from benchmarks.parity import LOSSES, loss_figures, main
+from benchmarks.support.goldens import FOLDER, Goldens
+from benchmarks.support.parity_figures import PRECISIONS
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from msl_jax.convert import from_torch, to_torch
+from msl_jax.methods.segmentation import Objective, optimizer_groups, parameter_rules, passes
 from msl_jax.models import DeepLabV2
-from msl_jax.tasks.segmentation import Objective, optimizer_groups, parameter_rules, passes
 from msl_jax.training.optimizer import parameter_groups, poly_schedule, sgd
 from msl_jax.training.state import TrainState
 from msl_jax.training.step import train_step
@@ -20,7 +20,7 @@ torch = pytest.importorskip("torch", reason="compares with PyTorch, of the extra
 
 from torch.nn import functional  # noqa: E402
 
-from benchmarks import torch_network as reference  # noqa: E402
+from benchmarks.support import torch_network as reference  # noqa: E402
 
 CLASSES, WIDTH, SIZE, STEPS, IGNORE = 5, 4, (31, 41), 3, 255
 RATE, MAX_STEPS, HEAD_RATE, MOMENTUM, WEIGHT_DECAY = 2e-3, 10, 10.0, 0.9, 5e-4

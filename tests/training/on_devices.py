@@ -13,7 +13,7 @@ import numpy as np
 from test_objective_step import BATCH, CLASSES, MODEL, MULTI, SIZE, _optimizer, _variables
 
 from msl_jax.losses import IGNORE
-from msl_jax.tasks.segmentation import passes
+from msl_jax.methods.segmentation import passes
 from msl_jax.training.state import TrainState
 from msl_jax.training.step import parallel_train_step
 

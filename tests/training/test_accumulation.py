@@ -12,11 +12,12 @@ import pytest
 from flax import linen as nn
 
 from msl_jax import losses
-from msl_jax.config import base_config, check_config
-from msl_jax.errors import UserError
+from msl_jax.config import base_config
+from msl_jax.config.keys import check_config
+from msl_jax.config.presets import complete
+from msl_jax.methods.segmentation import Objective, passes
 from msl_jax.models.layers import BatchNorm, Conv
-from msl_jax.presets import complete
-from msl_jax.tasks.segmentation import Objective, passes
+from msl_jax.runtime.errors import UserError
 from msl_jax.training.state import TrainState
 from msl_jax.training.step import parallel_train_step, replicate, train_step
 

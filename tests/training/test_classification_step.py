@@ -10,11 +10,11 @@ import pytest
 from flax import linen as nn
 
 from msl_jax import losses
+from msl_jax.methods.classification import Objective, optimizer_groups, parameter_rules, passes
+from msl_jax.methods.dann import reversal_strength, reverse_gradient
 from msl_jax.models.discriminator import Discriminator
 from msl_jax.models.initial import initial_params
 from msl_jax.models.inputs import network_input
-from msl_jax.tasks.adversarial import reversal_strength, reverse_gradient
-from msl_jax.tasks.classification import Objective, optimizer_groups, parameter_rules, passes
 from msl_jax.training.optimizer import inverse_schedule, parameter_groups, sgd
 from msl_jax.training.state import TrainState
 from msl_jax.training.step import parallel_train_step, replicate

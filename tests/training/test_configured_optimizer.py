@@ -14,8 +14,8 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 from ml_collections.config_dict import ConfigDict
 from sgd_by_hand import Groups, Sgd
 
+from msl_jax.config.presets import complete
 from msl_jax.parts import build_model, build_training
-from msl_jax.presets import complete
 
 DIGITS = Path(__file__).parents[2] / "configs" / "digits.py"
 STEPS = 3

@@ -13,9 +13,9 @@ from jax import export
 from jax.extend.mlir import ir
 from jax.interpreters import mlir
 
+from msl_jax.methods import segmentation
 from msl_jax.models import DeepLabV2
 from msl_jax.models.initial import abstract_variables
-from msl_jax.tasks import segmentation
 from msl_jax.training.optimizer import parameter_groups, poly_schedule, sgd
 from msl_jax.training.state import TrainState
 from msl_jax.training.step import train_step

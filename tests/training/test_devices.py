@@ -17,7 +17,7 @@ from on_devices import BATCH, CONVENTION, COUNTS, IGNORED, SIZE, STEPS, batch, n
 from test_objective_step import MODEL, MULTI, _optimizer, _variables
 
 from msl_jax.losses import IGNORE
-from msl_jax.tasks.segmentation import passes
+from msl_jax.methods.segmentation import passes
 from msl_jax.training.state import TrainState
 
 HERE = Path(__file__).parent

@@ -11,10 +11,10 @@ import pytest
 from flax import linen as nn
 
 from msl_jax import losses
+from msl_jax.methods.segmentation import Objective, passes
 from msl_jax.models import resize_align_corners
 from msl_jax.models.inputs import network_input
 from msl_jax.models.layers import BatchNorm, Conv
-from msl_jax.tasks.segmentation import Objective, passes
 from msl_jax.training.optimizer import Group, poly_schedule, sgd
 from msl_jax.training.state import TrainState
 from msl_jax.training.step import parallel_train_step, replicate, train_step

@@ -9,8 +9,8 @@ import optax
 import pytest
 from flax.traverse_util import flatten_dict
 
+from msl_jax.methods.segmentation import OFFICIAL_VISITS, optimizer_groups, parameter_rules
 from msl_jax.models import DeepLabV2
-from msl_jax.tasks.segmentation import OFFICIAL_VISITS, optimizer_groups, parameter_rules
 from msl_jax.training.optimizer import FROZEN, Group, parameter_groups, poly_schedule, sgd
 
 SHAPES = {"backbone": {"kernel": (2, 3), "scale": (3,)}, "head": {"bias": (4,)}, "stem": (2,)}

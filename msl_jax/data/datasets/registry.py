@@ -6,23 +6,23 @@ import importlib
 from pathlib import Path
 from typing import Any
 
-from msl_jax.data.dataset import Dataset
+from msl_jax.data.datasets.dataset import Dataset
 from msl_jax.data.labels import LabelSet
-from msl_jax.errors import UserError
+from msl_jax.runtime.errors import UserError
 
 # Name in configurations -> module, class, whether it reads files below a data root. Modules are
 # imported when asked for.
 _DATASETS = {
-    "camvid": ("msl_jax.data.camvid", "CamVid", True),
-    "cityscapes": ("msl_jax.data.cityscapes", "Cityscapes", True),
-    "class_folders": ("msl_jax.data.class_folders", "ClassFolders", True),
-    "crosscity": ("msl_jax.data.crosscity", "CrossCity", True),
+    "camvid": ("msl_jax.data.datasets.camvid", "CamVid", True),
+    "cityscapes": ("msl_jax.data.datasets.cityscapes", "Cityscapes", True),
+    "class_folders": ("msl_jax.data.datasets.class_folders", "ClassFolders", True),
+    "crosscity": ("msl_jax.data.datasets.crosscity", "CrossCity", True),
     "demo": ("msl_jax.data.demo", "Demo", False),
-    "digits": ("msl_jax.data.digits", "Digits", False),
-    "folders": ("msl_jax.data.folders", "Folders", True),
-    "gta5": ("msl_jax.data.gta5", "GTA5", True),
-    "office31": ("msl_jax.data.office31", "Office31", True),
-    "synthia": ("msl_jax.data.synthia", "SYNTHIA", True),
+    "digits": ("msl_jax.data.datasets.digits", "Digits", False),
+    "folders": ("msl_jax.data.datasets.folders", "Folders", True),
+    "gta5": ("msl_jax.data.datasets.gta5", "GTA5", True),
+    "office31": ("msl_jax.data.datasets.office31", "Office31", True),
+    "synthia": ("msl_jax.data.datasets.synthia", "SYNTHIA", True),
 }
 DATASETS = tuple(_DATASETS)
 WITHOUT_FILES = tuple(name for name, (*_, needs_root) in _DATASETS.items() if not needs_root)

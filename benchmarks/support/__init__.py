@@ -1,0 +1,1 @@
+"""What benchmarks share: contestants, clocks, the sides that are compared."""

@@ -1,0 +1,47 @@
+"""Cityscapes: German street scenes with fine labels, 2048x1024; target of GTA5 and SYNTHIA.
+
+Layout: `leftImg8bit/SPLIT/CITY/NAME_leftImg8bit.png`, `gtFine/SPLIT/CITY/NAME_gtFine_labelIds.png`
+(leftImg8bit_trainvaltest.zip and gtFine_trainvaltest.zip). The labels of test are not public.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from msl_jax.data.datasets.dataset import FileExample
+from msl_jax.data.datasets.file_dataset import FileDataset
+from msl_jax.data.labels import LABEL_SETS, cityscapes_ids, id_lookup
+
+_IMAGE, _LABEL = "_leftImg8bit.png", "_gtFine_labelIds.png"
+
+
+class Cityscapes(FileDataset):
+    """Real street scenes, read as 19, 16 or 13 classes.
+
+    As the target of an adaptation, train needs no labels: without `gtFine/train` it is unlabelled.
+    """
+
+    name = "cityscapes"
+    title = "Cityscapes"
+    layout = f"leftImg8bit/SPLIT/CITY/NAME{_IMAGE} and gtFine/SPLIT/CITY/NAME{_LABEL}"
+    folders = ("leftImg8bit",)
+    expected: ClassVar = {"train": 2975, "val": 500, "test": 1525}
+    splits = tuple(expected)
+    label_sets = tuple(LABEL_SETS[f"cityscapes{number}"] for number in (19, 16, 13))
+    label_globs = tuple(f"gtFine/{split}/*/*{_LABEL}" for split in ("train", "val"))
+
+    def pairs(self, split: str) -> list[FileExample]:
+        """Lists the images of a split by city and name, each with the label that it should have.
+
+        Args:
+            split: one of `splits`.
+        """
+        labels = self.root / "gtFine" / split
+        labelled = split == "val" or (split == "train" and labels.is_dir())
+        lookup = id_lookup(cityscapes_ids(self.label_set))
+        found = []
+        for image in sorted((self.root / "leftImg8bit" / split).glob(f"*/*{_IMAGE}")):
+            key = image.name.removesuffix(_IMAGE)
+            label = labels / image.parent.name / f"{key}{_LABEL}"
+            found.append(FileExample(key, image, label if labelled else None, lookup))
+        return found

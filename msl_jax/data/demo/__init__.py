@@ -1,0 +1,1 @@
+"""The drawn street scenes of the demo: a data set without files."""

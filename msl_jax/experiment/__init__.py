@@ -1,0 +1,1 @@
+"""A training run: its stages, with their evaluations, checkpoints, logs and pictures."""

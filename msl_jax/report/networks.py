@@ -1,0 +1,90 @@
+"""The networks of a run, and the images that they are shown on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar
+
+from ml_collections.config_dict import ConfigDict
+from rich.console import Console
+from rich.progress import track
+
+from msl_jax.config import base_config
+from msl_jax.methods.variants import variant_of
+from msl_jax.parts import Split, build_model, load_split
+from msl_jax.runs import workdir as runs
+from msl_jax.runtime.errors import UserError
+from msl_jax.weights.find import Weights, weights_before
+from msl_jax.weights.trained import open_trained
+
+_T = TypeVar("_T")
+
+
+class Networks(NamedTuple):
+    """The networks of a run, the newest and the one that its adaptation began with.
+
+    Attributes:
+        config: complete.
+        model: of both.
+        variables: by title; the source-only network first where there are two.
+        described: what they are, one line each.
+        split: the target's evaluation split.
+        notes: what could not be loaded, and why.
+    """
+
+    config: ConfigDict
+    model: Any
+    variables: dict[str, Any]
+    described: list[str]
+    split: Split
+    notes: list[str]
+
+
+def open_networks(workdir: Path) -> Networks:
+    """Loads the networks of a run and opens the target's evaluation split.
+
+    Args:
+        workdir: of the run.
+
+    Raises:
+        UserError: there is no whole checkpoint, or the split is not as it should be.
+    """
+    weights, config = open_trained(str(workdir), base_config(""), {})
+    model = build_model(config)
+    split = load_split(config, "target_eval", evaluation=True)
+    title = _title(weights)
+    variables, notes = {title: weights.load(model)}, []
+    described = [f"{title}: {weights.title}"]
+    if weights.run and weights.run.folder.name == runs.ADAPT_STAGE:
+        try:
+            start = weights_before(workdir, config)
+            variables = {"source-only": start.load(model), **variables}
+            described.insert(0, f"source-only: {start.title}")
+        except UserError as error:
+            notes.append(f"The source-only network cannot be shown. {error}")
+    return Networks(config, model, variables, described, split, notes)
+
+
+def _title(weights: Weights) -> str:
+    """What the predictions of a run's newest checkpoint are called."""
+    assert weights.run is not None
+    variant = variant_of(weights.run.config)
+    if variant.adapt:
+        return "adapted" if weights.run.folder.name == runs.ADAPT_STAGE else "source-only"
+    return "oracle" if variant.oracle else "source-only"
+
+
+def predicting(work: Iterable[_T], total: int) -> Iterator[_T]:
+    """The items of `work`, with a bar on stderr where that is a terminal."""
+    console = Console(stderr=True)
+    return iter(
+        track(
+            work,
+            description="predicting",
+            total=total,
+            console=console,
+            transient=True,
+            disable=not console.is_terminal,
+        )
+    )

@@ -1,0 +1,63 @@
+"""Where a report goes, and that nothing of the user's is overwritten there."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from pathlib import Path
+
+from msl_jax.runs import workdir
+from msl_jax.runtime.errors import UserError
+from msl_jax.runtime.files import written_whole
+
+# The page tells of itself that this command wrote it, and whether it has been changed since.
+_HEAD = "<!doctype html>\n<!-- python -m msl_jax.report; SHA-256 of what follows: {} -->\n"
+_SIGNED = re.compile(re.escape(_HEAD).replace(r"\{\}", "([0-9a-f]{64})").encode())
+
+
+def expect_writable(path: Path) -> None:
+    """Makes the folder of `path` if need be.
+
+    Raises:
+        UserError: it cannot be written, or `path` is a folder, or a file other than an earlier
+            report that nobody has changed.
+    """
+    if path.is_dir():
+        raise UserError(f"--output {path} is a folder; name a file in it, such as report.html")
+    if os.path.lexists(path) and not _is_report(path):
+        raise UserError(
+            f"--output {path} exists and is no report that this command wrote, or has been changed"
+            " since; give another file or move that one away, nothing is overwritten"
+        )
+    workdir.make_folder(path.parent, "--output")
+
+
+def write(path: Path, html: str) -> int:
+    """Writes the page whole or not at all; returns its size in bytes.
+
+    Args:
+        path: see `expect_writable`.
+        html: the element ``html`` as text.
+
+    Raises:
+        UserError: `path` has become another file meanwhile.
+    """
+    expect_writable(path)
+    # Names of files need not be valid UTF-8.
+    content = html.encode(errors="backslashreplace")
+    signed = _HEAD.format(hashlib.sha256(content).hexdigest()).encode() + content
+    with written_whole(path) as partial:
+        partial.write_bytes(signed)
+    return len(signed)
+
+
+def _is_report(path: Path) -> bool:
+    """Whether this is a report as it was written."""
+    if path.is_symlink() or not path.is_file():
+        return False
+    content = path.read_bytes()
+    signed = _SIGNED.match(content)
+    if signed is None:
+        return False
+    return hashlib.sha256(content[signed.end() :]).hexdigest().encode() == signed[1]

@@ -1,0 +1,136 @@
+"""The report of a run: one HTML page that loads nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from importlib import resources
+from typing import NamedTuple
+from xml.etree.ElementTree import Element
+
+from msl_jax.data.labels import LabelSet
+from msl_jax.report.charts import line_chart
+from msl_jax.report.curves import StageCurves
+from msl_jax.report.events import Points
+from msl_jax.report.html import element, render
+from msl_jax.report.results import Results
+from msl_jax.report.settings import Setting
+from msl_jax.report.tables import settings_table
+from msl_jax.report.task_report import Section, TaskReport
+from msl_jax.runs.metrics import TITLES
+
+# The browser itself refuses whatever the page might load.
+_POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:"
+
+
+class Report(NamedTuple):
+    """All that a page shows.
+
+    Attributes:
+        title: names the run.
+        place: its folder.
+        task: what is special to its kind of task.
+        results: evaluations.
+        curves: of the stages that have begun.
+        settings: the configuration by group.
+        label_set: classes and their colours; None where they cannot be read.
+        figures: sections on what the networks predict.
+        gallery: the images.
+        about: sentences on the gallery.
+        notes: what is missing in it, and why.
+    """
+
+    title: str
+    place: str
+    task: TaskReport
+    results: Results
+    curves: Sequence[StageCurves]
+    settings: Mapping[str, Sequence[Setting]]
+    label_set: LabelSet | None = None
+    figures: Sequence[Section] = ()
+    gallery: Sequence[Element] = ()
+    about: Sequence[str] = ()
+    notes: Sequence[str] = ()
+
+
+def page(report: Report) -> str:
+    """The page as HTML, beginning with the element ``html``."""
+    head = element(
+        "head",
+        element("meta", charset="utf-8"),
+        element("meta", http_equiv="Content-Security-Policy", content=_POLICY),
+        element("meta", name="viewport", content="width=device-width, initial-scale=1"),
+        element("title", report.title),
+        element("style", _asset("style.css")),
+    )
+    body = element(
+        "body",
+        element(
+            "header",
+            element("h1", report.title),
+            element("p", report.place, class_="muted"),
+            element("p", report.results.state),
+        ),
+        element(
+            "main",
+            *(_section(*section) for section in _sections(report)),
+        ),
+        element("script", _asset("filter.js")),
+    )
+    return render(element("html", head, body, lang="en"))
+
+
+def _sections(report: Report) -> list[Section]:
+    return [
+        report.task.evaluation(report.results, report.label_set),
+        *report.figures,
+        Section("curves", "Curves", _curves(report)),
+        Section("gallery", "Target images", _gallery(report)),
+        Section("configuration", "Configuration", _configuration(report.settings)),
+    ]
+
+
+def _asset(name: str) -> str:
+    return resources.files(__package__).joinpath(name).read_text(encoding="utf-8")
+
+
+def _section(name: str, title: str, content: Sequence[Element]) -> Element:
+    return element("section", element("h2", title), *content, id=name)
+
+
+def _curves(report: Report) -> list[Element]:
+    content: list[Element] = []
+    for stage in report.curves:
+        charts = []
+        if stage.evaluations:
+            percents = {
+                domain: {step: 100 * value for step, value in points.items()}
+                for domain, points in stage.evaluations.items()
+            }
+            charts.append(_chart(stage, f"{TITLES[report.task.metric]} in %", percents))
+        for name, points in stage.losses.items():
+            charts.append(_chart(stage, name, {name: points}))
+        content.append(element("h3", f"{stage.title}, {stage.steps:,} steps"))
+        content.append(element("div", *charts, class_="charts"))
+    return content or [element("p", "The run has logged nothing yet.")]
+
+
+def _chart(stage: StageCurves, title: str, lines: Mapping[str, Points]) -> Element:
+    caption: list[Element | str] = [title]
+    if list(lines) != [title]:
+        for number, name in enumerate(lines):
+            dash = element("span", "—" if number == 0 else "- -", class_=f"legend line{number}")
+            caption += [dash, f" {name}"]
+    chart = line_chart(lines, stage.steps, f"{stage.title}: {title}")
+    return element("figure", element("figcaption", *caption), chart)
+
+
+def _gallery(report: Report) -> list[Element]:
+    notes = [element("p", note, class_="warning") for note in report.notes]
+    about = [element("p", sentence, class_="muted") for sentence in report.about]
+    return [*notes, *about, *report.gallery]
+
+
+def _configuration(settings: Mapping[str, Sequence[Setting]]) -> list[Element]:
+    text = "Bold: other than the default, which is the official recipe's."
+    tables = [settings_table(group, found) for group, found in settings.items()]
+    return [element("p", text, class_="muted"), element("div", *tables, class_="tables")]

@@ -1,0 +1,72 @@
+"""The configuration of a run in groups, beside the defaults."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from ml_collections.config_dict import ConfigDict
+
+from msl_jax.config import base_config
+from msl_jax.config.keys import flat
+from msl_jax.config.presets import complete
+
+# Beginnings of keys; a key belongs to the first group that names it, else to "Other".
+_GROUPS = {
+    "Run": (
+        *("name", "task", "variant", "seed", "preset", "shrink", "init_from", "reinit_heads"),
+        "debug",
+    ),
+    "Data": (
+        *("source_train", "source_eval", "source_root", "source_size", "source_augmentation"),
+        *("target_train", "target_eval", "target_root", "target_size", "target_augmentation"),
+        *("data_root", "classes_file", "records_dir", "num_classes", "on_bad_example"),
+    ),
+    "Network": ("model.", "input_convention", "compute_dtype", "rematerialize"),
+    "Training": (
+        *("source_steps", "source_poly_steps", "source_learning_rate"),
+        *("steps", "poly_steps", "learning_rate", "head_rate_multiplier", "momentum"),
+        *("schedule", "weight_decay", "repeated_visits", "batch_size", "accumulate"),
+        *("log_every", "keep_every"),
+    ),
+    "Adaptation": ("lambda_", "iw_alpha", "guidance_", "normalization", "frozen_norms"),
+    "Evaluation": ("eval_", "flip", "scales"),
+    "Other": ("",),
+}
+
+
+class Setting(NamedTuple):
+    """A key, its value, and its default: the official recipe's, None where it has none."""
+
+    key: str
+    value: str
+    default: str | None
+
+    @property
+    def changed(self) -> bool:
+        """Whether the value is another one than the default."""
+        return self.value != self.default
+
+
+def settings(config: ConfigDict) -> dict[str, list[Setting]]:
+    """The keys of each group that has any.
+
+    Args:
+        config: a run's, complete.
+    """
+    base = base_config(config.name, config.variant, config.task)
+    defaults = _texts(complete(base))
+    groups: dict[str, list[Setting]] = {name: [] for name in _GROUPS}
+    for key, value in _texts(config).items():
+        group = next(name for name, begin in _GROUPS.items() if key.startswith(begin))
+        groups[group].append(Setting(key, value, defaults.get(key)))
+    return {name: found for name, found in groups.items() if found}
+
+
+def _texts(config: ConfigDict) -> dict[str, str]:
+    return {key: _text(value) for key, value in sorted(flat(config).items())}
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, list | tuple):
+        return f"({', '.join(map(_text, value))})"
+    return str(value) if value != "" else "(empty)"

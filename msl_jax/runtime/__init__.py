@@ -1,0 +1,1 @@
+"""What everything stands on: errors, files, signals, processes, the command line."""

@@ -1,0 +1,272 @@
+"""Several processes on one run: how they find each other, who writes, what they agree on.
+
+One process needs nothing of this: there every function does the plain thing. With several, all
+run the same program and call the functions marked "all processes" in the same order.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import itertools
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array, lax
+from jax.experimental import multihost_utils
+
+from msl_jax.runtime.errors import UserError
+
+T = TypeVar("T")
+
+# One process may have to wait while another makes records of a whole data set. A process that
+# dies meanwhile is noticed by its missing heartbeats.
+_PATIENCE = 7 * 24 * 3600.0  # seconds
+_FAREWELL = 15.0  # seconds for the others to end as well, before a process leaves them
+_exchanges = itertools.count()
+
+_ADDRESS, _COUNT, _INDEX = "JAX_COORDINATOR_ADDRESS", "JAX_NUM_PROCESSES", "JAX_PROCESS_ID"
+# Set by the launchers for each process; JAX reads the rest of their variables itself.
+_LAUNCHERS = ("SLURM_STEP_NUM_TASKS", "OMPI_COMM_WORLD_SIZE")
+
+
+def connect() -> None:
+    """Connects the processes of a run, where the environment tells of more than one.
+
+    They are those of one `srun` (Slurm) or `mpirun` (Open MPI), or each is told its place by
+    ``JAX_COORDINATOR_ADDRESS`` (HOST:PORT of process 0), ``JAX_NUM_PROCESSES`` and
+    ``JAX_PROCESS_ID``. To be called before anything that uses a device; a second call does nothing.
+
+    Raises:
+        UserError: the variables are not complete, a process does not come, or the processes differ
+            in the number of their devices.
+    """
+    if jax.distributed.is_initialized() or not _is_one_of_many():
+        return
+    # Its handler for SIGTERM would take the place of the commands' own.
+    jax.config.update("jax_enable_preemption_service", False)
+    place: dict[str, Any] = {}
+    if _ADDRESS in os.environ:
+        # Else JAX would look for a launcher all the same, and in a pod ask Kubernetes.
+        place = {"cluster_detection_method": "deactivate"}
+        place |= {"num_processes": _integer(_COUNT), "process_id": _integer(_INDEX)}
+    try:
+        jax.distributed.initialize(**place)
+    except (ValueError, RuntimeError) as error:
+        raise UserError(f"cannot connect to the other processes of this run: {error}") from error
+    atexit.register(_leave)  # runs before JAX's own, which was registered before
+    devices = [len(jax.local_devices(index)) for index in range(jax.process_count())]
+    if len(set(devices)) > 1:
+        raise UserError(
+            f"the processes have different numbers of devices ({devices}); start them with the same"
+            " number each"
+        )
+
+
+def _is_one_of_many() -> bool:
+    given = [name for name in (_ADDRESS, _COUNT, _INDEX) if name in os.environ]
+    if given:
+        missing = {_ADDRESS, _COUNT, _INDEX} - set(given)
+        if missing:
+            raise UserError(
+                f"{', '.join(given)} set, but not {', '.join(sorted(missing))}: set all three in"
+                " every process of the run, or none"
+            )
+        return (_integer(_COUNT) or 0) > 1
+    return any((_integer(name) or 0) > 1 for name in _LAUNCHERS)
+
+
+def _integer(variable: str) -> int | None:
+    """The value of an environment variable, None where it is not set."""
+    text = os.environ.get(variable)
+    try:
+        return None if text is None else int(text)
+    except ValueError as error:
+        raise UserError(f"{variable}={text!r}: expected an integer") from error
+
+
+def _leave() -> None:
+    """Waits for the others at the exit; where they do not come, leaves without them.
+
+    JAX would wait for minutes, then abort the process; the others notice that this one is gone.
+    """
+    try:
+        _wait_for_all("leave", _FAREWELL)
+    except Exception:  # this process failed, or another one has
+        _leave_at_once()
+
+
+def _leave_at_once() -> None:
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(1)
+
+
+def _wait_for_all(barrier: str, seconds: float) -> None:
+    """All processes: returns when all have come. Not a collective: no device waits busily."""
+    from orbax.checkpoint import multihost  # only several processes need it
+
+    wait = multihost.get_barrier_sync_fn()
+    wait(key=f"msl_jax/{barrier}", timeout_ms=round(1000 * seconds))
+
+
+@contextlib.contextmanager
+def losses_explained() -> Iterator[None]:
+    """Turns the error of a collective that lost a process into a `UserError`."""
+    try:
+        yield
+    except (ValueError, RuntimeError) as error:
+        text = str(error)
+        if jax.process_count() > 1 and any(word in text for word in ("Gloo", "NCCL", "Barrier")):
+            atexit.register(_leave_at_once)  # before `_leave`: there is nobody to wait for
+            raise UserError(
+                f"process {jax.process_index()} has lost the others: one of them has ended, see its"
+                " messages. The same command on all of them continues from the last checkpoint."
+                f" ({text.splitlines()[0]})"
+            ) from error
+        raise
+
+
+def is_first() -> bool:
+    """Whether this is the process that writes and prints, number 0."""
+    return jax.process_index() == 0
+
+
+def share() -> tuple[int, int]:
+    """(index, number) of this process, for whatever is shared out."""
+    return jax.process_index(), jax.process_count()
+
+
+def together(function: Callable[[], T]) -> T:
+    """All processes: calls `function` in each; where one of them fails, all do.
+
+    Returns:
+        What this process's call returned.
+
+    Raises:
+        UserError: of another process, once all are through. What this one's call raised stays.
+    """
+    if jax.process_count() == 1:
+        return function()
+    result, failure = None, None
+    try:
+        result = function()
+    except Exception as error:
+        failure = error
+    messages = _exchanged("" if failure is None else str(failure) or type(failure).__name__)
+    if failure is not None:
+        raise failure
+    for index, message in enumerate(messages):
+        if message:
+            raise UserError(f"process {index}: {message}")
+    return result  # type: ignore[return-value]
+
+
+def first_then_others(function: Callable[[], T]) -> T:
+    """All processes: as `together`, but the others begin when process 0 is through.
+
+    What process 0 prepares in a shared folder, the others find there.
+    """
+    if is_first():
+        result = together(function)
+        together(lambda: None)
+        return result
+    together(lambda: None)
+    return together(function)
+
+
+def by_first(function: Callable[[], T]) -> T:
+    """All processes: `function()` in process 0 alone; its result, or failure, is everyone's.
+
+    Args:
+        function: gives something that JSON can carry.
+
+    Raises:
+        UserError: `function` failed; process 0 gets its own error.
+    """
+    result = together(function if is_first() else lambda: None)
+    if jax.process_count() == 1:
+        return result  # type: ignore[return-value]
+    text = _exchanged(json.dumps(result) if is_first() else "")[0]
+    return result if is_first() else json.loads(text)  # type: ignore[return-value]
+
+
+def read_by_first(read: Callable[[], tuple[T, Any]], like: T) -> tuple[T, Any]:
+    """All processes: arrays that process 0 reads, bit for bit, and what belongs to them.
+
+    Only process 0 need reach the files.
+
+    Args:
+        read: gives a tree of arrays, and something that JSON can carry.
+        like: a tree of the same structure, shapes and dtypes; the values are not looked at.
+
+    Raises:
+        UserError: `read` failed.
+    """
+    if jax.process_count() == 1:
+        return read()
+    blank = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), like)
+    tree, rest = together(read if is_first() else lambda: (blank, None))
+    rest = by_first(lambda: rest)
+    # As bytes: the broadcast is a sum, which would lose the sign of -0.0.
+    as_bytes = jax.tree.map(lambda leaf: np.ravel(leaf).view(np.uint8), tree)
+    found = multihost_utils.broadcast_one_to_all(as_bytes)
+
+    def as_before(leaf: np.ndarray, found: np.ndarray) -> Array:
+        return jnp.array(found.view(leaf.dtype).reshape(leaf.shape))
+
+    return jax.tree.map(as_before, blank, found), rest
+
+
+def total(counts: np.ndarray) -> np.ndarray:
+    """All processes: the sum of their int64 `counts`, exact."""
+    if jax.process_count() == 1:
+        return counts
+    # JAX would make int32 of them.
+    halves = multihost_utils.process_allgather(counts.view(np.uint32))
+    return halves.view(np.int64).sum(axis=0)
+
+
+def _exchanged(text: str) -> list[str]:
+    """All processes: the texts of all, in the order of the processes."""
+    _wait_for_all(str(next(_exchanges)), _PATIENCE)
+    own = np.frombuffer(text.encode(), np.uint8)
+    lengths = multihost_utils.process_allgather(np.int32(len(own)))
+    if not lengths.any():
+        return [""] * len(lengths)
+    # A program is compiled for each size: there are few powers of two.
+    size = 1 << int(lengths.max()).bit_length()
+    texts = multihost_utils.process_allgather(np.pad(own, (0, size - len(own))))
+    return [bytes(row[:length]).decode() for row, length in zip(texts, lengths, strict=True)]
+
+
+class StopAgreement:
+    """Lets all processes stop at the same step once any of them was asked to.
+
+    Call it once in every step, in all processes. It costs an all-reduce of one number, for which
+    nothing waits: its result is looked at in the next step. In one process it is `requested()`.
+    """
+
+    def __init__(self, requested: Callable[[], bool]) -> None:
+        """Compiles nothing yet.
+
+        Args:
+            requested: whether this process was asked to stop, by a signal for example.
+        """
+        self._requested = requested
+        self._asked: Array | None = None
+        self._any = jax.pmap(lambda flag: lax.pmax(flag, "devices"), "devices", out_axes=None)
+
+    def __call__(self) -> bool:
+        """Whether to stop now: true in all processes in the same call, or in none."""
+        if jax.process_count() == 1:
+            return self._requested()
+        before = self._asked
+        self._asked = self._any(np.full(jax.local_device_count(), self._requested(), np.int32))
+        return before is not None and bool(before)
