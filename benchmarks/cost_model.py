@@ -1,6 +1,6 @@
 """Time and cost of a run on many GPUs, computed from figures that were measured on one.
 
-    python -m benchmarks.cost_model --step-seconds 0.5 --devices 1 8 64 256
+    python -m benchmarks.cost_model --step-seconds 0.063 --devices 1 8 64 256
 
 Nothing is run. A run reads a fixed number of images of each domain; with N devices a step reads N
 times as many, so there are N times fewer steps. The parts:

@@ -4,10 +4,11 @@
     python -m benchmarks.accelerator --output DIR --markdown
 
 The most important comes first: the device and its limits, losses against golden values, the
-training step against PyTorch's, losses by size of their tiles, evaluation, the network against
-golden values, more steps, the methods, the input, a real training. What is done is in
-DIR/results.jsonl at once, and as tables in DIR/results.md; whatever ends the command loses no more
-than the case it was in. The same command goes on with what is missing.
+training step against PyTorch's, losses by size of their tiles, a real training, the network against
+golden values, evaluation, more steps, kernels, the methods, the input. What is done is in
+DIR/results.jsonl at once; whatever ends the command loses no more than the case it was in. At its
+end the tables are in DIR/results.md. The same command on the same machine goes on with what is
+missing.
 
 Needs jax, flax, optax, numpy and ml_collections; PyTorch for its side, what msl_jax needs for input
 and training. What is missing is said. On a machine without a GPU: `--sizes small`.
@@ -16,6 +17,7 @@ and training. What is missing is said. On a machine without a GPU: `--sizes smal
 from __future__ import annotations
 
 import argparse
+import subprocess
 import sys
 import tempfile
 import time
@@ -28,52 +30,89 @@ from benchmarks.accelerator.results import Outcome, Results, read
 from benchmarks.accelerator.running import run
 from benchmarks.accelerator.sizes import SIZES
 from benchmarks.accelerator.worker import Worker
+from benchmarks.support.measuring import ROOT
 
-_SHARED = Path(__file__).parents[3] / "shared"
+_SHARED = ROOT.parent / "shared"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs everything; returns the exit status."""
     options = _options(arguments)
     folder: Path = options.output
-    if options.markdown:
-        print(tables(read(folder)))
-        return 0
     before = read(folder)
+    if options.markdown:
+        print(tables(before))
+        return 0
     if before and before["sizes"].result != options.sizes:
-        print(f"{folder} has results of --sizes {before['sizes'].result}", file=sys.stderr)
-        return 2
-    results = Results(folder)
-
-    def report(outcome: Outcome) -> None:
-        results.add(outcome)
-        (folder / "results.md").write_text(tables(read(folder)) + "\n")
-        line = outcome.problem.splitlines()[-1] if outcome.problem else "done"
-        print(f"{outcome.name}: {line}, {outcome.seconds:.1f} s", file=sys.stderr, flush=True)
-
-    if not before:
-        results.add(Outcome("sizes", options.sizes, None, 0.0))
+        return _refuse(f"{folder} has results of --sizes {before['sizes'].result}")
     with tempfile.TemporaryDirectory() as cache:
         cases = all_cases(
             options.sizes, cache=Path(cache), goldens=options.goldens, camvid=options.camvid
         )
+        device, *others = cases
         done = {name for name, outcome in before.items() if outcome.result is not None}
         wanted = [
             case
-            for case in cases
+            for case in others
             if case.name not in done and case.name.startswith(tuple(options.only))
         ]
+        end = time.monotonic() + 60 * options.minutes
+        here: list[Outcome] = []
+        run([device], seconds=120, clock=time.monotonic, start=Worker, report=here.append)
+        if refusal := _unfit(here[0], before.get("device"), options.sizes):
+            return _refuse(refusal)
+        results, revision = Results(folder), _revision()
+        if not before:
+            results.add(Outcome("sizes", options.sizes, None, 0.0, revision))
+            results.add(here[0]._replace(revision=revision))
+
+        def report(outcome: Outcome) -> None:
+            results.add(outcome._replace(revision=revision))
+            said = outcome.problem or "done"
+            print(f"{outcome.name}: {said}, {outcome.seconds:.1f} s", file=sys.stderr, flush=True)
+
         left_out = run(
             wanted,
-            seconds=60 * options.minutes,
+            seconds=end - time.monotonic(),
             clock=time.monotonic,
             start=Worker,
             report=report,
         )
     if left_out:
         print(f"no time was left for: {', '.join(left_out)}", file=sys.stderr)
-    print(f"{len(read(folder)) - 1} of {len(cases)} cases are in {folder}; see results.md there")
+    found = read(folder)
+    made = sum(outcome.result is not None for outcome in found.values()) - 1
+    print(f"{made} of {len(cases)} cases are in {folder}; the same command goes on")
+    (folder / "results.md").write_text(tables(found) + "\n")
     return 0
+
+
+def _unfit(here: Outcome, before: Outcome | None, sizes: str) -> str | None:
+    """Why this machine's figures do not belong into the folder; None where they do."""
+    if here.result is None:
+        return f"no device can be used: {here.problem}"
+    if sizes == "paper" and here.result["platform"] == "cpu":
+        return "there is no accelerator here, and --sizes paper takes hours on a CPU: --sizes small"
+    for key in ("device", "versions", "driver") if before else ():
+        old, new = before.result[key], here.result[key]  # type: ignore[union-attr]
+        if old != new:
+            return f"the folder has results of another machine: {key} {old}, here {new}"
+    return None
+
+
+def _refuse(reason: str) -> int:
+    print(reason, file=sys.stderr)
+    return 2
+
+
+def _revision() -> str | None:
+    """The revision of the repository, None outside of one."""
+    command = ["git", "rev-parse", "--short", "HEAD"]
+    try:
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip()
 
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:

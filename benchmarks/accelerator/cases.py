@@ -2,38 +2,36 @@
 
 from __future__ import annotations
 
-import dataclasses
+import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from benchmarks.accelerator.running import Case
 from benchmarks.accelerator.sizes import LIGHT, SIZES, Network, Size, Sizes
-from benchmarks.support.work import Part, Precision, TrainingWork
+from benchmarks.support.work import PARTS, PRECISIONS, Part, Precision, TrainingWork
 from msl_jax.methods.variants import VARIANTS
 
 Side = Literal["ours", "torch", "torch.compile"]
 
 _HERE = "benchmarks.accelerator"
-# Nothing is taken from the device before it is needed: two libraries share it, one after the other.
-_MODEST = {"XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
-_SHARING = {"XLA_PYTHON_CLIENT_MEM_FRACTION": "0.12"}
 _MIXED: tuple[Precision, ...] = ("tf32", "bfloat16")
 METHODS = tuple(name for name, variant in VARIANTS.items() if variant.adapt)
 
 
 class StepCase(NamedTuple):
-    """A training step that is measured on one side; `side` is whose, `small` of the small size."""
+    """A training step on one side; `small` takes both images of the small size."""
 
     network: Network
     part: Part
     precision: Precision
-    side: Side
+    side: Side = "ours"
     small: bool = False
     rematerialize: bool = False
 
     @property
     def name(self) -> str:
-        """Of the case."""
+        """Name of the case in the results."""
         words = ["step", self.network.name, self.part, "small" if self.small else "full"]
         return "/".join([*words, self.precision, *["remat"] * self.rematerialize, self.side])
 
@@ -60,43 +58,44 @@ class EvaluationCase(NamedTuple):
 
     @property
     def name(self) -> str:
-        """Of the case."""
+        """Name of the case in the results."""
         return f"evaluation/{self.size[1]}x{self.size[0]}/{self.precision}/{self.side}"
 
     def arguments(self, sizes: Sizes) -> dict[str, Any]:
-        """Of `our_steps.evaluation`."""
+        """Arguments of `our_steps.evaluation`."""
         network = {"depth": sizes.network.depth, "width": sizes.network.width}
         return {"size": list(self.size), **network, "precision": self.precision}
 
 
 def main_steps(sizes: Sizes) -> list[StepCase]:
-    """Ours that matter most: compiled with nothing beside, and looked into."""
-    return [StepCase(sizes.network, "adapt", precision, "ours") for precision in _MIXED]
+    """The adaptation steps at full size that are compared first."""
+    return [StepCase(sizes.network, "adapt", precision) for precision in _MIXED]
 
 
-def further_steps(sizes: Sizes) -> list[StepCase]:
-    """Our others, in order."""
+def step_cases(sizes: Sizes) -> list[StepCase]:
+    """Every step of ours: the ones that matter most, then the rest of the grid."""
     main = sizes.network
-    return [
-        *(StepCase(main, "adapt", precision, "ours", small=True) for precision in _MIXED),
-        StepCase(main, "source", "tf32", "ours"),
-        StepCase(main, "adapt", "bfloat16", "ours", rematerialize=True),
-        *(StepCase(LIGHT, "adapt", precision, "ours") for precision in _MIXED),
-        StepCase(main, "adapt", "float32", "ours"),
-        StepCase(main, "source", "bfloat16", "ours"),
-        StepCase(main, "source", "tf32", "ours", small=True),
-        StepCase(main, "adapt", "tf32", "ours", rematerialize=True),
+    first = [
+        *main_steps(sizes),
+        StepCase(main, "adapt", "tf32", small=True),
+        StepCase(main, "source", "tf32"),
+        StepCase(main, "adapt", "bfloat16", rematerialize=True),
+        StepCase(LIGHT, "adapt", "tf32"),
+        StepCase(main, "adapt", "float32"),
     ]
-
-
-def torch_steps(sizes: Sizes) -> list[StepCase]:
-    """PyTorch's for each of ours, which it has no rematerialisation of."""
-    ours = [*main_steps(sizes), *further_steps(sizes)]
-    return [case._replace(side="torch") for case in ours if not case.rematerialize]
+    grid = [
+        StepCase(network, part, precision, small=small, rematerialize=rematerialize)
+        for rematerialize in (False, True)
+        for network in (main, LIGHT)
+        for part in PARTS
+        for small in (False, True)
+        for precision in PRECISIONS
+    ]
+    return [*first, *(case for case in grid if case not in first)]
 
 
 def evaluation_cases(sizes: Sizes, side: Side) -> list[EvaluationCase]:
-    """All of a side."""
+    """Every evaluation of a side."""
     return [
         EvaluationCase(size, precision, side) for size in sizes.evaluation for precision in _MIXED
     ]
@@ -106,120 +105,107 @@ def all_cases(name: str, *, cache: Path, goldens: Path, camvid: Path) -> list[Ca
     """Every case, the most important first.
 
     Args:
-        name: of the sizes, one of `SIZES`.
+        name: one of `SIZES`.
         cache: folder of the compilation cache, empty at first.
         goldens: folder of the golden values.
         camvid: folder of CamVid.
     """
-    sizes = SIZES[name]
+    return list(_cases(SIZES[name], cache, goldens, camvid))
+
+
+def _cases(sizes: Sizes, cache: Path, goldens: Path, camvid: Path) -> Iterator[Case]:
     environment = {
-        **_MODEST,
+        # Nothing is taken from the device before it is needed, and one device is compared.
+        "XLA_PYTHON_CLIENT_PREALLOCATE": "false",
+        "CUDA_VISIBLE_DEVICES": os.environ.get("CUDA_VISIBLE_DEVICES", "0").split(",")[0],
         "JAX_COMPILATION_CACHE_DIR": str(cache),
         "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
     }
 
-    def alone(name: str, process: str, function: str, least: float = 5.0, **arguments: Any) -> Case:
+    def case(name: str, process: str, function: str, least: float, **arguments: Any) -> Case:
         place = f"{_HERE}.{function}"
         return Case(name, process, place, arguments, least * sizes.scale, environment)
 
-    def beside(name: str, function: str, least: float = 20.0, **arguments: Any) -> Case:
-        case = alone(name, "", function, least, **arguments)
-        return case._replace(beside=True, environment={**environment, **_SHARING})
+    def our_step(wanted: StepCase, compile_again: bool = False) -> Case:
+        fields: dict[str, Any] = {"seconds": sizes.seconds, **wanted.work(sizes).as_json()}
+        least = 20.0 if wanted.network == LIGHT else 60.0
+        again = {"compile_again": compile_again}
+        return case(wanted.name, "jax", "steps:step", least, **again, **fields)
 
-    def our_step(case: StepCase, least: float, **extra: bool) -> Case:
-        fields = case.work(sizes).as_json()
-        return alone(case.name, "jax", "steps:step", least, **_rounds(sizes), **extra, **fields)
+    def torch_step(wanted: StepCase) -> Case:
+        fields: dict[str, Any] = {"seconds": sizes.seconds, **wanted.work(sizes).as_json()}
+        compiled = wanted.side == "torch.compile"
+        least = 90.0 if compiled else 40.0
+        return case(wanted.name, "torch", "torch_side:step", least, compiled=compiled, **fields)
 
-    def torch_step(case: StepCase, least: float = 8.0, **extra: bool) -> Case:
-        fields = case.work(sizes).as_json()
-        arguments = {**_rounds(sizes), **extra, **fields}
-        return alone(case.name, "torch", "torch_side:step", least, **arguments)
+    def evaluation(wanted: EvaluationCase) -> Case:
+        fields = {"seconds": sizes.seconds / 2, **wanted.arguments(sizes)}
+        if wanted.side == "torch":
+            return case(wanted.name, "torch", "torch_side:evaluation", 10.0, **fields)
+        return case(wanted.name, "jax", "steps:evaluation", 30.0, **fields)
 
-    def ahead(name: str, **programs: Any) -> Case:
-        return beside(f"ahead/{name}", "steps:compile_ahead", **programs)
-
-    def errors(part: str, precision: Precision) -> Case:
-        arguments: dict[str, Any] = {"goldens": str(goldens), "part": part, "precision": precision}
-        if part == "losses":
-            return alone(f"exactness/{part}/{precision}", "jax", "exactness:errors", **arguments)
-        return beside(f"exactness/{part}/{precision}", "exactness:errors", **arguments)
+    def errors(part: str, precision: Precision, least: float) -> Case:
+        arguments = {"goldens": str(goldens), "part": part, "precision": precision}
+        return case(f"exactness/{part}/{precision}", "jax", "exactness:errors", least, **arguments)
 
     def training(name: str, *arguments: str) -> Case:
-        return beside(
-            f"training/{name}",
-            "real:training",
-            arguments=[f"--config=configs/{name}.py", *arguments],
-            limit=300.0,
-        )
+        command = [f"--config=configs/{name}.py", *arguments]
+        return case(f"training/{name}", "real", "real:training", 90.0, arguments=command)
 
-    layer: dict[str, Any] = {
-        "seconds": sizes.seconds / 10,
-        "size": list(sizes.source),
-        "names": list(sizes.losses),
-    }
-    half: dict[str, Any] = {"seconds": sizes.seconds / 2}
-    light = StepCase(LIGHT, "adapt", "tf32", "ours").work(sizes)
-    methods = [dataclasses.replace(light, variant=variant).as_json() for variant in METHODS]
-    full = StepCase(sizes.network, "adapt", "bfloat16", "ours").work(sizes).as_json()
-    return [
-        alone("device", "jax", "device:versions"),
-        alone(
-            "ceilings",
-            "jax",
-            "device:ceilings",
-            size=sizes.matrix,
-            megabytes=sizes.copied_mb,
-            seconds=sizes.seconds / 4,
-        ),
-        errors("losses", "float32"),
-        errors("losses", "tf32"),
-        *(our_step(case, 60.0, compile_again=True, profile=True) for case in main_steps(sizes)),
-        *(
-            alone(f"losses/tile {tile}", "jax", "loss_layer:tiled", 8.0, **layer, tile=tile)
-            for tile in sizes.tiles
-        ),
-        alone("losses/whole", "jax", "loss_layer:whole", 8.0, **layer),
-        *(torch_step(case) for case in torch_steps(sizes)),
-        errors("network", "float32"),
-        errors("network", "tf32"),
-        errors("multi_iw_once", "float32"),
-        training("camvid", f"--config.data_root={camvid}", *sizes.training),
-        *([training("demo")] if sizes.demo else []),
-        *(ahead(case.name, steps=[case.work(sizes).as_json()]) for case in further_steps(sizes)),
-        *(
-            ahead(case.name, evaluations=[case.arguments(sizes)])
-            for case in evaluation_cases(sizes, "ours")
-        ),
-        *(ahead(f"methods {n}", steps=methods[n::3]) for n in range(3)),
-        *(our_step(case, 12.0) for case in further_steps(sizes)),
-        *(
-            alone(case.name, "jax", "steps:evaluation", 8.0, **half, **case.arguments(sizes))
-            for case in evaluation_cases(sizes, "ours")
-        ),
-        alone("losses/torch", "torch", "torch_side:losses", **layer),
-        *(
-            alone(case.name, "torch", "torch_side:evaluation", 3.0, **half, **case.arguments(sizes))
-            for case in evaluation_cases(sizes, "torch")
-        ),
-        alone(
-            "input",
-            "real",
-            "real:input_share",
-            30.0,
-            camvid=str(camvid),
-            frames=sizes.frames,
-            original_size=list(sizes.original),
-            steps=sizes.steps,
-            **_rounds(sizes),
-            **full,
-        ),
-        alone("methods", "jax", "steps:methods", 60.0, **half, works=methods),
-        *(
-            torch_step(case._replace(side="torch.compile"), 60.0, compiled=True)
-            for case in (main_steps(sizes) if sizes.torch_compile else [])
-        ),
-    ]
+    layer: dict[str, Any] = {"seconds": sizes.seconds / 10, "size": list(sizes.source)}
+    layer["names"] = list(sizes.losses)
+    ours = step_cases(sizes)
+    main = main_steps(sizes)
+    in_torch = [wanted._replace(side="torch") for wanted in ours if not wanted.rematerialize]
 
-
-def _rounds(sizes: Sizes) -> dict[str, Any]:
-    return {"seconds": sizes.seconds}
+    yield case("device", "jax", "device:versions", 5.0)
+    yield case(
+        "ceilings",
+        "jax",
+        "device:ceilings",
+        10.0,
+        size=sizes.matrix,
+        megabytes=sizes.copied_mb,
+        seconds=sizes.seconds / 4,
+    )
+    for precision in ("float32", "tf32"):
+        yield errors("losses", precision, 5.0)
+    for wanted in main:
+        yield our_step(wanted, compile_again=True)
+    for tile in sizes.tiles:
+        yield case(f"losses/tile {tile}", "jax", "loss_layer:tiled", 8.0, **layer, tile=tile)
+    yield case("losses/whole", "jax", "loss_layer:whole", 8.0, **layer)
+    yield case("losses/torch", "torch", "torch_side:losses", 5.0, **layer)
+    yield from map(torch_step, in_torch[:2])
+    yield training("demo")
+    yield errors("network", "float32", 60.0)
+    yield from map(evaluation, evaluation_cases(sizes, "ours"))
+    yield from map(evaluation, evaluation_cases(sizes, "torch"))
+    yield from map(our_step, ours[2:7])
+    yield from map(torch_step, in_torch[2:6])
+    for wanted in main:
+        name = f"kernels{wanted.name.removeprefix('step').removesuffix('/ours')}"
+        yield case(name, "jax", "steps:profile", 60.0, **wanted.work(sizes).as_json())
+    for variant in METHODS:
+        fields = StepCase(LIGHT, "adapt", "tf32").work(sizes).as_json() | {"variant": variant}
+        fields["seconds"] = sizes.seconds / 2
+        yield case(f"methods/{variant}", "jax", "steps:step", 20.0, **fields)
+    yield case(
+        "input",
+        "real",
+        "real:input_share",
+        60.0,
+        camvid=str(camvid),
+        frames=sizes.frames,
+        original_size=list(sizes.original),
+        steps=sizes.steps,
+        **main[-1].work(sizes).as_json(),
+    )
+    yield training("camvid", f"--config.data_root={camvid}", *sizes.training)
+    if sizes.torch_compile:
+        yield from (torch_step(wanted._replace(side="torch.compile")) for wanted in main)
+    yield errors("network", "tf32", 60.0)
+    for precision in ("float32", "tf32"):
+        yield errors("multi_iw_once", precision, 60.0)  # type: ignore[arg-type]
+    yield from map(our_step, ours[7:])
+    yield from map(torch_step, in_torch[6:])

@@ -13,15 +13,13 @@ from benchmarks.support.our_steps import matmul_precision
 from benchmarks.support.parity_figures import as_json
 from benchmarks.support.work import Precision
 
-PARTS = ("losses", "network", *parity.VARIANTS)
-
 
 def errors(*, goldens: str, part: str, precision: Precision) -> list[dict[str, Any]]:
     """Figures of one part of `benchmarks.parity`, computed in float32.
 
     Args:
         goldens: folder of the golden values.
-        part: one of `PARTS`: the losses, the network with all gradients, or three steps.
+        part: `"losses"`, `"network"` with all gradients, or three steps, one of `parity.VARIANTS`.
         precision: `"float32"` or `"tf32"`.
     """
     golden = Goldens(Path(goldens))

@@ -17,13 +17,12 @@ _STEPS = 3
 _KEPT = 15  # of the longest kernels of each kind, in the results
 
 _INSTRUCTION = re.compile(r"^\s*(?:ROOT )?%?(?P<name>[\w.-]+) = ")
-_NUMBER = re.compile(r"_(\d+)$")
 _ATTRIBUTES = re.compile(r'(?:op_name|custom_call_target)="([^"]*)"')
 
 # The first whose expression is found in a kernel's name, its operation's path or its library call.
 _KINDS = (
-    ("convolution", r"conv_general_dilated|[$_]conv|cudnn|xmma|fprop|dgrad|wgrad|implicit"),
-    ("losses", r"while/|up?sampl|pixel|softmax"),
+    ("losses", r"while/|body|upsampl"),
+    ("convolution", r"conv_general_dilated|[$_]conv|fprop|dgrad|wgrad"),
     ("batch norm, ReLU, pool", r"bn\d|_bn|relu|norm|reduce_window|select_and_scatter"),
     ("copies", r"memcpy|memset|\bcopy|transpose"),
 )
@@ -33,11 +32,19 @@ _REST = "the rest (sums, optimizer, what has no path)"
 
 
 class Kernel(NamedTuple):
-    """A kernel's name, its operation's name in the program, and seconds in one step."""
+    """What ran under one name for one operation of the program, in one step.
+
+    Attributes:
+        name: of the kernel.
+        operation: its name in the program.
+        seconds: of all launches.
+        launches: how often it was started.
+    """
 
     name: str
     operation: str
     seconds: float
+    launches: float
 
 
 def shares(run: Callable[[], object], program: str) -> dict[str, Any]:
@@ -48,8 +55,8 @@ def shares(run: Callable[[], object], program: str) -> dict[str, Any]:
         program: the compiled program's text, which tells what its operations are of.
 
     Returns:
-        ``{"seconds": of all kernels in a step, "number": of them, "share": {kind: share},
-        "longest": {kind: [[name, operation, seconds, path], ...]}}``.
+        ``{"seconds": of all kernels in a step, "launches": their number, "share": {kind: share},
+        "longest": {kind: [[name, operation, seconds, launches, path], ...]}}``.
     """
     with tempfile.TemporaryDirectory() as folder:
         with jax.profiler.trace(folder):
@@ -63,7 +70,7 @@ def shares(run: Callable[[], object], program: str) -> dict[str, Any]:
         of_kind[kind_of(kernel, paths)].append(kernel)
     return {
         "seconds": total,
-        "number": len(kernels),
+        "launches": sum(kernel.launches for kernel in kernels),
         "share": {
             kind: sum(kernel.seconds for kernel in found) / total for kind, found in of_kind.items()
         },
@@ -79,15 +86,12 @@ def shares(run: Callable[[], object], program: str) -> dict[str, Any]:
 def kind_of(kernel: Kernel, paths: Mapping[str, str]) -> str:
     """Which part of the step a kernel belongs to.
 
-    >>> kind_of(Kernel("sm90_xmma_fprop", "", 1.0), {})
+    >>> kind_of(Kernel("sm90_xmma_fprop", "", 1.0, 1), {})
     'convolution'
-    >>> kind_of(Kernel("fusion_3", "fusion.3", 1.0), {"fusion.3": "jit(step)/layer1_0/bn1/mul"})
+    >>> kind_of(Kernel("fusion_3", "fusion.3", 1.0, 1), {"fusion.3": "jit(step)/layer1_0/bn1/mul"})
     'batch norm, ReLU, pool'
     """
-    # In a command buffer the operation is the buffer's; a kernel has its own one's name.
-    operation = kernel.operation if kernel.operation in paths else _NUMBER.sub(r".\1", kernel.name)
-    path = paths.get(operation, "")
-    text = f"{path} {kernel.name}"
+    text = f"{paths.get(kernel.operation, '')} {kernel.name}"
     return next((kind for kind, pattern in _KINDS if re.search(pattern, text)), _REST)
 
 
@@ -107,11 +111,14 @@ def operation_paths(program: str) -> dict[str, str]:
 
 def _kernels(folder: Path) -> list[Kernel]:
     """Kernels of one step, added up by name and operation."""
-    nanoseconds: defaultdict[tuple[str, str], float] = defaultdict(float)
+    durations: defaultdict[tuple[str, str], list[float]] = defaultdict(list)
     for file in folder.rglob("*.xplane.pb"):
         for name, operation, duration in _events(ProfileData.from_file(str(file))):
-            nanoseconds[name, operation] += duration
-    return [Kernel(*key, ns / 1e9 / _STEPS) for key, ns in nanoseconds.items()]
+            durations[name, operation].append(duration)
+    return [
+        Kernel(*key, sum(found) / 1e9 / _STEPS, len(found) / _STEPS)
+        for key, found in durations.items()
+    ]
 
 
 def _events(profile: ProfileData) -> Iterator[tuple[str, str, float]]:

@@ -18,8 +18,6 @@ from msl_jax import losses as equations
 from msl_jax.losses import tiles
 from msl_jax.models import resize_align_corners
 
-_TILE_OF = {"cpu": "CPU_TILE"}
-
 
 def tiled(*, seconds: float, size: list[int], names: list[str], tile: int) -> dict[str, Any]:
     """Value and gradient of losses, by name.
@@ -31,7 +29,8 @@ def tiled(*, seconds: float, size: list[int], names: list[str], tile: int) -> di
         tile: numbers in one head's tile, see `upsampled_tiles.OTHER_TILE`.
     """
     found = {}
-    with mock.patch.object(tiles, _TILE_OF.get(jax.default_backend(), "OTHER_TILE"), tile):
+    constant = "CPU_TILE" if jax.default_backend() == "cpu" else "OTHER_TILE"
+    with mock.patch.object(tiles, constant, tile):
         for name in names:
             prepared = our_losses.value_and_gradient(loss=name, size=size)
             found[name] = {**time_rounds(prepared.run, seconds), **prepared.facts}

@@ -11,12 +11,13 @@ from benchmarks.accelerator.cases import (
     StepCase,
     all_cases,
     evaluation_cases,
-    further_steps,
     main_steps,
+    step_cases,
 )
 from benchmarks.accelerator.results import Outcome
 from benchmarks.accelerator.sizes import SIZES, Sizes
 
+_COMPILING = ("trace_and_lower_seconds", "compile_seconds")
 _PRECISIONS = {"float32": "float32", "tf32": "TF32", "bfloat16": "bfloat16"}
 Outcomes = Mapping[str, Outcome]
 
@@ -30,7 +31,7 @@ def tables(outcomes: Outcomes) -> str:
     if not outcomes:
         return "Nothing has been measured."
     sizes = SIZES[outcomes["sizes"].result]
-    found = {name: outcome.result for name, outcome in outcomes.items() if outcome.problem is None}
+    found = _on_one_device({n: o.result for n, o in outcomes.items() if o.problem is None})
     parts = [
         _device(found),
         _steps(found, sizes),
@@ -69,11 +70,12 @@ def _device(found: Mapping[str, Any]) -> str:
 def _steps(found: Mapping[str, Any], sizes: Sizes) -> str:
     limits = found.get("ceilings", {})
     rows = []
-    for case in (*main_steps(sizes), *further_steps(sizes)):
+    for case in step_cases(sizes):
         ours = found.get(case.name)
         theirs = found.get(case._replace(side="torch", rematerialize=False).name)
         if ours is None and (theirs is None or case.rematerialize):
             continue
+        kernels = found.get(f"kernels{case.name.removeprefix('step').removesuffix('/ours')}")
         share = ""
         if ours and limits:
             tflops = ours["flop"] / ours["seconds"] / 1e12
@@ -87,12 +89,13 @@ def _steps(found: Mapping[str, Any], sizes: Sizes) -> str:
                 _step(theirs, "peak_in_use_mb"),
                 _step(compiled, "peak_in_use_mb") if compiled else "",
                 _ratio(ours, theirs, "seconds", "seconds"),
+                _ratio(kernels, theirs, "seconds", "kernel_seconds"),
                 _ratio(ours, theirs, "program_mb", "peak_in_use_mb"),
             ]
         )
     header = [
         *("network", "step", "images", "precision", "here", "TFLOP/s (share of a product's)"),
-        *("PyTorch", "torch.compile", "ratio, time", "ratio, memory"),
+        *("PyTorch", "torch.compile", "ratio, time", "ratio, kernels", "ratio, memory"),
     ]
     return _titled("Training step", header, rows)
 
@@ -135,19 +138,27 @@ def _compilation(found: Mapping[str, Any], sizes: Sizes) -> str:
     return _titled("Compilation", header, rows)
 
 
-_COMPILING = ("trace_and_lower_seconds", "compile_seconds")
-
-
 def _kernels(found: Mapping[str, Any], sizes: Sizes) -> str:
     rows = []
     for case in main_steps(sizes):
-        if kernels := found.get(case.name, {}).get("kernels"):
-            shares = ", ".join(f"{kind} {100 * s:.0f} %" for kind, s in kernels["share"].items())
-            number, seconds = kernels["number"], kernels["seconds"]
-            rows.append(
-                [", ".join(_described(case, sizes)), f"{1e3 * seconds:.1f} ms", str(number), shares]
+        kernels = found.get(f"kernels{case.name.removeprefix('step').removesuffix('/ours')}")
+        theirs = found.get(case._replace(side="torch").name, {}).get("kernel_seconds")
+        if kernels:
+            shares = ", ".join(
+                f"{kind} {100 * share:.0f} %" for kind, share in kernels.get("share", {}).items()
             )
-    return _titled("Kernels of a step", ["step", "their time", "number", "shares of it"], rows)
+            launches = f"{kernels['launches']:,.0f}" if "launches" in kernels else ""
+            rows.append(
+                [
+                    ", ".join(_described(case, sizes)),
+                    f"{1e3 * kernels['seconds']:.1f} ms",
+                    launches,
+                    shares,
+                    f"{1e3 * theirs:.1f} ms" if theirs else "",
+                ]
+            )
+    header = ["step", "here", "launches", "shares of it", "PyTorch"]
+    return _titled("Time of a step's kernels", header, rows)
 
 
 def _losses(found: Mapping[str, Any], sizes: Sizes) -> str:
@@ -184,7 +195,7 @@ def _exactness(found: Mapping[str, Any]) -> str:
     rows = [
         [
             *key,
-            *(f"{row[p]['error']:.1e}" if p in row else "" for p in ("float32", "tf32")),
+            *(_error(row[p], p) if p in row else "" for p in ("float32", "tf32")),
             f"{row['bound']:.1e}",
         ]
         for key, row in figures.items()
@@ -193,13 +204,20 @@ def _exactness(found: Mapping[str, Any]) -> str:
     return _titled("Errors against golden values of the official code", header, rows)
 
 
+def _error(figure: Mapping[str, Any], precision: str) -> str:
+    """The error; of float32 in bold where it is outside its bound, which TF32 has none of."""
+    error = f"{figure['error']:.1e}"
+    return error if figure["within"] or precision == "tf32" else f"**{error}**"
+
+
 def _methods(found: Mapping[str, Any]) -> str:
-    if not (seconds := found.get("methods")):
-        return ""
-    reference = seconds["max_square"]
+    seconds = {
+        name: found[f"methods/{name}"]["seconds"] for name in METHODS if f"methods/{name}" in found
+    }
+    reference = seconds.get("max_square")
     rows = [
-        [f"`{name}`", f"{1e3 * seconds[name]:.1f}", f"{seconds[name] / reference:.2f}"]
-        for name in METHODS
+        [f"`{name}`", f"{1e3 * taken:.1f}", f"{taken / reference:.2f}" if reference else ""]
+        for name, taken in seconds.items()
     ]
     title = "Methods: adaptation step of the light network in TF32"
     return _titled(title, ["variant", "ms", "relative to `max_square`"], rows)
@@ -221,28 +239,23 @@ def _real(found: Mapping[str, Any]) -> str:
                 100 * results[stage]["target"]["miou"] for stage in ("source_only", "final")
             )
             lines.append(
-                f"`train.py --config {figures['config']}`: {figures['total_seconds']:.0f} s beside"
-                f" other work; mIoU of the target {before:.1f} -> {after:.1f} %."
+                f"`train.py --config {figures['config']}`: {figures['total_seconds']:.0f} s; mIoU"
+                f" of the target {before:.1f} -> {after:.1f} %."
             )
     return "\n".join(lines)
 
 
 def _missing(outcomes: Outcomes) -> str:
-    names = [
-        case.name
-        for case in all_cases(outcomes["sizes"].result, cache=_NONE, goldens=_NONE, camvid=_NONE)
-        if not case.name.startswith("ahead/")
-    ]
-    lines = [f"- {name}: no time was left" for name in names if name not in outcomes]
-    lines += [
-        f"- {name}: {outcomes[name].problem.strip().splitlines()[-1]}"  # type: ignore[union-attr]
-        for name in names
-        if name in outcomes and outcomes[name].problem is not None
-    ]
+    nowhere = Path()  # what is missing does not depend on folders
+    cases = all_cases(outcomes["sizes"].result, cache=nowhere, goldens=nowhere, camvid=nowhere)
+    lines = []
+    for case in cases:
+        outcome = outcomes.get(case.name)
+        if outcome is None:
+            lines.append(f"- {case.name}: not run yet")
+        elif outcome.problem is not None:
+            lines.append(f"- {case.name}: {outcome.problem}")
     return "\n".join(["Not measured:", "", *lines]) if lines else ""
-
-
-_NONE = Path()  # what is missing does not depend on folders
 
 
 def _titled(title: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -257,6 +270,19 @@ def _seconds(measured: Mapping[str, Any]) -> str:
     low, high = measured["spread"]
     median = measured["seconds"]
     return f"{1e3 * median:.1f} ms ({1e3 * low:.1f} to {1e3 * high:.1f})"
+
+
+def _on_one_device(outcomes: Mapping[str, Any]) -> dict[str, Any]:
+    """Without PyTorch's figures where one side ran on a CPU and the other did not."""
+    ours_on_cpu = outcomes.get("device", {}).get("platform") == "cpu"
+
+    def fits(name: str, result: Any) -> bool:
+        if name == "losses/torch":
+            return all(fits("", of_loss) for of_loss in result.values())
+        is_torch = isinstance(result, dict) and "first_seconds" in result
+        return not is_torch or (result["device"] == "cpu") == ours_on_cpu
+
+    return {name: result for name, result in outcomes.items() if fits(name, result)}
 
 
 def _ratio(

@@ -7,12 +7,14 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 
-from benchmarks.accelerator.timing import time_rounds
+from benchmarks.accelerator.steps import pipelined
 from benchmarks.input_pipeline import enlarge
 from benchmarks.support import our_steps
 from benchmarks.support.measuring import ROOT
@@ -21,11 +23,10 @@ from msl_jax.data.augment import Augmentation
 from msl_jax.data.pipeline import TrainingBatches
 from msl_jax.data.prefetch import Prefetch
 from msl_jax.data.prepared.records import prepare
-from msl_jax.training.nonfinite import expect_finite
 
 
 def input_share(
-    *, camvid: str, frames: int, original_size: list[int], steps: int, seconds: float, **fields: Any
+    *, camvid: str, frames: int, original_size: list[int], steps: int, **fields: Any
 ) -> dict[str, Any]:
     """How long a step waits for its images.
 
@@ -33,18 +34,14 @@ def input_share(
         camvid: folder of CamVid.
         frames: enlarged and prepared, for both domains.
         original_size: (height, width) of the files that are prepared.
-        steps: of the training.
-        seconds: for the step on one batch that lies on the device.
+        steps: in each of the three measurements.
         fields: of `TrainingWork`.
 
     Returns:
-        Seconds a step of the pipeline alone, of the step alone, and of training as the loop does
-        it, one step ahead of its metrics; the share of the last that is not the step.
+        Seconds a step of the pipeline alone, of the step on one batch that lies on the device, and
+        of the step with its images from the pipeline; the share of the last that is not the step.
     """
     work = TrainingWork.from_json(fields)
-    function, state, batch = our_steps.build(work)
-    with our_steps.matmul_precision(work.precision):
-        compiled = function.lower(state, batch).compile()
     with tempfile.TemporaryDirectory() as folder:
         dataset = enlarge(Path(camvid), Path(folder) / "files", frames, _pair(original_size))
         begun = time.perf_counter()
@@ -53,6 +50,9 @@ def input_share(
             for size in (work.source_size, work.target_size)
         )
         prepared = time.perf_counter() - begun
+        function, state, batch = our_steps.build(work)
+        with our_steps.matmul_precision(work.precision):
+            compiled = function.lower(state, batch).compile()
         blurred = Augmentation(blur=True)
         batches = Prefetch(
             TrainingBatches(
@@ -65,45 +65,38 @@ def input_share(
             )
         )
         next(batches)
-        begun = time.perf_counter()
-        for _ in range(steps):
-            jax.block_until_ready(next(batches))
-        pipeline = (time.perf_counter() - begun) / steps
-
-        def run() -> None:
-            nonlocal state
-            state, metrics = compiled(state, batch)
-            jax.block_until_ready((state, metrics))
-
-        alone = time_rounds(run, seconds)["seconds"]
-        previous = None
-        begun = time.perf_counter()
-        for number in range(steps):
-            state, metrics = compiled(state, next(batches))
-            if previous is not None:
-                expect_finite(previous, number)
-            previous = metrics
-        jax.block_until_ready(state)
-        together = (time.perf_counter() - begun) / steps
+        pipeline = _mean(lambda: jax.block_until_ready(next(batches)), steps)
+        state_of_its_own = jax.tree.map(jnp.copy, state)
+        alone = _mean(pipelined(compiled, state_of_its_own, lambda: batch), steps)
+        together = _mean(pipelined(compiled, state, lambda: next(batches)), steps)
         batches.close()
     return {
         "prepare_seconds": prepared,
         "pipeline_seconds": pipeline,
         "step_seconds": alone,
         "training_seconds": together,
-        "share": max(0.0, 1 - alone / together),
+        "share": 1 - alone / together,
     }
 
 
-def training(*, arguments: list[str], limit: float) -> dict[str, Any]:
-    """`train.py` with these arguments: its results, seconds of the whole and what it printed last.
+def _mean(run: Callable[[], object], steps: int) -> float:
+    """Seconds of a round, over so many in a row after two that do not count."""
+    for _ in range(2):
+        run()
+    begun = time.perf_counter()
+    for _ in range(steps):
+        run()
+    return (time.perf_counter() - begun) / steps
+
+
+def training(*, arguments: list[str]) -> dict[str, Any]:
+    """`train.py` with these arguments: its results, and seconds of the whole.
 
     Args:
         arguments: of its command line, `--config=FILE` first, without `--workdir`.
-        limit: seconds after which it is ended.
 
     Raises:
-        RuntimeError: it failed; the message is what it printed last.
+        RuntimeError: it failed; the message is what it said.
     """
     with tempfile.TemporaryDirectory() as folder:
         workdir = Path(folder) / "run"
@@ -113,15 +106,13 @@ def training(*, arguments: list[str], limit: float) -> dict[str, Any]:
             cwd=ROOT,
             capture_output=True,
             text=True,
-            timeout=limit,
         )
         taken = time.perf_counter() - begun
-        printed = (done.stderr + done.stdout)[-4000:]
         if done.returncode:
-            raise RuntimeError(printed)
+            raise RuntimeError(done.stderr.strip())
         results = json.loads((workdir / "results.json").read_text())
     config = arguments[0].removeprefix("--config=")
-    return {"config": config, "total_seconds": taken, "results": results, "printed": printed}
+    return {"config": config, "total_seconds": taken, "results": results}
 
 
 def _pair(size: list[int]) -> tuple[int, int]:

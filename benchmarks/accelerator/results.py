@@ -18,12 +18,14 @@ class Outcome(NamedTuple):
         result: what it gave; None where it gave nothing.
         problem: why it gave nothing; None where it did.
         seconds: that it took.
+        revision: of the code that was measured; None where it is in no repository.
     """
 
     name: str
     result: Any
     problem: str | None
     seconds: float
+    revision: str | None = None
 
 
 class Results:

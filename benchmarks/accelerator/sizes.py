@@ -45,7 +45,6 @@ class Sizes:
         seconds: for the rounds of a case.
         scale: of the time that cases are expected to take.
         training: what train.py is given for a real run on CamVid, beside the folder.
-        demo: whether the demo is trained as well.
         torch_compile: whether `torch.compile` is measured.
     """
 
@@ -64,7 +63,6 @@ class Sizes:
     seconds: float
     scale: float
     training: tuple[str, ...]
-    demo: bool
     torch_compile: bool
 
 
@@ -85,7 +83,6 @@ SIZES = {
         seconds=2.0,
         scale=1.0,
         training=("--config.source_steps=1000", "--config.steps=200", "--config.eval_every=500"),
-        demo=True,
         torch_compile=True,
     ),
     "small": Sizes(
@@ -104,7 +101,6 @@ SIZES = {
         seconds=0.1,
         scale=0.1,
         training=("--config.source_steps=4", "--config.steps=4", "--config.model.width=4"),
-        demo=False,
         torch_compile=False,
     ),
 }

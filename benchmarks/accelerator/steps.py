@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -15,26 +15,24 @@ from jax import Array
 from benchmarks.accelerator import kernels
 from benchmarks.accelerator.timing import time_rounds
 from benchmarks.support import our_steps
+from benchmarks.support.reporting import temporaries_mb
 from benchmarks.support.work import TrainingWork
 from msl_jax.models.initial import abstract_variables
 from msl_jax.models.layers import Conv
 
 
-def step(
-    *, seconds: float, compile_again: bool = False, profile: bool = False, **fields: Any
-) -> dict[str, Any]:
-    """The compiled training step.
+def step(*, seconds: float, compile_again: bool = False, **fields: Any) -> dict[str, Any]:
+    """The compiled training step, as the training loop calls it.
 
     Args:
         seconds: for the rounds.
         compile_again: compile it a second time, from the compilation cache.
-        profile: look at its kernels too.
         fields: of `TrainingWork`.
 
     Returns:
         Seconds of a step; seconds to build the variables, to trace and lower and to compile; MB
-        that the program needs (state, batch and temporaries, as XLA has planned them) and that the
-        device had in use at most so far; FLOP of its convolutions; `kernels.shares` if wanted.
+        that the program needs (state, batch and temporaries, as XLA has planned them); FLOP of its
+        convolutions.
     """
     work = TrainingWork.from_json(fields)
     start = time.perf_counter()
@@ -44,61 +42,53 @@ def step(
     if compile_again:
         jax.clear_caches()
         compiled = _compile(function, state, batch, work, found, "warm_")
-    found |= _program(compiled)
-
-    before: Any = None
-
-    def run() -> None:
-        # As the training loop does: it waits for the metrics of the step before.
-        nonlocal state, before
-        state, metrics = compiled(state, batch)
-        jax.block_until_ready(before)
-        before = metrics
-
-    def finish() -> None:
-        run()
-        jax.block_until_ready(state)
-
-    found |= time_rounds(run, seconds)
-    finish()
+    memory = compiled.memory_analysis()
+    kept = memory.argument_size_in_bytes + memory.output_size_in_bytes
+    found["temporaries_mb"] = temporaries_mb(compiled)
+    found["program_mb"] = (kept - memory.alias_size_in_bytes) / 1e6 + found["temporaries_mb"]
+    found |= time_rounds(pipelined(compiled, state, lambda: batch), seconds)
     found["images_per_second"] = work.batch_size * len(batch) / found["seconds"]
     found["flop"] = flop_of_step(work)
-    found["peak_in_use_mb"] = _peak_mb()
-    if profile:
-        try:
-            found["kernels"] = kernels.shares(finish, compiled.as_text())
-        except Exception as error:  # a profiler that fails takes nothing of the rest along
-            found["kernels_problem"] = str(error)
     return found
 
 
-def compile_ahead(
-    *, steps: Sequence[Mapping[str, Any]] = (), evaluations: Sequence[Mapping[str, Any]] = ()
-) -> int:
-    """Compiles programs into the compilation cache; returns how many.
+def pipelined(compiled: Any, state: Any, batches: Callable[[], Any]) -> Callable[[], None]:
+    """A round is a step that waits for the metrics of the one before, as the training loop does."""
+    before: Any = None
 
-    Args:
-        steps: fields of `TrainingWork` of each.
-        evaluations: arguments of `our_steps.evaluation` of each.
+    def run() -> None:
+        nonlocal state, before
+        state, metrics = compiled(state, batches())
+        jax.block_until_ready(before)
+        before = metrics
+
+    return run
+
+
+def profile(**fields: Any) -> dict[str, Any]:
+    """`kernels.shares` of the step; `fields` are those of `TrainingWork`.
+
+    Compiled without CUDA graphs, whose kernels the profiler cannot tell the operations of.
     """
-    for fields in steps:
-        work = TrainingWork.from_json(dict(fields))
-        function, state, batch = our_steps.build(work)
-        _compile(function, state, batch, work, {}, "")
-    for arguments in evaluations:
-        our_steps.evaluation(**arguments)
-    return len(steps) + len(evaluations)
+    work = TrainingWork.from_json(fields)
+    function, state, batch = our_steps.build(work)
+    with our_steps.matmul_precision(work.precision):
+        lowered = function.lower(state, batch)
+    compiled = lowered.compile(compiler_options={"xla_gpu_enable_command_buffer": ""})
 
+    def run() -> None:
+        nonlocal state
+        state, metrics = compiled(state, batch)
+        jax.block_until_ready((state, metrics))
 
-def methods(*, seconds: float, works: Sequence[Mapping[str, Any]]) -> dict[str, float]:
-    """Seconds of the adaptation step of each variant; `works` are fields of `TrainingWork`."""
-    return {work["variant"]: step(seconds=seconds, **work)["seconds"] for work in works}
+    run()
+    return kernels.shares(run, compiled.as_text())
 
 
 def evaluation(*, seconds: float, **arguments: Any) -> dict[str, Any]:
     """The evaluation of an image; see `our_steps.evaluation` for the arguments."""
     prepared = our_steps.evaluation(**arguments)
-    return {**prepared.facts, **time_rounds(prepared.run, seconds), "peak_in_use_mb": _peak_mb()}
+    return {**prepared.facts, **time_rounds(prepared.run, seconds)}
 
 
 def _compile(
@@ -112,21 +102,6 @@ def _compile(
     found[f"{name}trace_and_lower_seconds"] = traced - start
     found[f"{name}compile_seconds"] = time.perf_counter() - traced
     return compiled
-
-
-def _program(compiled: Any) -> dict[str, Any]:
-    """What XLA says of a program."""
-    memory = compiled.memory_analysis()
-    needed = (
-        memory.argument_size_in_bytes
-        + memory.output_size_in_bytes
-        - memory.alias_size_in_bytes
-        + memory.temp_size_in_bytes
-    )
-    return {
-        "program_mb": needed / 1e6,
-        "temporaries_mb": memory.temp_size_in_bytes / 1e6,
-    }
 
 
 def flop_of_step(work: TrainingWork) -> int:
@@ -162,8 +137,3 @@ def flop_of_step(work: TrainingWork) -> int:
             forward_once = 2 * kernel.size // kernel.shape[-1] * output.size
             total += forward_once * (2 if path[:-1] == ("backbone", "conv1") else 3)
     return total
-
-
-def _peak_mb() -> float | None:
-    stats = jax.devices()[0].memory_stats() or {}
-    return stats["peak_bytes_in_use"] / 1e6 if "peak_bytes_in_use" in stats else None

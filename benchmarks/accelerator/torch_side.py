@@ -15,9 +15,9 @@ from benchmarks.support.measuring import Prepared
 
 def step(*, seconds: float, **arguments: Any) -> dict[str, Any]:
     """The training step; see `torch_steps.training` for the arguments."""
-    images = len(("source", "target") if arguments["part"] == "adapt" else ("source",))
     found = _measure(lambda: torch_steps.training(**arguments), seconds)
-    found["images_per_second"] = images * arguments.get("batch_size", 1) / found["seconds"]
+    images = arguments.get("batch_size", 1) * (2 if arguments["part"] == "adapt" else 1)
+    found["images_per_second"] = images / found["seconds"]
     return found
 
 
@@ -35,23 +35,47 @@ def losses(*, seconds: float, size: list[int], names: list[str]) -> dict[str, An
 
 
 def _measure(prepare: Callable[[], Prepared], seconds: float) -> dict[str, Any]:
-    """Seconds of the very first round, of a later one, and MB in use at most in these."""
+    """Seconds of the very first round and of later ones, and MB in use at most in these.
+
+    On a GPU also the seconds of a round's kernels, which a host that is too slow does not change.
+    """
     gpu = torch_steps.DEVICE.type == "cuda"
     if gpu:
         torch.cuda.empty_cache()
     prepared = prepare()
 
-    def run() -> None:
-        prepared.run()
-        if gpu:
-            torch.cuda.synchronize()
-
     start = time.perf_counter()
-    run()
-    found: dict[str, Any] = {"first_seconds": time.perf_counter() - start}
-    run()
+    prepared.run()
+    _wait()
+    found: dict[str, Any] = {"first_seconds": time.perf_counter() - start, "device": _device()}
     if gpu:
+        prepared.run()
+        _wait()
         torch.cuda.reset_peak_memory_stats()
-    found |= time_rounds(run, seconds, warm_up=1)
-    found["peak_in_use_mb"] = torch.cuda.max_memory_allocated() / 1e6 if gpu else None
+    # Rounds follow one another as they do in a training; the last ones are waited for.
+    found |= time_rounds(prepared.run, seconds, finish=_wait)
+    if gpu:
+        found["peak_in_use_mb"] = torch.cuda.max_memory_allocated() / 1e6
+        found["kernel_seconds"] = _kernel_seconds(prepared.run)
     return found
+
+
+def _wait() -> None:
+    if torch_steps.DEVICE.type == "cuda":
+        torch.cuda.synchronize()
+
+
+def _device() -> str:
+    """Where it runs, and by which libraries."""
+    if torch_steps.DEVICE.type != "cuda":
+        return "cpu"
+    name, cudnn = torch.cuda.get_device_name(), torch.backends.cudnn.version()
+    return f"{name}, CUDA {torch.version.cuda}, cuDNN {cudnn}"
+
+
+def _kernel_seconds(run: Callable[[], object]) -> float:
+    """Seconds of the kernels of a round."""
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CUDA]) as profiled:
+        run()
+        _wait()
+    return sum(event.self_device_time_total for event in profiled.key_averages()) / 1e6

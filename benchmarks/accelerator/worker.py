@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import importlib
 import multiprocessing
 import os
-import sys
+import signal
 import traceback
 from collections.abc import Mapping
 from multiprocessing.connection import Connection
@@ -14,7 +15,7 @@ from typing import Any
 
 
 class CaseFailed(Exception):
-    """The function raised, or its process died; the message is what is known of it."""
+    """The function raised, or its process died; the message is one line that says what is known."""
 
 
 class OutOfTime(Exception):
@@ -25,7 +26,8 @@ class Worker:
     """Calls `"module:function"` in a process of its own, one after the other.
 
     The process lives from call to call, so that a library and a device are started once. What it
-    prints goes to the standard error output.
+    prints, tracebacks too, goes to the standard error output. It ends with this process, and with
+    it all processes that its functions have started.
     """
 
     def __init__(self, environment: Mapping[str, str]) -> None:
@@ -37,7 +39,6 @@ class Worker:
         context = multiprocessing.get_context("spawn")
         self._connection, theirs = context.Pipe()
         self._process = context.Process(target=_serve, args=(theirs, dict(environment)))
-        self._process.daemon = True  # ends with this process
         self._process.start()
         theirs.close()
 
@@ -45,8 +46,8 @@ class Worker:
         """The function's result, which JSON can carry.
 
         Raises:
-            CaseFailed: with the end of the traceback; the process can be used on, unless it died.
-            OutOfTime: there was none after so many seconds.
+            CaseFailed: the process can be used on, unless it died.
+            OutOfTime: there was no result after so many seconds.
         """
         try:
             self._connection.send((function, dict(arguments)))
@@ -68,28 +69,38 @@ class Worker:
         return self._process.is_alive()
 
     def close(self) -> None:
-        """Ends the process, whatever it does; a second time nothing is left to do."""
+        """Ends the process and those that it has started; a second time there is nothing to do."""
+        if self._process.pid is not None:
+            with contextlib.suppress(ProcessLookupError):  # it has not come so far, or is gone
+                os.killpg(self._process.pid, signal.SIGKILL)
         self._process.kill()
         self._process.join()
         self._connection.close()
 
 
+def end_with_parent() -> None:
+    """The system ends this process when its parent dies; where it cannot, nothing happens."""
+    with contextlib.suppress(OSError, AttributeError):
+        set_death_signal = 1  # PR_SET_PDEATHSIG of prctl(2)
+        ctypes.CDLL(None).prctl(set_death_signal, signal.SIGKILL)
+
+
 def _serve(connection: Connection, environment: dict[str, str]) -> None:
+    os.setsid()  # a group of its own, that ends as a whole
+    end_with_parent()
     os.environ.update(environment)
     os.dup2(2, 1)  # results go through the connection; the command's own output is not mixed
-    while True:
-        with contextlib.suppress(EOFError, KeyboardInterrupt):
+    with contextlib.suppress(EOFError, KeyboardInterrupt):
+        while True:
             name, arguments = connection.recv()
             connection.send(_called(name, arguments))
-            continue
-        return
 
 
 def _called(name: str, arguments: dict[str, Any]) -> tuple[bool, Any]:
     module, _, function = name.partition(":")
     try:
         return True, getattr(importlib.import_module(module), function)(**arguments)
-    except Exception:
-        text = traceback.format_exc()
-        print(text, file=sys.stderr, flush=True)
-        return False, text[-2000:]
+    except Exception as error:
+        traceback.print_exc()
+        lines = str(error).strip().splitlines() or [""]
+        return False, f"{type(error).__name__}: {lines[-1][:300]}"

@@ -52,7 +52,9 @@ class TrainingStep:
         compiled: bool = False,
     ) -> None:
         network.train()
-        self._forward = _Forward(torch.compile(network) if compiled else network, precision)
+        self._forward = _Forward(
+            torch.compile(network, dynamic=False) if compiled else network, precision
+        )
         self._adapt = adapt
         network.bn1.requires_grad_(False)
         heads = [*network.layer5.parameters(), *network.layer6.parameters()]
@@ -80,8 +82,8 @@ class TrainingStep:
                 velocity = torch.empty_like(parameter).fill_(0)  # written, unlike those of calloc
                 self._optimizer.state[parameter]["momentum_buffer"] = velocity
 
-    def __call__(self, batch: Batch) -> dict[str, float]:
-        """Makes the step and returns the losses, each with its weight."""
+    def __call__(self, batch: Batch) -> dict[str, Tensor]:
+        """Makes the step and returns the losses, each with its weight; a GPU may still be at it."""
         decay = (1 - self._made / settings.POLY_STEPS) ** 0.9
         for group in self._optimizer.param_groups:
             group["lr"] = group["factor"] * settings.LEARNING_RATE * decay
@@ -94,7 +96,7 @@ class TrainingStep:
             losses |= of_target
         self._optimizer.step()
         self._made += 1
-        return {name: loss.item() for name, loss in losses.items()}
+        return {name: loss.detach() for name, loss in losses.items()}
 
 
 class _Forward:
@@ -136,8 +138,9 @@ def target_losses(network: Network, batch: Mapping[str, Tensor]) -> dict[str, Te
     p_final, p_low = final.softmax(1), low.softmax(1)
     with torch.no_grad():
         winner = p_final.argmax(1)
-        counts = torch.bincount(winner.flatten(), minlength=final.shape[1])[winner]
-        share = counts.to(p_final.dtype) ** settings.IW_ALPHA
+        classes = final.shape[1]
+        counts = torch.histc(winner.float(), classes, -0.5, classes - 0.5)
+        share = counts[winner] ** settings.IW_ALPHA
         weights = 1 / (share * winner.numel() ** (1 - settings.IW_ALPHA))
         labels = ((p_final + p_low) / 2).argmax(1)
         sure = torch.maximum(p_final.amax(1), p_low.amax(1)) > settings.GUIDANCE_THRESHOLD
@@ -145,8 +148,8 @@ def target_losses(network: Network, batch: Mapping[str, Tensor]) -> dict[str, Te
     squares = -(weights * p_final.square().sum(1)).sum() / final.shape[1]
     losses = {"target/final": settings.LAMBDA_TARGET * squares}
     weight = settings.LAMBDA_TARGET * settings.LAMBDA_LOW
-    # The official mean over no pixels at all is NaN.
-    guidance = _cross_entropy(low, labels) if sure.any() else 0 * low.sum()
+    # The official mean over no pixels at all is NaN. Nothing here waits for the device.
+    guidance = _cross_entropy(low, labels, reduction="sum") / sure.sum().clamp(min=1)
     return {**losses, "target/guidance": weight * guidance}
 
 
@@ -160,8 +163,10 @@ def _upsampled(logits: Tensor, images: Tensor) -> Tensor:
     return functional.interpolate(logits, size=size, mode="bilinear", align_corners=True)
 
 
-def _cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
-    return functional.cross_entropy(logits, labels, ignore_index=settings.IGNORE)
+def _cross_entropy(logits: Tensor, labels: Tensor, reduction: str = "mean") -> Tensor:
+    return functional.cross_entropy(
+        logits, labels, ignore_index=settings.IGNORE, reduction=reduction
+    )
 
 
 def _network(depth: int, width: int, memory_format: str) -> DeepLab:
@@ -212,7 +217,17 @@ def training(
     )
     step.hold_velocities()
     batch = training_batch(work)
-    return Prepared(lambda: step(batch), {"memory_format": memory_format})
+    before: dict[str, Tensor] = {}
+
+    def run() -> None:
+        # As our loop does: it waits for the losses of the step before.
+        nonlocal before
+        losses = step(batch)
+        for loss in before.values():
+            loss.item()
+        before = losses
+
+    return Prepared(run, {"memory_format": memory_format})
 
 
 def evaluation(

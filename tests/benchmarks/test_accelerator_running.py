@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import json
+import subprocess
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -52,8 +53,7 @@ class Process:
 
 
 def _case(name: str, takes: float, process: str = "a", least: float = 1.0, **more: Any) -> Case:
-    beside = more.pop("beside", False)
-    return Case(name, process, name, {"takes": takes, **more}, least, beside=beside)
+    return Case(name, process, name, {"takes": takes, **more}, least)
 
 
 def _run(cases: list[Case], seconds: float) -> tuple[list[Outcome], list[str], list[str]]:
@@ -101,18 +101,6 @@ def test_a_failure_takes_no_other_case_along():
     assert log == ["started", "bad", "dead", "started", "good", "closed"]
 
 
-def test_beside_each_other_each_in_a_process_of_its_own_and_with_a_share_of_the_time():
-    cases = [_case("x", 1), *(_case(f"b{i}", 1, beside=True) for i in range(3)), _case("y", 1)]
-    outcomes, _, log = _run(cases, 20)
-    assert {o.name for o in outcomes[1:4]} == {"b0", "b1", "b2"}
-    assert outcomes[4].name == "y"
-    assert log.count("started") == 5  # x and y have one each, as the device is given away between
-    endless = [_case("b0", 1e9, beside=True), _case("y", 1)]
-    outcomes, _, _ = _run(endless, 20)
-    assert outcomes[0].problem == "cut off after 12 s, at the end of the time"
-    assert outcomes[1].result == 1
-
-
 def test_results_are_whole_after_each_case(tmp_path: Path):
     results = Results(tmp_path)
     results.add(Outcome("a", {"x": 1.5}, None, 2.0))
@@ -147,21 +135,49 @@ def test_a_result_is_not_replaced_by_a_failure(tmp_path: Path):
     assert len((tmp_path / FILE).read_text().splitlines()) == 3
 
 
-def test_a_real_worker_gives_results_errors_and_ends_in_time():
-    process = worker.Worker({})
+def test_a_real_worker_gives_results_and_errors():
+    process = worker.Worker({"MADE_UP": "here"})
     try:
-        name = "os:getpid"
-        first = process.call(name, {}, 30)
-        assert process.call(name, {}, 30) == first
-        with pytest.raises(worker.CaseFailed, match=r"ModuleNotFoundError.*nowhere"):
+        first = process.call("os:getpid", {}, 30)
+        assert process.call("os:getpid", {}, 30) == first
+        assert process.call("os:getenv", {"key": "MADE_UP"}, 30) == "here"
+        with pytest.raises(
+            worker.CaseFailed, match=r"^ModuleNotFoundError: No module named .nowhere.$"
+        ):
             process.call("nowhere:function", {}, 30)
-        assert json.loads(process.call("json:dumps", {"obj": [1]}, 30)) == [1]
+        assert process.call("json:loads", {"s": "[1]"}, 30) == [1]
         with pytest.raises(worker.CaseFailed, match="exit status 3"):
             process.call("os:_exit", {"status": 3}, 30)
         assert not process.alive
     finally:
         process.close()
+
+
+def _gone(pid: int) -> bool:
+    end = time.monotonic() + 20
+    while time.monotonic() < end:
+        try:
+            if "zombie" in Path(f"/proc/{pid}/status").read_text():
+                return True
+        except OSError:
+            return True
+        time.sleep(0.05)
+    return False
+
+
+def start_and_wait(file: str) -> None:
+    """A case that starts a process, as a training is one, and never returns."""
+    process = subprocess.Popen(["sleep", "600"])
+    Path(file).write_text(str(process.pid))
+    process.wait()
+
+
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="there is no /proc")
+def test_a_worker_is_ended_in_time_with_all_that_it_has_started(tmp_path: Path, monkeypatch):
+    monkeypatch.syspath_prepend(str(Path(__file__).parent))
     process = worker.Worker({})
     with pytest.raises(worker.OutOfTime):
-        process.call("signal:pause", {}, 0.5)
+        process.call("test_accelerator_running:start_and_wait", {"file": str(tmp_path / "pid")}, 5)
+    assert not process.alive
+    assert _gone(int((tmp_path / "pid").read_text()))
     process.close()

@@ -106,20 +106,32 @@ def test_every_convolution_is_one() -> None:
     assert _program("cuda")["convolution"] == 2 * (3 * ALL - 1)
 
 
+def _convolutions(platform: str) -> list[tuple[str, str, str]]:
+    """Window, kernel and result of each convolution in the program, as it is written there."""
+    step, state, batch = _abstract_step()
+    program = export.export(jax.jit(step), platforms=[platform])(state, batch).mlir_module()
+    pattern = (
+        r"stablehlo\.convolution.*window = {(.*?)}.*?: \(tensor<\S+>, tensor<(\S+)x[a-z]\w+>\)"
+        r" -> tensor<(\S+)x[a-z]\w+>"
+    )
+    return re.findall(pattern, program)
+
+
 def test_no_gradient_is_a_strided_convolution_with_an_image_for_a_kernel() -> None:
-    """XLA takes a strided convolution for no kernel's gradient, and runs it a hundredfold slower.
+    """XLA takes a strided convolution for no kernel's gradient, and runs it many times slower.
 
     That is how JAX writes the kernel gradient of a dilated convolution.
     """
-    step, state, batch = _abstract_step()
-    program = export.export(jax.jit(step), platforms=["cuda"])(state, batch).mlir_module()
-    convolutions = re.findall(
-        r"stablehlo\.convolution.*window = {(.*?)}.*?: \(tensor<\S+>, tensor<(\S+)x[a-z]\w+>\)",
-        program,
-    )
-    kernels = {shape for window, shape in convolutions if re.search(r"stride = \[[2-9]", window)}
+    strided = {k for window, k, _ in _convolutions("cuda") if re.search("stride = .[2-9]", window)}
     # The stem, and the first convolutions of the stage that halves the size.
-    assert kernels == {"7x7x3x16", "1x1x64x32", "1x1x64x128"}
+    assert strided == {"7x7x3x16", "1x1x64x32", "1x1x64x128"}
+
+
+def test_classifiers_have_channels_for_tensor_cores() -> None:
+    """Three classes become eight; elsewhere channels are multiples of eight by themselves."""
+    kernels = {kernel for _, kernel, _ in _convolutions("cuda") if kernel.startswith("3x3")}
+    assert {int(kernel.split("x")[3]) % 8 for kernel in kernels} == {0}
+    assert "3x3x512x8" in kernels
 
 
 def test_nothing_of_the_cpu_is_in_it() -> None:
