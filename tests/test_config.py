@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from msl_jax import config as configuration
-from msl_jax.config import DEFAULT_VARIANT, VARIANTS, base_config
+from msl_jax.config import DEFAULT_VARIANT, VARIANTS, base_config, keys
 from msl_jax.config.keys import as_json, check_config
 from msl_jax.config.presets import complete
 from msl_jax.data.labels import LABEL_SETS
@@ -173,7 +172,7 @@ def test_values_that_are_missing():
 def test_differences():
     old = {"seed": 0, "model": {"depth": 14, "width": 4}, "debug": False, "gone": 1, "same": [1]}
     new = {"seed": 1, "model": {"depth": 26, "width": 4}, "debug": True, "new": "a", "same": [1]}
-    assert configuration.differences(old, new) == [
+    assert keys.differences(old, new) == [
         "  gone: 1 -> None",
         "  model.depth: 14 -> 26",
         "  new: None -> 'a'",
@@ -185,11 +184,8 @@ def test_no_differences_to_what_was_written():
     config = base_config("x")
     written = json.loads(as_json(config))
     assert (
-        configuration.differences(
-            written, json.loads(as_json(config.copy_and_resolve_references()))
-        )
-        == []
+        keys.differences(written, json.loads(as_json(config.copy_and_resolve_references()))) == []
     )
     config.model.width = 65
-    found = configuration.differences(written, json.loads(as_json(config)))
+    found = keys.differences(written, json.loads(as_json(config)))
     assert found == ["  model.width: 64 -> 65"]

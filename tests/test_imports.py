@@ -48,7 +48,7 @@ def test_without_what_reads_data_draws_tables_or_saves():
     assert done.returncode == 0, done.stderr[-2000:]
 
 
-@pytest.mark.parametrize("module", ["msl_jax.data.pipeline", "msl_jax.runs.workdir.checkpoints"])
+@pytest.mark.parametrize("module", ["msl_jax.data.pipeline", "msl_jax.runs.checkpoints"])
 def test_the_block_blocks(module):
     program = _PROGRAM.format(blocked=BLOCKED, modules=[module])
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)

@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[1]
 _HOLD = """
 import sys, time
 from pathlib import Path
-from msl_jax.occupied import occupied
+from msl_jax.runs.lock import occupied
 with occupied(Path(sys.argv[1])):
     print("held", flush=True)
     time.sleep(600)

@@ -103,8 +103,8 @@ def _raise_mine() -> None:
 SCRIPT = """
 import os, signal, sys, time
 import jax, numpy as np
-from msl_jax import parallel
-from msl_jax.errors import UserError
+from msl_jax.runtime import parallel
+from msl_jax.runtime.errors import UserError
 
 requested = []
 signal.signal(signal.SIGTERM, lambda *_: requested.append(True))

@@ -111,7 +111,7 @@ def test_error_of_work_that_was_not_interrupted() -> None:
 
 _BUSY = """
 import hashlib
-from msl_jax import stopping
+from msl_jax.runtime import stopping
 with stopping.handled(), stopping.delayed():
     print("ready", flush=True)
     hashlib.pbkdf2_hmac("sha256", b"a", b"b", 10**9)  # no line of Python for minutes

@@ -110,7 +110,7 @@ def restored(values: Any, origin: str) -> ConfigDict:
     city.
 
     Args:
-        values: what `msl_jax.config.as_json` wrote, perhaps in an earlier version.
+        values: what `config.keys.as_json` wrote, perhaps in an earlier version.
         origin: where, for messages.
 
     Raises:

@@ -132,9 +132,9 @@ def test_size_is_bounded(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Non
 
 SCRIPT = """
 import sys
-from msl_jax.commands import command_line
+from msl_jax.runtime import command_line
 assert "jax" not in sys.modules  # or its import would come before XLA's messages are set
-from msl_jax.commands.compilation_cache import keep_compiled_programs
+from msl_jax.runtime.compilation_cache import keep_compiled_programs
 import jax
 keep_compiled_programs()
 hits = []

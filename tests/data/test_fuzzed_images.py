@@ -280,7 +280,7 @@ def test_bombs_take_no_memory(tmp_path: Path) -> None:
 import resource, sys
 from pathlib import Path
 from msl_jax.data import images
-from msl_jax.errors import UserError
+from msl_jax.runtime.errors import UserError
 used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
 resource.setrlimit(resource.RLIMIT_AS, (used + 150 * 2**20,) * 2)
 for path in sorted(Path(sys.argv[1]).iterdir()):

@@ -80,9 +80,9 @@ import sys
 from pathlib import Path
 sys.path.append({here!r})
 from made import Made, Numbers
-from msl_jax.data import making
-from msl_jax.data.records import prepare
-making.EXAMPLES_PER_SHARD = 4
+from msl_jax.data.prepared import build
+from msl_jax.data.prepared.records import prepare
+build.EXAMPLES_PER_SHARD = 4
 log = Path({log!r})
 data = Numbers(tuple(Made(i, log=log, delay={delay}) for i in range({count})))
 prepare(data, "some", (24, 32), {folder!r}, num_processes=2)

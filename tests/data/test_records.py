@@ -191,8 +191,8 @@ def test_no_tensorflow_no_noise_no_warning(camvid_tree: Path, tmp_path: Path) ->
     # A proxy that refuses every connection: a download would fail, loudly.
     code = f"""
 import sys
-from msl_jax.data.camvid import CamVid
-from msl_jax.data.records import prepare
+from msl_jax.data.datasets.camvid import CamVid
+from msl_jax.data.prepared.records import prepare
 for _ in range(2):
     records = prepare(CamVid({str(camvid_tree)!r}), "train_day", (24, 32), {str(tmp_path)!r})
     records[0]

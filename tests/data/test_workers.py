@@ -86,7 +86,7 @@ SCRIPT = """
 import sys
 sys.path.append({here!r})
 import made
-from msl_jax.data.workers import mapped
+from msl_jax.data.prepared.workers import mapped
 
 def triple(number):
     return 3 * number

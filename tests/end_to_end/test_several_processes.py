@@ -27,10 +27,11 @@ SCRIPT = """
 import os, runpy, signal, sys
 import jax
 from pathlib import Path
-from msl_jax import presets, runs
-from msl_jax.commands.command_line import guard
+from msl_jax.config import presets
+from msl_jax.runs import workdir as runs
+from msl_jax.runtime.command_line import guard
 from msl_jax.commands.train import train
-from msl_jax.logs import StageLog
+from msl_jax.experiment.log import StageLog
 
 workdir, *asked = sys.argv[1:]
 advance = StageLog.advance

@@ -17,7 +17,7 @@ _DATASETS = {
     "cityscapes": ("msl_jax.data.datasets.cityscapes", "Cityscapes", True),
     "class_folders": ("msl_jax.data.datasets.class_folders", "ClassFolders", True),
     "crosscity": ("msl_jax.data.datasets.crosscity", "CrossCity", True),
-    "demo": ("msl_jax.data.demo", "Demo", False),
+    "demo": ("msl_jax.data.demo.dataset", "Demo", False),
     "digits": ("msl_jax.data.datasets.digits", "Digits", False),
     "folders": ("msl_jax.data.datasets.folders", "Folders", True),
     "gta5": ("msl_jax.data.datasets.gta5", "GTA5", True),
