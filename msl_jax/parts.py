@@ -20,7 +20,8 @@ from msl_jax.data.prefetch import Prefetch
 from msl_jax.data.prepared.records import Records, prepare
 from msl_jax.runtime import parallel
 from msl_jax.runtime.errors import UserError
-from msl_jax.tasks.task import Training, task_of
+from msl_jax.tasks.registry import task_of
+from msl_jax.tasks.task import Training
 from msl_jax.weights.find import Weights, find
 
 

@@ -15,8 +15,8 @@ from msl_jax import parts
 from msl_jax.analysis.difficulty import accuracies_of, sureness_counts
 from msl_jax.analysis.logits import predictions
 from msl_jax.analysis.sums import add_up
+from msl_jax.tasks.registry import task_of
 from msl_jax.tasks.segmentation import label_size
-from msl_jax.tasks.task import task_of
 from msl_jax.training.state import TrainState
 from msl_jax.training.step import parallel_train_step, replicate
 from msl_jax.weights.find import find

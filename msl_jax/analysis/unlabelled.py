@@ -77,7 +77,7 @@ def signs(path: str) -> Signs:
     from msl_jax.parts import build_model, load_split
     from msl_jax.runs.checkpoints import Checkpoints
     from msl_jax.runs.metrics import headline
-    from msl_jax.tasks.task import task_of
+    from msl_jax.tasks.registry import task_of
     from msl_jax.weights.trained import open_trained
 
     weights, config = open_trained(path, base_config(""), {})

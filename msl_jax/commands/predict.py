@@ -14,7 +14,7 @@ from msl_jax.data.images import PHOTO_SUFFIXES, read_image
 from msl_jax.parts import build_model, classes_file
 from msl_jax.runs import workdir
 from msl_jax.runtime.errors import UserError
-from msl_jax.tasks.task import task_of
+from msl_jax.tasks.registry import task_of
 from msl_jax.weights.trained import open_trained
 
 

@@ -20,7 +20,7 @@ from msl_jax.runs import workdir as runs
 from msl_jax.runs.resume import Kept
 from msl_jax.runtime import parallel, stopping
 from msl_jax.runtime.errors import UserError
-from msl_jax.tasks.task import task_of
+from msl_jax.tasks.registry import task_of
 from msl_jax.training.loop import evaluation_due, fit
 from msl_jax.training.nonfinite import NotFinite, searching
 from msl_jax.training.state import TrainState

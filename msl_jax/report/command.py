@@ -11,17 +11,18 @@ from ml_collections.config_dict import ConfigDict
 
 from msl_jax.data.datasets.registry import open_label_set
 from msl_jax.data.labels import LabelSet
+from msl_jax.methods.variants import task_name
 from msl_jax.parts import classes_file
 from msl_jax.report import output as output_file
 from msl_jax.report.curves import read_curves
 from msl_jax.report.networks import open_networks
 from msl_jax.report.page import Report, page
+from msl_jax.report.registry import REPORTS
 from msl_jax.report.results import read_results
 from msl_jax.report.settings import settings
 from msl_jax.report.task_report import Predictions, TaskReport
 from msl_jax.runs import workdir as runs
 from msl_jax.runtime.errors import UserError
-from msl_jax.tasks.task import task_of
 
 IMAGES = 24
 
@@ -51,17 +52,17 @@ def write_report(
             f"--workdir {workdir} is no run: expected a folder with {runs.CONFIG}, as train.py"
             " writes it" + ("" if workdir.exists() else " (it does not exist)")
         )
-    results = read_results(workdir, config)
+    task = REPORTS[task_name(config)]
+    results = read_results(workdir, config, task)
     path = Path(output).expanduser() if output else workdir / "report.html"
     output_file.expect_writable(path)  # before the work, after what can be refused
-    task = task_of(config).report()
     predictions, about, notes = _predictions(workdir, task, images)
     report = Report(
         title=f"{config.name}:{config.variant}, seed {config.seed}",
         place=str(workdir.resolve()),
         task=task,
         results=results,
-        curves=read_curves(workdir, config, results.before and results.before.metrics),
+        curves=read_curves(workdir, config, task.metric, results.before and results.before.metrics),
         settings=settings(config),
         label_set=_label_set(config),
         figures=predictions.figures,

@@ -15,7 +15,6 @@ from msl_jax.report.results import Metrics
 from msl_jax.runs import workdir as runs
 from msl_jax.runs.checkpoints import Checkpoints
 from msl_jax.runtime.errors import DamagedError
-from msl_jax.tasks.task import task_of
 
 _LOSS = "loss/"
 
@@ -36,17 +35,19 @@ class StageCurves(NamedTuple):
     losses: dict[str, Points]
 
 
-def read_curves(workdir: Path, config: ConfigDict, baseline: Metrics | None) -> list[StageCurves]:
+def read_curves(
+    workdir: Path, config: ConfigDict, metric: str, baseline: Metrics | None
+) -> list[StageCurves]:
     """The curves of the stages that have begun, in their order.
 
     Args:
         workdir: of the run.
         config: complete.
+        metric: of a `TaskReport`.
         baseline: metrics before the first step of the adaptation.
     """
     variant = variant_of(config)
     first = "oracle" if variant.oracle else "source-only"
-    metric = task_of(config).report().metric
     stages = [_stage(workdir, runs.SOURCE_STAGE, first, config.source_steps, metric, None)]
     if variant.adapt:
         stages.append(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from ml_collections.config_dict import ConfigDict
 
@@ -11,10 +11,19 @@ from msl_jax.methods.variants import variant_of
 from msl_jax.runs import workdir as runs
 from msl_jax.runs.checkpoints import METRICS, Checkpoints
 from msl_jax.runtime.errors import DamagedError, UserError
-from msl_jax.tasks.task import task_of
 
 # Metrics of each domain, as in results.json; None for a domain without labels.
 Metrics = dict[str, Any]
+
+
+class MetricsOfTask(Protocol):
+    """What the metrics of a task are, of a `TaskReport`."""
+
+    metrics: str
+
+    def values(self, measured: dict[str, Any]) -> list[float]:
+        """See `TaskReport`."""
+        ...
 
 
 class Measured(NamedTuple):
@@ -47,23 +56,28 @@ class Results(NamedTuple):
     best: Measured | None = None
 
 
-def read_results(workdir: Path, config: ConfigDict) -> Results:
+def read_results(workdir: Path, config: ConfigDict, task: MetricsOfTask) -> Results:
     """Reads the results of a run, or the newest checkpoint's where it is not finished.
+
+    Args:
+        workdir: of the run.
+        config: complete.
+        task: tells the metrics of the run's task.
 
     Raises:
         UserError: a file is damaged, or holds the results of something else.
     """
     path = workdir / runs.RESULTS
     if not path.exists():
-        return _unfinished(workdir, config)
+        return _unfinished(workdir, config, task)
     found = runs.read_json(path)
     try:
         final, best, before = found["final"], found["best"], found["source_only"]
         return Results(
             f"Finished after step {final['step']}.",
-            before and Measured("source-only", None, _checked(config, path, before)),
-            Measured("final", final["step"], _checked(config, path, final)),
-            best and Measured("best", best["step"], _checked(config, path, best)),
+            before and Measured("source-only", None, _checked(task, path, before)),
+            Measured("final", final["step"], _checked(task, path, final)),
+            best and Measured("best", best["step"], _checked(task, path, best)),
         )
     except (KeyError, TypeError) as error:
         raise UserError(
@@ -72,12 +86,12 @@ def read_results(workdir: Path, config: ConfigDict) -> Results:
         ) from error
 
 
-def _unfinished(workdir: Path, config: ConfigDict) -> Results:
+def _unfinished(workdir: Path, config: ConfigDict, task: MetricsOfTask) -> Results:
     variant = variant_of(config)
     baseline = workdir / runs.BASELINE
     before = None
     if variant.adapt and baseline.exists():
-        metrics = _checked(config, baseline, runs.read_json(baseline))
+        metrics = _checked(task, baseline, runs.read_json(baseline))
         before = Measured("source-only", None, metrics)
     stage = runs.ADAPT_STAGE if before else runs.SOURCE_STAGE
     name = "adaptation" if before else "oracle" if variant.oracle else "source-only stage"
@@ -94,27 +108,26 @@ def _unfinished(workdir: Path, config: ConfigDict) -> Results:
     return Results(
         f"Not finished: evaluated up to step {step} of {steps} of the {name}.",
         before,
-        Measured(f"step {step}", step, _checked(config, path, metrics)),
+        Measured(f"step {step}", step, _checked(task, path, metrics)),
         best
-        and Measured("best so far", best[0], _checked(config, path, {"target": best[1]["target"]})),
+        and Measured("best so far", best[0], _checked(task, path, {"target": best[1]["target"]})),
     )
 
 
-def _checked(config: ConfigDict, path: Path, metrics: Any) -> Metrics:
+def _checked(task: MetricsOfTask, path: Path, metrics: Any) -> Metrics:
     """The metrics of the domains, which are as the task's page needs them.
 
     Raises:
         UserError: they are not.
     """
-    report = task_of(config).report()
     try:
         domains = {"target": metrics["target"], "source": metrics.get("source")}
         for measured in domains.values():
-            if measured is not None and not all(0 <= v <= 1 for v in report.values(measured)):
+            if measured is not None and not all(0 <= v <= 1 for v in task.values(measured)):
                 raise ValueError("values out of [0, 1]")
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise UserError(
-            f"{path} holds no metrics of a {config.task} ({report.metrics} in [0, 1]), which the"
-            f" report shows: {type(error).__name__} {error}"
+            f"{path} does not hold the metrics that the report shows ({task.metrics} in [0, 1]):"
+            f" {type(error).__name__} {error}"
         ) from error
     return domains

@@ -16,7 +16,7 @@ from msl_jax.report.results import Results
 from msl_jax.report.segmentation_gallery import gallery_image
 from msl_jax.report.tables import Color, Row, comparison_table
 from msl_jax.report.task_report import Predictions, Section
-from msl_jax.tasks.task import task_of
+from msl_jax.tasks.registry import task_of
 
 
 class SegmentationReport:

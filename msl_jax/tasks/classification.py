@@ -6,7 +6,7 @@ import csv
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
@@ -27,9 +27,6 @@ from msl_jax.runtime.errors import UserError
 from msl_jax.runtime.files import written_whole
 from msl_jax.tasks.task import Draw, Measure, Predict, Training, stage_schedule
 from msl_jax.training.optimizer import parameter_groups, sgd
-
-if TYPE_CHECKING:
-    from msl_jax.report.task_report import TaskReport
 
 PREDICTIONS = "predictions.csv"
 
@@ -137,13 +134,6 @@ class Classification:
             )
         size = tuple(config.target_size)
         return PhotoClasses(build_classifier(config, model), label_set.names, size, file)
-
-    def report(self) -> TaskReport:
-        """See `Task`: accuracy by class, confusions and classified images."""
-        # Imported when asked for: it needs the classifier of this module.
-        from msl_jax.report.classification import ClassificationReport
-
-        return ClassificationReport()
 
 
 class PhotoClasses:

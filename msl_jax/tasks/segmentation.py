@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
@@ -25,9 +25,6 @@ from msl_jax.runtime.files import written_whole
 from msl_jax.tasks.task import Draw, Measure, Predict, Training, stage_schedule
 from msl_jax.training.optimizer import parameter_groups, sgd
 from msl_jax.weights.find import network_of
-
-if TYPE_CHECKING:
-    from msl_jax.report.task_report import TaskReport
 
 
 def objective(config: ConfigDict, *, adapt: bool = True) -> segmentation.Objective:
@@ -138,13 +135,6 @@ class Segmentation:
         _refuse_overwriting(photos, targets)
         size = tuple(config.target_size)
         return PhotoMaps(build_predictor(config, model), label_set.palette, size, targets, output)
-
-    def report(self) -> TaskReport:
-        """See `Task`: IoU by class, and label maps."""
-        # Imported when asked for: it needs the predictor of this module.
-        from msl_jax.report.segmentation import SegmentationReport
-
-        return SegmentationReport()
 
 
 class PhotoMaps:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import optax
@@ -12,12 +12,8 @@ from ml_collections.config_dict import ConfigDict
 
 from msl_jax.data.labels import LabelSet
 from msl_jax.data.prepared.records import Records
-from msl_jax.methods.variants import task_name
 from msl_jax.training.optimizer import inverse_schedule, poly_schedule
 from msl_jax.training.step import Passes
-
-if TYPE_CHECKING:  # the report stands above the tasks
-    from msl_jax.report.task_report import TaskReport
 
 
 class Training(NamedTuple):
@@ -96,22 +92,6 @@ class Task(Protocol):
             UserError: files that lie there already, or two photos of one result.
         """
         ...
-
-    def report(self) -> TaskReport:
-        """What is special to the task on the page of a run."""
-        ...
-
-
-def task_of(config: Any) -> Task:
-    """The task of a complete configuration, or of one that a run has saved."""
-    # Imported when asked for: each brings its networks and evaluation along.
-    if task_name(config) == "classification":
-        from msl_jax.tasks.classification import Classification
-
-        return Classification()
-    from msl_jax.tasks.segmentation import Segmentation
-
-    return Segmentation()
 
 
 def stage_schedule(config: ConfigDict, *, adapt: bool) -> optax.Schedule:

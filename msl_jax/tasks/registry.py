@@ -1,0 +1,17 @@
+"""The kinds of task by the key `task` of a configuration."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from msl_jax.methods.variants import task_name
+from msl_jax.tasks.classification import Classification
+from msl_jax.tasks.segmentation import Segmentation
+from msl_jax.tasks.task import Task
+
+TASKS: dict[str, Task] = {"segmentation": Segmentation(), "classification": Classification()}
+
+
+def task_of(config: Any) -> Task:
+    """The task of a complete configuration, or of one that a run has saved."""
+    return TASKS[task_name(config)]
