@@ -20,10 +20,11 @@ from ml_collections.config_dict import ConfigDict
 
 from benchmarks.support.reporting import surroundings
 from benchmarks.support.work import add_size_option
-from msl_jax import parts
 from msl_jax.config import base_config, presets
 from msl_jax.config.keys import check_config
 from msl_jax.models.initial import abstract_variables
+from msl_jax.tasks.registry import build_model, task_of
+from msl_jax.tasks.task import Training
 from msl_jax.training.state import TrainState
 from msl_jax.training.step import AXIS, Pass, parallel_train_step
 
@@ -93,11 +94,11 @@ def kept_bytes(single: Pass, state: TrainState, batch: Any, accumulate: int = 1)
     return sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(kept))
 
 
-def abstract_step(config: ConfigDict) -> tuple[TrainState, Any, parts.Training]:
+def abstract_step(config: ConfigDict) -> tuple[TrainState, Any, Training]:
     """Shapes of the state and of the batch on one device, and what the step optimises."""
-    model = parts.build_model(config)
+    model = build_model(config)
     variables = abstract_variables(model)
-    training = parts.build_training(config, model, variables["params"], adapt=True)
+    training = task_of(config).training(config, model, variables["params"], adapt=True)
     state = jax.eval_shape(lambda v: TrainState.create(v, training.optimizer), variables)
 
     def images(size: tuple[int, int], *channels: int) -> jax.ShapeDtypeStruct:

@@ -19,10 +19,10 @@ from safetensors.numpy import save_file
 from msl_jax.convert import Network, to_torch
 from msl_jax.convert.command import convert
 from msl_jax.models import DeepLabV2
-from msl_jax.parts import build_model
 from msl_jax.runs import workdir
 from msl_jax.runs.checkpoints import Checkpoints
 from msl_jax.runtime.errors import UserError
+from msl_jax.tasks.registry import build_model
 from msl_jax.training.state import TrainState
 from msl_jax.weights import find as weights
 from msl_jax.weights.find import find

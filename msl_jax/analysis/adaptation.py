@@ -11,11 +11,12 @@ import jax
 import jax.numpy as jnp
 from ml_collections.config_dict import ConfigDict
 
-from msl_jax import parts
 from msl_jax.analysis.difficulty import accuracies_of, sureness_counts
 from msl_jax.analysis.logits import predictions
 from msl_jax.analysis.sums import add_up
-from msl_jax.tasks.registry import task_of
+from msl_jax.data import splits
+from msl_jax.experiment import setup
+from msl_jax.tasks.registry import build_model, task_of
 from msl_jax.tasks.segmentation import label_size
 from msl_jax.training.state import TrainState
 from msl_jax.training.step import parallel_train_step, replicate
@@ -49,7 +50,7 @@ def watched_adaptation(config: ConfigDict, *, every: int, share: float = 0.3) ->
         UserError: a wrong configuration, or no such weights.
     """
     config, model, first = source_only(config)
-    records = parts.load_split(config, "target_eval", evaluation=True).records
+    records = splits.load_split(config, "target_eval", evaluation=True).records
     size = label_size(config, "target")
 
     def accuracy(variables: Any) -> dict[str, float]:
@@ -79,8 +80,8 @@ def source_only(config: ConfigDict) -> tuple[ConfigDict, Any, Any]:
         UserError: a wrong configuration, or no such weights.
     """
     start = find(config.init_from).for_config(config)
-    config = parts.complete(config, start)
-    model = parts.build_model(config)
+    config = setup.complete(config, start)
+    model = build_model(config)
     return config, model, start.load(model)
 
 
@@ -105,9 +106,9 @@ def adapting(
     training = task.training(config, model, start["params"], adapt=True)
     step = parallel_train_step(*training, accumulate=config.accumulate)
     state = replicate(TrainState.create(start, training.optimizer))
-    source = parts.load_labelled(config, "source_train")
-    target = parts.load_split(config, "target_train", evaluation=False).records
-    with contextlib.closing(parts.build_batches(config, source, target)) as batches:
+    source = splits.load_labelled(config, "source_train")
+    target = splits.load_split(config, "target_train", evaluation=False).records
+    with contextlib.closing(splits.build_batches(config, source, target)) as batches:
         for made, batch in enumerate(itertools.islice(batches, config.steps), start=1):
             state, _ = step(state, batch)
             if made % every == 0 or made == config.steps:

@@ -21,13 +21,14 @@ from msl_jax.analysis.sums import add_up
 from msl_jax.config import base_config
 from msl_jax.data.pipeline import evaluation_batches
 from msl_jax.data.prepared.records import Records
+from msl_jax.data.splits import load_split
 from msl_jax.evaluation.classification import classify_all
 from msl_jax.methods.variants import task_name, variant_of
-from msl_jax.parts import build_model, load_split
 from msl_jax.runs import workdir as runs
 from msl_jax.runs.checkpoints import Checkpoints
 from msl_jax.runtime.errors import UserError
 from msl_jax.tasks.classification import build_classifier
+from msl_jax.tasks.registry import build_model
 from msl_jax.tasks.segmentation import label_size
 from msl_jax.weights.find import find, weights_before
 from msl_jax.weights.trained import open_trained

@@ -6,9 +6,9 @@ from typing import Any
 
 from ml_collections.config_dict import ConfigDict
 
-from msl_jax import parts
 from msl_jax.analysis.adaptation import Course, adapting, source_only
 from msl_jax.analysis.difficulty import accuracies, difficulty_sets
+from msl_jax.data import splits
 from msl_jax.data.pipeline import evaluation_batches
 from msl_jax.evaluation.classification import Classified, classify_all
 from msl_jax.tasks.classification import build_classifier
@@ -31,7 +31,7 @@ def watched_classification(config: ConfigDict, *, every: int, share: float = 0.3
     """
     config, model, first = source_only(config)
     classifier = build_classifier(config, model)
-    records = parts.load_split(config, "target_eval", evaluation=True).records
+    records = splits.load_split(config, "target_eval", evaluation=True).records
     batches = list(evaluation_batches(records, config.eval_batch_size))
 
     def predictions(variables: Any) -> Classified:

@@ -74,10 +74,10 @@ def signs(path: str) -> Signs:
         UserError: there is none.
     """
     from msl_jax.config import base_config
-    from msl_jax.parts import build_model, load_split
+    from msl_jax.data.splits import load_split
     from msl_jax.runs.checkpoints import Checkpoints
     from msl_jax.runs.metrics import headline
-    from msl_jax.tasks.registry import task_of
+    from msl_jax.tasks.registry import build_model, task_of
     from msl_jax.weights.trained import open_trained
 
     weights, config = open_trained(path, base_config(""), {})

@@ -7,11 +7,12 @@ from typing import Any
 
 from ml_collections import config_dict
 
-from msl_jax.parts import DomainEvaluation, build_model
+from msl_jax.experiment.evaluation import DomainEvaluation
 from msl_jax.runs import workdir
 from msl_jax.runs.table import print_results
 from msl_jax.runtime import parallel
 from msl_jax.runtime.errors import UserError
+from msl_jax.tasks.registry import build_model
 from msl_jax.weights.find import Weights
 from msl_jax.weights.trained import open_trained
 

@@ -11,10 +11,10 @@ from rich.progress import track
 
 from msl_jax.data.datasets.registry import open_label_set
 from msl_jax.data.images import PHOTO_SUFFIXES, read_image
-from msl_jax.parts import build_model, classes_file
+from msl_jax.data.splits import classes_file
 from msl_jax.runs import workdir
 from msl_jax.runtime.errors import UserError
-from msl_jax.tasks.registry import task_of
+from msl_jax.tasks.registry import build_model, task_of
 from msl_jax.weights.trained import open_trained
 
 

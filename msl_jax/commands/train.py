@@ -8,8 +8,8 @@ from pathlib import Path
 from ml_collections.config_dict import ConfigDict
 from rich.console import Console
 
-from msl_jax import parts
 from msl_jax.config import presets
+from msl_jax.experiment import setup
 from msl_jax.experiment.run import Experiment
 from msl_jax.methods.variants import variant_of
 from msl_jax.runs import workdir as runs
@@ -92,8 +92,8 @@ def prepared(config: ConfigDict, folder: Path) -> tuple[ConfigDict, Weights | No
     """
     saved = runs.saved_config(folder)
     if saved is not None and config.init_from and config.init_from == saved.init_from:
-        config = parts.complete(presets.as_decided(config, saved), None)
+        config = setup.complete(presets.as_decided(config, saved), None)
         if runs.left_its_start(folder):
             return config, None
-    start = parts.starting_weights(config)
-    return parts.complete(config, start), start
+    start = setup.starting_weights(config)
+    return setup.complete(config, start), start

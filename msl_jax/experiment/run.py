@@ -9,8 +9,9 @@ from typing import Any
 import optax
 from ml_collections.config_dict import ConfigDict
 
-from msl_jax import parts
+from msl_jax.data import splits
 from msl_jax.data.pipeline import example_keys
+from msl_jax.experiment.evaluation import DomainEvaluation
 from msl_jax.experiment.log import StageLog
 from msl_jax.experiment.previews import Samples
 from msl_jax.experiment.stage import Stage, StageRun
@@ -54,10 +55,10 @@ class Experiment:
                 self.model, reinit_heads=config.reinit_heads, seed=config.seed
             )
         source_role = "target_train" if self.variant.oracle else "source_train"
-        self.source, self.target = parts.load_labelled(config, source_role), None
+        self.source, self.target = splits.load_labelled(config, source_role), None
         if self.variant.adapt:
-            self.target = parts.load_split(config, "target_train", evaluation=False).records
-        self.evaluate = parts.DomainEvaluation(config, self.model)
+            self.target = splits.load_split(config, "target_train", evaluation=False).records
+        self.evaluate = DomainEvaluation(config, self.model)
         self.samples = Samples(
             self.task.draw(config, self.model, self.evaluate.label_set),
             self.evaluate.records,
@@ -128,7 +129,7 @@ class Experiment:
         with contextlib.ExitStack() as stack:
             target = self.target if stage.adapt else None
             batches = stack.enter_context(
-                contextlib.closing(parts.build_batches(self.config, self.source, target))
+                contextlib.closing(splits.build_batches(self.config, self.source, target))
             )
             kept = Kept(self.workdir, stage.name, keep_every=self.config.keep_every)
             place = kept.restore(TrainState.create(variables, optimizer))
@@ -162,7 +163,7 @@ class Experiment:
                     if int(state.step) < steps:
                         run.stop(state, window)
             except NotFinite as error:
-                first += (error.step - 1 - start) * parts.examples_per_step(config)
+                first += (error.step - 1 - start) * splits.examples_per_step(config)
                 raise self._not_finite(stage, error, first) from error
             return parallel.by_first(lambda: self._outcome(stage, state, kept))
 
@@ -196,7 +197,7 @@ class Experiment:
             first: number of the first example of its step.
         """
         records = {"source": self.source, "target": self.target if stage.adapt else None}
-        count, seed = parts.examples_per_step(self.config), self.config.seed
+        count, seed = splits.examples_per_step(self.config), self.config.seed
         examples = "".join(
             f"\n  {name}: {', '.join(example_keys(r, name, first, count, seed=seed))}"
             for name, r in records.items()

@@ -42,7 +42,7 @@ class StageRun:
         kept: its checkpoints.
         batches: what it trains on.
         log: where it reports.
-        measure: gives the metrics of variables, see `parts.DomainEvaluation`.
+        measure: gives the metrics of variables, see `experiment.evaluation.DomainEvaluation`.
         samples: makes pictures of variables.
     """
 

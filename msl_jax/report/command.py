@@ -11,8 +11,8 @@ from ml_collections.config_dict import ConfigDict
 
 from msl_jax.data.datasets.registry import open_label_set
 from msl_jax.data.labels import LabelSet
+from msl_jax.data.splits import classes_file
 from msl_jax.methods.variants import task_name
-from msl_jax.parts import classes_file
 from msl_jax.report import output as output_file
 from msl_jax.report.curves import read_curves
 from msl_jax.report.networks import open_networks

@@ -11,10 +11,11 @@ from rich.console import Console
 from rich.progress import track
 
 from msl_jax.config import base_config
+from msl_jax.data.splits import Split, load_split
 from msl_jax.methods.variants import variant_of
-from msl_jax.parts import Split, build_model, load_split
 from msl_jax.runs import workdir as runs
 from msl_jax.runtime.errors import UserError
+from msl_jax.tasks.registry import build_model
 from msl_jax.weights.find import Weights, weights_before
 from msl_jax.weights.trained import open_trained
 

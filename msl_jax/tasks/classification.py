@@ -25,8 +25,8 @@ from msl_jax.models.initial import initial_params
 from msl_jax.models.resnet_classifier import ResNetClassifier
 from msl_jax.runtime.errors import UserError
 from msl_jax.runtime.files import written_whole
-from msl_jax.tasks.task import Draw, Measure, Predict, Training, stage_schedule
-from msl_jax.training.optimizer import parameter_groups, sgd
+from msl_jax.tasks.task import Draw, Measure, Predict, Training
+from msl_jax.training.optimizer import parameter_groups, sgd, stage_schedule
 
 PREDICTIONS = "predictions.csv"
 

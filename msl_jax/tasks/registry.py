@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from ml_collections.config_dict import ConfigDict
+
 from msl_jax.methods.variants import task_name
 from msl_jax.tasks.classification import Classification
 from msl_jax.tasks.segmentation import Segmentation
@@ -15,3 +17,8 @@ TASKS: dict[str, Task] = {"segmentation": Segmentation(), "classification": Clas
 def task_of(config: Any) -> Task:
     """The task of a complete configuration, or of one that a run has saved."""
     return TASKS[task_name(config)]
+
+
+def build_model(config: ConfigDict) -> Any:
+    """The network that a complete configuration describes."""
+    return task_of(config).model(config)

@@ -22,8 +22,8 @@ from msl_jax.methods.variants import variant_of
 from msl_jax.models import DeepLabV2
 from msl_jax.runtime.errors import UserError
 from msl_jax.runtime.files import written_whole
-from msl_jax.tasks.task import Draw, Measure, Predict, Training, stage_schedule
-from msl_jax.training.optimizer import parameter_groups, sgd
+from msl_jax.tasks.task import Draw, Measure, Predict, Training
+from msl_jax.training.optimizer import parameter_groups, sgd, stage_schedule
 from msl_jax.weights.find import network_of
 
 

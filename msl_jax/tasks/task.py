@@ -12,7 +12,6 @@ from ml_collections.config_dict import ConfigDict
 
 from msl_jax.data.labels import LabelSet
 from msl_jax.data.prepared.records import Records
-from msl_jax.training.optimizer import inverse_schedule, poly_schedule
 from msl_jax.training.step import Passes
 
 
@@ -63,7 +62,14 @@ class Task(Protocol):
         ...
 
     def training(self, config: ConfigDict, model: Any, params: Any, *, adapt: bool) -> Training:
-        """The objective and the optimizer of a stage; see `parts.build_training`."""
+        """The objective and the optimizer of a stage.
+
+        Args:
+            config: complete and checked.
+            model: its network.
+            params: the parameters that the stage trains, or their shapes; see `stage_variables`.
+            adapt: of the adaptation; else of the source-only stage.
+        """
         ...
 
     def measure(self, config: ConfigDict, model: Any, names: tuple[str, ...]) -> Measure:
@@ -92,12 +98,3 @@ class Task(Protocol):
             UserError: files that lie there already, or two photos of one result.
         """
         ...
-
-
-def stage_schedule(config: ConfigDict, *, adapt: bool) -> optax.Schedule:
-    """The learning rate of a stage: the adaptation's, or the source-only stage's."""
-    stage = "" if adapt else "source_"
-    rate = config[f"{stage}learning_rate"]
-    if config.schedule == "inverse":
-        return inverse_schedule(rate, config[f"{stage}steps"])
-    return poly_schedule(rate, config[f"{stage}poly_steps"])

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import optax
 from jax import Array
 from jax.typing import ArrayLike
+from ml_collections.config_dict import ConfigDict
 
 # A frozen parameter stays exactly as it is: no gradient step and no weight decay.
 FROZEN = "frozen"
@@ -57,6 +58,15 @@ def inverse_schedule(learning_rate: float, steps: int) -> optax.Schedule:
         return learning_rate / (1 + 10 * progress) ** 0.75
 
     return rate
+
+
+def stage_schedule(config: ConfigDict, *, adapt: bool) -> optax.Schedule:
+    """The learning rate of a stage: the adaptation's, or the source-only stage's."""
+    stage = "" if adapt else "source_"
+    rate = config[f"{stage}learning_rate"]
+    if config.schedule == "inverse":
+        return inverse_schedule(rate, config[f"{stage}steps"])
+    return poly_schedule(rate, config[f"{stage}poly_steps"])
 
 
 @dataclasses.dataclass(frozen=True)

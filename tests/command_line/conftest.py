@@ -15,9 +15,9 @@ import pytest
 from absl import flags
 from ml_collections.config_dict import ConfigDict
 
-from msl_jax.parts import build_model
 from msl_jax.runs import workdir
 from msl_jax.runs.checkpoints import Checkpoints
+from msl_jax.tasks.registry import build_model
 from msl_jax.training.state import TrainState
 
 ROOT = Path(__file__).parents[2]

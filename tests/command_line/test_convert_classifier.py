@@ -16,7 +16,7 @@ from safetensors.numpy import save_file
 from msl_jax.config.presets import complete
 from msl_jax.convert import Network, to_torch
 from msl_jax.models import DeepLabV2, ResNetClassifier
-from msl_jax.parts import build_model
+from msl_jax.tasks.registry import build_model
 from msl_jax.weights.find import Weights, find
 
 SCRIPT = "msl_jax/convert/__main__.py"

@@ -17,8 +17,8 @@ from ml_collections.config_dict import ConfigDict
 from msl_jax.commands.train import train
 from msl_jax.config.presets import complete
 from msl_jax.data.datasets import digits
-from msl_jax.parts import build_model
 from msl_jax.report.events import read_scalars
+from msl_jax.tasks.registry import build_model
 from msl_jax.weights.find import find
 
 DIGITS = Path(__file__).parents[2] / "configs" / "digits.py"

@@ -20,11 +20,12 @@ from msl_jax.commands.evaluate import evaluate
 from msl_jax.commands.predict import predict
 from msl_jax.commands.train import train
 from msl_jax.convert.command import convert
+from msl_jax.data.splits import load_split
 from msl_jax.evaluation.classification import classify
 from msl_jax.experiment.log import StageLog
-from msl_jax.parts import build_model, load_split
 from msl_jax.runtime.errors import UserError
 from msl_jax.tasks.classification import PREDICTIONS, build_classifier
+from msl_jax.tasks.registry import build_model
 from msl_jax.weights.find import find
 
 pytestmark = pytest.mark.usefixtures("made_digits")

@@ -22,8 +22,8 @@ from msl_jax.commands.train import train
 from msl_jax.convert.command import convert
 from msl_jax.experiment.run import Experiment
 from msl_jax.models.initial import initial_heads
-from msl_jax.parts import build_model
 from msl_jax.runtime.errors import UserError
+from msl_jax.tasks.registry import build_model
 from msl_jax.weights import safetensors_files, torch_files
 from msl_jax.weights.find import find
 

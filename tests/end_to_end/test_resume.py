@@ -20,9 +20,9 @@ from msl_jax.data.pipeline import example_keys
 from msl_jax.data.prepared.records import prepare
 from msl_jax.experiment.log import StageLog
 from msl_jax.experiment.previews import Samples
-from msl_jax.parts import build_model
 from msl_jax.runs import workdir as runs
 from msl_jax.runtime.errors import UserError
+from msl_jax.tasks.registry import build_model
 from msl_jax.weights.find import find
 
 

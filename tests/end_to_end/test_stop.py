@@ -13,8 +13,8 @@ import pytest
 from benchmarks.kill_resume import identical
 from msl_jax.commands.evaluate import evaluate
 from msl_jax.commands.train import train
+from msl_jax.experiment.evaluation import DomainEvaluation
 from msl_jax.experiment.log import StageLog
-from msl_jax.parts import DomainEvaluation
 from msl_jax.runs import workdir as runs
 from msl_jax.runs.lock import occupied
 from msl_jax.runtime import stopping

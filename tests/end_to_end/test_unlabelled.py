@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from msl_jax.analysis.unlabelled import jensen_shannon, main, signs
+from msl_jax.data.splits import load_split
 from msl_jax.evaluation.segmentation import predict
-from msl_jax.parts import build_model, load_split
 from msl_jax.runtime.errors import UserError
+from msl_jax.tasks.registry import build_model
 from msl_jax.tasks.segmentation import build_predictor
 
 

@@ -12,7 +12,7 @@ from edit import (
     first_step,
 )
 
-PARTS, PIPELINE = "msl_jax/parts.py", "msl_jax/data/pipeline.py"
+PARTS, PIPELINE = "msl_jax/data/splits.py", "msl_jax/data/pipeline.py"
 AUGMENT = "msl_jax/data/augment.py"
 SEGMENTATION, CLASSIFIER = (
     "msl_jax/tasks/segmentation.py",

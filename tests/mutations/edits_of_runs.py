@@ -13,8 +13,8 @@ _OF_A_RUN = [
     Edit(
         "the adaptation trains on the images of the evaluation",
         EXPERIMENT,
-        'parts.load_split(config, "target_train", evaluation=False)',
-        'parts.load_split(config, "target_eval", evaluation=False)',
+        'splits.load_split(config, "target_train", evaluation=False)',
+        'splits.load_split(config, "target_eval", evaluation=False)',
         (RUN,),
     ),
     Edit(
@@ -47,14 +47,14 @@ _OF_A_RUN = [
     ),
     Edit(
         "a step takes one micro-batch alone",
-        "msl_jax/parts.py",
+        "msl_jax/data/splits.py",
         "return config.accumulate * config.batch_size *",
         "return config.batch_size *",
         (SOURCE_STAGE,),
     ),
     Edit(
         "a batch is of one example",
-        "msl_jax/parts.py",
+        "msl_jax/data/splits.py",
         "return config.accumulate * config.batch_size *",
         "return config.accumulate *",
         (f"{CLASSIFICATION}::test_source_stage",),
@@ -78,7 +78,7 @@ _OF_SEEDS = [
     ),
     Edit(
         "the seed of the batches is 0",
-        "msl_jax/parts.py",
+        "msl_jax/data/splits.py",
         "seed=config.seed,",
         "seed=0,",
         (SOURCE_STAGE,),
@@ -107,8 +107,8 @@ _OF_SEEDS = [
     Edit(
         "the seed of the examples that are named is 0",
         EXPERIMENT,
-        "parts.examples_per_step(self.config), self.config.seed",
-        "parts.examples_per_step(self.config), 0",
+        "splits.examples_per_step(self.config), self.config.seed",
+        "splits.examples_per_step(self.config), 0",
         (NOT_FINITE,),
     ),
     Edit(

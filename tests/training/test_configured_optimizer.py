@@ -15,7 +15,7 @@ from ml_collections.config_dict import ConfigDict
 from sgd_by_hand import Groups, Sgd
 
 from msl_jax.config.presets import complete
-from msl_jax.parts import build_model, build_training
+from msl_jax.tasks.registry import build_model, task_of
 
 DIGITS = Path(__file__).parents[2] / "configs" / "digits.py"
 STEPS = 3
@@ -60,7 +60,8 @@ def _assert_sgd(config: ConfigDict, names: Any, groups: Groups, rates: Any, *, a
         return jax.tree.map(jnp.asarray, unflatten_dict(arrays))
 
     params = expected = draw()
-    optimizer = build_training(config, build_model(config), params, adapt=adapt).optimizer
+    training = task_of(config).training(config, build_model(config), params, adapt=adapt)
+    optimizer = training.optimizer
     by_hand = Sgd(groups, rates, momentum=0.6, weight_decay=0.04)
     state = optimizer.init(params)
     for _ in range(STEPS):

@@ -1,79 +1,23 @@
-"""The parts of a run, as a configuration describes them."""
+"""The splits that a configuration names: their prepared records, and the batches to train on."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 from ml_collections.config_dict import ConfigDict
 
-from msl_jax.config import presets
-from msl_jax.config.keys import check_config
 from msl_jax.data.augment import Augmentation
 from msl_jax.data.datasets.folders import CLASSES_FILE
-from msl_jax.data.datasets.registry import open_label_set, open_split
+from msl_jax.data.datasets.registry import open_split
 from msl_jax.data.labels import LabelSet
 from msl_jax.data.pipeline import TrainingBatches
 from msl_jax.data.prefetch import Prefetch
 from msl_jax.data.prepared.records import Records, prepare
 from msl_jax.runtime import parallel
 from msl_jax.runtime.errors import UserError
-from msl_jax.tasks.registry import task_of
-from msl_jax.tasks.task import Training
-from msl_jax.weights.find import Weights, find
-
-
-def build_model(config: ConfigDict) -> Any:
-    """The network that a complete configuration describes."""
-    return task_of(config).model(config)
-
-
-def build_training(config: ConfigDict, model: Any, params: Any, *, adapt: bool) -> Training:
-    """The objective and the optimizer of a stage, as a complete configuration describes them.
-
-    Args:
-        config: complete and checked.
-        model: its network.
-        params: the parameters that the stage trains, or their shapes; see `Task.stage_variables`.
-        adapt: of the adaptation; else of the source-only stage.
-    """
-    return task_of(config).training(config, model, params, adapt=adapt)
-
-
-def starting_weights(config: ConfigDict) -> Weights | None:
-    """What the configuration's network takes of the weights that `init_from` names.
-
-    None where it is empty.
-
-    Raises:
-        UserError: nothing is there.
-    """
-    return find(config.init_from).for_config(config) if config.init_from else None
-
-
-def complete(config: ConfigDict, start: Weights | None) -> ConfigDict:
-    """The configuration with every key decided, and checked.
-
-    Args:
-        config: as the user gave it.
-        start: weights of `init_from`.
-
-    Raises:
-        UserError: wrong values, or such as do not fit the weights.
-    """
-    if config.num_classes is None:
-        label_set = open_label_set(config.source_train, None, classes_file(config))
-        config = config.copy_and_resolve_references()
-        config.num_classes = label_set.num_classes
-    network, origin = None, ""
-    if start is not None:
-        network = start.network.without_heads() if config.reinit_heads else start.network
-        origin = f"config.init_from={start.path} ({start.title})"
-    completed = presets.complete(config, network, origin)
-    check_config(completed)
-    return completed
 
 
 def classes_file(config: ConfigDict) -> str | None:
@@ -160,29 +104,3 @@ def build_batches(config: ConfigDict, source: Records, target: Records | None) -
         process=parallel.share(),
     )
     return Prefetch(batches)
-
-
-class DomainEvaluation:
-    """Metrics of a network on the evaluation splits of both domains, where they have labels."""
-
-    def __init__(self, config: ConfigDict, model: Any) -> None:
-        """Opens both splits.
-
-        Raises:
-            UserError: a split or its files are not as they should be.
-        """
-        self.records: dict[str, Records] = {}
-        self._labelled: set[str] = set()
-        for domain in ("target", "source"):
-            split = load_split(config, f"{domain}_eval", evaluation=True)
-            self.records[domain], self.label_set = split.records, split.label_set
-            if split.labelled:
-                self._labelled.add(domain)
-        self._measure = task_of(config).measure(config, model, self.label_set.names)
-
-    def __call__(self, variables: Any) -> dict[str, Any]:
-        """``{"target": M, "source": M}``, None for a domain without labels."""
-        return {
-            domain: self._measure(variables, records, domain) if domain in self._labelled else None
-            for domain, records in self.records.items()
-        }
