@@ -13,9 +13,8 @@ from ml_collections.config_dict import ConfigDict
 
 from msl_jax.config import VARIANTS, base_config
 from msl_jax.config.keys import flat
-from msl_jax.convert import Network
 from msl_jax.methods.variants import task_name
-from msl_jax.models.spec import OFFICIAL_RATES
+from msl_jax.models.spec import OFFICIAL_RATES, Network
 from msl_jax.runtime.errors import UserError
 
 # Key of a configuration -> field of `Network`.

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import jax.numpy as jnp
+import numpy as np
 from flax import linen as nn
 from jax import Array
 
-from msl_jax.losses.arrays import at_least_float32
 from msl_jax.models.backbones.resnet import ResNet, StridePlacement
 from msl_jax.models.layers import Conv
 
@@ -53,7 +53,7 @@ class ASPP(nn.Module):
                 name=f"conv{index}",
             )(x)
             if rate in self.active_rates:
-                logits = at_least_float32(logits)
+                logits = logits.astype(np.promote_types(logits.dtype, np.float32))
                 total = logits if total is None else total + logits
         return total
 

@@ -9,7 +9,6 @@ from typing import Any
 from msl_jax.models import DeepLabV2, ResNetClassifier
 from msl_jax.models.backbones.resnet import STAGE_SIZES, StridePlacement
 from msl_jax.models.inputs import InputConvention
-from msl_jax.weights.layouts import Layout
 
 # Of the four convolutions of a head the official code sums the first two, see `DeepLabV2`.
 OFFICIAL_RATES = (6, 12, 18, 24)
@@ -68,19 +67,6 @@ class Network:
     def without_heads(self) -> Network:
         """What is left to know when all heads are drawn anew."""
         return dataclasses.replace(self, num_classes=None, head_rates=None, active_rates=None)
-
-    @classmethod
-    def from_layout(cls, layout: Layout) -> Network:
-        """What a file of PyTorch tells; the rates of its heads it does not."""
-        official = layout.head_convolutions == len(OFFICIAL_RATES)
-        return cls(
-            layout.depth,
-            layout.width,
-            layout.stride_placement,
-            layout.input_convention,
-            layout.num_classes,
-            head_rates=OFFICIAL_RATES if official else None,
-        )
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> Network:

@@ -14,20 +14,20 @@ import jax.numpy as jnp
 import numpy as np
 from flax.traverse_util import flatten_dict
 
-from msl_jax.convert import Network, detect, from_torch
 from msl_jax.methods.variants import task_name, variant_of
 from msl_jax.models.discriminator import DISCRIMINATOR
 from msl_jax.models.initial import HEADS, abstract_variables, initial_heads
+from msl_jax.models.spec import Network
 from msl_jax.runs import checksums
 from msl_jax.runs import workdir as runs
 from msl_jax.runs.arrays import read_tree, write_tree
 from msl_jax.runtime.errors import UserError
 from msl_jax.runtime.files import written_whole
 from msl_jax.weights import safetensors_files, torch_files
-from msl_jax.weights.layouts import CLASSIFIER, gives_way
+from msl_jax.weights.layouts import CLASSIFIER, detect, gives_way
 from msl_jax.weights.mismatch import expect_same_shapes
 from msl_jax.weights.names import TORCH_HEADS
-from msl_jax.weights.state_dict import Model
+from msl_jax.weights.state_dict import Model, from_torch
 
 # A converted checkpoint: the description of its network, and its variables by orbax.
 DESCRIPTION, VARIABLES = "weights.json", "variables"
@@ -157,7 +157,7 @@ def _in_file(path: Path) -> Weights:
         layout = detect({name: array.shape for name, array in state_dict.items()})
     except UserError as error:
         raise UserError(f"{path}: {error}") from error
-    network = Network.from_layout(layout)
+    network = layout.network()
     if description is not None:
         described = _described(path, description)
         fields = ("stride_placement", "input_convention", "head_rates", "active_rates")

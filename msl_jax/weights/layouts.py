@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from msl_jax.models.backbones.resnet import STAGE_SIZES, StridePlacement
 from msl_jax.models.inputs import InputConvention
+from msl_jax.models.spec import OFFICIAL_RATES, Network
 from msl_jax.runtime.errors import UserError
 from msl_jax.weights.mismatch import Shapes
 from msl_jax.weights.names import COUNTER, TORCH_HEADS, TORCH_PARTS
@@ -58,6 +59,18 @@ class Layout(NamedTuple):
     input_convention: InputConvention
     prefix: str
     left_out: tuple[str, ...]
+
+    def network(self) -> Network:
+        """What the checkpoint tells of its network; the rates of other heads it does not."""
+        official = self.head_convolutions == len(OFFICIAL_RATES)
+        return Network(
+            self.depth,
+            self.width,
+            self.stride_placement,
+            self.input_convention,
+            self.num_classes,
+            head_rates=OFFICIAL_RATES if official else None,
+        )
 
     def with_conventions(self, stride: StridePlacement, entering: InputConvention) -> Layout:
         """The same with conventions that are known better, from a description in the file."""

@@ -60,11 +60,11 @@ def test_description_that_lacks_a_field() -> None:
 
 def test_from_names() -> None:
     """Which rates the heads sum is not in a file, and of other than four not even which exist."""
-    four = Network.from_layout(detect(official()))
+    four = detect(official()).network()
     assert four == Network(101, 64, "caffe", "caffe", 19, (6, 12, 18, 24), None)
-    two = Network.from_layout(detect(resnet(50) | head("layer6", 2048, 16, convolutions=2)))
+    two = detect(resnet(50) | head("layer6", 2048, 16, convolutions=2)).network()
     assert two == Network(50, 64, "caffe", "caffe", 16, None, None)
-    fc = Network.from_layout(detect(resnet(50) | classifier(classes=31)))
+    fc = detect(resnet(50) | classifier(classes=31)).network()
     assert fc == Network(50, 64, "torchvision", "torchvision", 31)
-    none = Network.from_layout(detect(resnet(50)))
+    none = detect(resnet(50)).network()
     assert none == Network(50, 64, "torchvision", "torchvision")
