@@ -85,11 +85,12 @@ def adapted(start, whole, tiny_config, tmp_path_factory: pytest.TempPathFactory)
     """Function that gives the run of a variant from a trained network, made once."""
     runs: dict[str, Any] = {}
 
-    def run(variant: str) -> Any:
-        if variant not in runs:
-            config = tiny_config(variant, init_from=f"{whole.workdir}:source", **KEYS)
-            runs[variant] = start(config, tmp_path_factory.mktemp(variant) / "run")
-        return runs[variant]
+    def run(variant: str, preset: str = "paper") -> Any:
+        name = f"{variant}-{preset}"
+        if name not in runs:
+            keys = {**KEYS, "preset": preset, "init_from": f"{whole.workdir}:source"}
+            runs[name] = start(tiny_config(variant, **keys), tmp_path_factory.mktemp(name) / "run")
+        return runs[name]
 
     return run
 
@@ -130,19 +131,29 @@ def test_rules_of_the_guidance_differ_here(first_batch) -> None:
     assert 0.1 < (paper != 255).mean() < (official != 255).mean() - 0.02
 
 
-@pytest.mark.parametrize("variant", ADAPTING)
-def test_first_step(adapted, first_batch, variant: str) -> None:
-    """The parts of the objective that the run has logged are those of the table."""
-    recipe = _recipe(variant)
+def _assert_first_step(run: Any, first_batch: dict[str, Any], recipe: Recipe) -> None:
+    """The parts of the objective that the run has logged are those of the recipe."""
     expected = {
         **source_terms(*first_batch["source"], first_batch["labels"], recipe),
         **target_terms(*first_batch["target"], recipe),
     }
-    found = adapted(variant).logged("adapt")
+    found = run.logged("adapt")
     found.pop("target/guided_share", None)
     assert {name: steps[1] for name, steps in found.items()} == {
         name: pytest.approx(float(value), rel=1e-3) for name, value in expected.items()
     }
+
+
+@pytest.mark.parametrize("variant", ADAPTING)
+def test_first_step(adapted, first_batch, variant: str) -> None:
+    _assert_first_step(adapted(variant), first_batch, _recipe(variant))
+
+
+def test_first_step_of_the_official_preset(adapted, first_batch) -> None:
+    """Its losses are means over classes, its rule is another, and its low head has labels."""
+    official = {"lambda_source_low": 0.1, "normalization": "official", "rule": "official"}
+    recipe = _recipe("max_square_iw_multi", **official)
+    _assert_first_step(adapted("max_square_iw_multi", "official"), first_batch, recipe)
 
 
 @pytest.mark.parametrize("variant", ADAPTING)

@@ -37,7 +37,8 @@ KEYS: dict[str, Any] = {
     "accumulate": MICRO_BATCHES,
     "source_steps": 2,
     "source_learning_rate": 0.2,
-    "steps": 2,
+    "steps": 8,
+    "keep_every": 2,
     "learning_rate": 0.05,
     "head_rate_multiplier": 3.0,
     "momentum": 0.7,
@@ -146,7 +147,7 @@ def _trained(variables: Any, variant: str, rates: list[float], records_dir: str,
         params["discriminator"] = initial_params(DISCRIMINATOR, (16,), SEED)
     sgd = Sgd(GROUPS, rates, momentum=0.7, weight_decay=0.03)
     for step in range(len(rates)):
-        strength = np.float32(2 / (1 + np.exp(-10 * step / 2)) - 1)  # grows over the steps
+        strength = np.float32(2 / (1 + np.exp(-10 * step / 8)) - 1)  # grows over the 8 steps
         stats, gradients = on_devices(stats, DEVICES), []
         for micro in split(next(batches), DEVICES, MICRO_BATCHES):
             found, stats = gradient(params, stats, micro, strength)
@@ -159,25 +160,22 @@ def _trained(variables: Any, variant: str, rates: list[float], records_dir: str,
     return {"params": params, "batch_stats": stats}
 
 
-@pytest.fixture
-def rates() -> list[float]:
-    """Of two steps, as factors: the inverse schedule."""
-    return [1 / (1 + 10 * step / 2) ** 0.75 for step in range(2)]
+def _rates(first: float, steps: int) -> list[float]:
+    """Of the first two steps: the inverse schedule."""
+    return [first / (1 + 10 * step / steps) ** 0.75 for step in range(2)]
 
 
-def test_source_stage(run, rates: list[float]) -> None:
-    first = initial_variables(MODEL, SEED)
-    rates = [0.2 * rate for rate in rates]
+def test_source_stage(run) -> None:
+    first, rates = initial_variables(MODEL, SEED), _rates(0.2, 2)
     expected = _trained(first, "max_square", rates, run.config.records_dir, adapt=False)
     assert_same_change(first, run.variables(":source"), expected, limit=0.02)
 
 
 @pytest.mark.parametrize(("name", "variant"), [("run", "max_square"), ("aligned", "dann")])
-def test_adaptation(
-    name: str, variant: str, run, rates: list[float], request: pytest.FixtureRequest
-) -> None:
-    first, adapted = run.variables(":source"), request.getfixturevalue(name).variables()
-    rates = [0.05 * rate for rate in rates]
+def test_adaptation(name: str, variant: str, run, request: pytest.FixtureRequest) -> None:
+    """Its first two steps, in the second of which the reversal is at work."""
+    first, adapted = run.variables(":source"), request.getfixturevalue(name).variables(":2")
+    rates = _rates(0.05, 8)
     expected = _trained(first, variant, rates, run.config.records_dir, adapt=True)
     assert_same_change(first, adapted, expected, limit=0.02)
 

@@ -1,6 +1,6 @@
 """Applies wrong edits to a copy of this project, one at a time, and names those no test notices.
 
-    python tests/mutations [--jobs N] [--only WORDS] [--list]
+    python tests/mutations [--jobs N] [--only WORDS ...] [--list]
 
 See docs/testing.md. Leaves with 1 where an edit survives or a test cannot be run, with 2 where an
 edit no longer fits the code.
@@ -139,10 +139,16 @@ def main() -> int:
     """Runs the command; its exit status."""
     parser = argparse.ArgumentParser(prog="python tests/mutations", description=__doc__)
     parser.add_argument("--jobs", type=int, default=2, metavar="N", help="edits at the same time")
-    parser.add_argument("--only", default="", metavar="WORDS", help="of the title or the file")
+    parser.add_argument(
+        "--only", nargs="+", default=[""], metavar="WORDS", help="in the title or the file, any"
+    )
     parser.add_argument("--list", action="store_true", help="apply none")
     given = parser.parse_args()
-    edits = [e for e in (*OF_TRAINING, *OF_RUNS, *OF_DATA) if given.only in f"{e.title}\n{e.file}"]
+    edits = [
+        edit
+        for edit in (*OF_TRAINING, *OF_RUNS, *OF_DATA)
+        if any(words in f"{edit.title}\n{edit.file}" for words in given.only)
+    ]
     if problems := misfits(edits):
         print("edits that do not fit the code:", *problems, sep="\n  ")
         return 2

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from edit import CLASSIFICATION, END_TO_END, RUN, SOURCE_STAGE, Edit
+from edit import CLASSIFICATION, END_TO_END, RUN, SOURCE_STAGE, Edit, first_step
 
 EXPERIMENT, CLASSIFIER = "msl_jax/experiment/run.py", "msl_jax/tasks/classification.py"
 NOT_FINITE = f"{END_TO_END}/test_resume.py::"
@@ -15,7 +15,7 @@ _OF_A_RUN = [
         EXPERIMENT,
         'splits.load_split(config, "target_train", evaluation=False)',
         'splits.load_split(config, "target_eval", evaluation=False)',
-        (RUN,),
+        (first_step("max_square_iw_multi"),),
     ),
     Edit(
         "the source stage trains on the images of the evaluation",

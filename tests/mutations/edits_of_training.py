@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from edit import (
+    OFFICIAL,
     OPTIMIZER,
     PRESETS,
     RUN,
@@ -77,9 +78,9 @@ _CONSTANTS = [
     ("guidance_threshold", "0.95", MULTI),
     ("guidance_threshold", "0.13", HARD),
     ("normalization", '"official"', first_step("max_square")),
-    ("normalization", '"paper"', RUN),
+    ("normalization", '"paper"', OFFICIAL),
     ("guidance_rule", '"official"', MULTI),
-    ("guidance_rule", '"paper"', RUN),
+    ("guidance_rule", '"paper"', OFFICIAL),
 ]
 _OF_THE_OBJECTIVE = [
     *(
