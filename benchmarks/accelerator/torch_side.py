@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import time
 from collections.abc import Callable
 from typing import Any
@@ -28,10 +29,17 @@ def evaluation(*, seconds: float, **arguments: Any) -> dict[str, Any]:
 
 def losses(*, seconds: float, size: list[int], names: list[str]) -> dict[str, Any]:
     """Value and gradient of the losses called so in `benchmarks.losses`."""
-    return {
-        name: _measure(lambda n=name: torch_losses.value_and_gradient(loss=n, size=size), seconds)  # type: ignore[misc]
-        for name in names
-    }
+
+    def waited_for(name: str) -> Prepared:
+        prepared = torch_losses.value_and_gradient(loss=name, size=size)
+
+        def run() -> None:
+            prepared.run()
+            _wait()
+
+        return Prepared(run)
+
+    return {name: _measure(functools.partial(waited_for, name), seconds) for name in names}
 
 
 def _measure(prepare: Callable[[], Prepared], seconds: float) -> dict[str, Any]:
