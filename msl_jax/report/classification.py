@@ -25,6 +25,7 @@ from msl_jax.tasks.classification import build_classifier
 class ClassificationReport:
     """See `TaskReport`."""
 
+    task = "classification"
     metric = "accuracy"
     metrics = "accuracy"
     predicted = "accuracy by class, confusion matrix or gallery"

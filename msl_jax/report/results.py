@@ -19,6 +19,7 @@ Metrics = dict[str, Any]
 class MetricsOfTask(Protocol):
     """What the metrics of a task are, of a `TaskReport`."""
 
+    task: str
     metrics: str
 
     def values(self, measured: dict[str, Any]) -> list[float]:
@@ -127,7 +128,7 @@ def _checked(task: MetricsOfTask, path: Path, metrics: Any) -> Metrics:
                 raise ValueError("values out of [0, 1]")
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise UserError(
-            f"{path} does not hold the metrics that the report shows ({task.metrics} in [0, 1]):"
-            f" {type(error).__name__} {error}"
+            f"{path} holds no metrics of a {task.task} ({task.metrics} in [0, 1]), which the report"
+            f" shows: {type(error).__name__} {error}"
         ) from error
     return domains

@@ -22,6 +22,7 @@ from msl_jax.tasks.registry import task_of
 class SegmentationReport:
     """See `TaskReport`."""
 
+    task = "segmentation"
     metric = "miou"
     metrics = "mIoU, IoU by class and pixel accuracy"
     predicted = "gallery"

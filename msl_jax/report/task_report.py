@@ -43,11 +43,13 @@ class TaskReport(Protocol):
     """The parts of a report that differ between kinds of task.
 
     Attributes:
+        task: its name in configurations.
         metric: key in the metrics M of `results.json`, and beginning of its names in the logs.
         metrics: what M holds, in words.
         predicted: what there is not where no network can be loaded.
     """
 
+    task: str
     metric: str
     metrics: str
     predicted: str

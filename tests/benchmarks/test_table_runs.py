@@ -17,8 +17,8 @@ import pytest
 
 from benchmarks.tables.runs import Run, plan
 from benchmarks.tables.sweep import Experiment, run_all, show
-from msl_jax import config as configuration
-from msl_jax.config import presets
+from msl_jax.config import VARIANTS, presets
+from msl_jax.config.keys import as_json
 from msl_jax.runs import workdir
 from msl_jax.runs.lock import occupied
 from msl_jax.runtime import stopping
@@ -70,7 +70,7 @@ def _finish(experiment: Experiment, run: Run, seconds: int = 0, **keys: Any) -> 
     folder = run.folder(experiment.workdir)
     config = experiment.config(run)
     config.update_from_flattened_dict(keys)
-    workdir.write_text(folder / "config.json", configuration.as_json(presets.complete(config)))
+    workdir.write_text(folder / "config.json", as_json(presets.complete(config)))
     (folder / "results.json").write_text("{}")
     os.utime(folder / "config.json", (1000, 1000))
     os.utime(folder / "results.json", (1000 + seconds, 1000 + seconds))
@@ -252,4 +252,4 @@ def test_real_runs_stopped_after_the_first(
     assert adapted["source_only"] == {key: source["final"][key] for key in ("target", "source")}
     assert adapted["final"] != source["final"]
     assert all(experiment.finished(run) for run in planned)
-    assert configuration.VARIANTS[adapted["variant"]].target_loss == "max_square"
+    assert VARIANTS[adapted["variant"]].target_loss == "max_square"

@@ -13,6 +13,7 @@ from ml_collections.config_dict import ConfigDict
 from msl_jax.config import base_config
 from msl_jax.config.presets import complete
 from msl_jax.report.curves import read_curves
+from msl_jax.report.registry import REPORTS
 from msl_jax.report.results import Measured, read_results
 from msl_jax.runs import workdir as runs
 from msl_jax.runs.checkpoints import Checkpoints
@@ -49,7 +50,7 @@ def test_finished_run(workdir: Path, config: ConfigDict) -> None:
     runs.write_json(
         workdir / "results.json", {"source_only": BASELINE, "final": final, "best": best}
     )
-    found = read_results(workdir, config)
+    found = read_results(workdir, config, REPORTS[config.task])
     assert found.state == "Finished after step 9."
     assert found.before == Measured("source-only", None, BASELINE)
     assert found.after == Measured("final", 9, BASELINE)
@@ -57,21 +58,21 @@ def test_finished_run(workdir: Path, config: ConfigDict) -> None:
 
 
 def test_run_that_has_only_begun(workdir: Path, config: ConfigDict) -> None:
-    found = read_results(workdir, config)
+    found = read_results(workdir, config, REPORTS[config.task])
     assert found[1:] == (None, None, None)
     assert "nothing of the source-only stage has been evaluated" in found.state
-    assert read_curves(workdir, config, None) == []
+    assert read_curves(workdir, config, REPORTS[config.task].metric, None) == []
 
 
 def test_run_in_its_first_stage(workdir: Path, config: ConfigDict) -> None:
     _checkpoint(workdir, "source", 5, 0.5)
     _checkpoint(workdir, "source", 9, 0.25)
-    found = read_results(workdir, config)
+    found = read_results(workdir, config, REPORTS[config.task])
     assert "up to step 9 of 80000 of the source-only stage" in found.state
     assert found.before is None
     assert found.after.metrics["source"]["miou"] == 0.25
     assert found.best.step == 5
-    (curves,) = read_curves(workdir, config, None)
+    (curves,) = read_curves(workdir, config, REPORTS[config.task].metric, None)
     assert curves.title == "source-only"
     assert curves.evaluations == {"target": {5: 0.5, 9: 0.25}, "source": {5: 0.5, 9: 0.25}}
 
@@ -79,14 +80,14 @@ def test_run_in_its_first_stage(workdir: Path, config: ConfigDict) -> None:
 def test_run_in_its_adaptation(workdir: Path, config: ConfigDict) -> None:
     _checkpoint(workdir, "source", 9, 0.25)
     runs.write_json(workdir / "source_only.json", BASELINE)
-    found = read_results(workdir, config)
+    found = read_results(workdir, config, REPORTS[config.task])
     assert "nothing of the adaptation" in found.state
     assert (found.before.metrics, found.after) == (BASELINE, None)
     _checkpoint(workdir, "adapt", 3, 0.5)
-    found = read_results(workdir, config)
+    found = read_results(workdir, config, REPORTS[config.task])
     assert "up to step 3 of 29750 of the adaptation" in found.state
     assert found.after.title == "step 3"
-    first, second = read_curves(workdir, config, found.before.metrics)
+    first, second = read_curves(workdir, config, REPORTS[config.task].metric, found.before.metrics)
     assert first.evaluations["target"] == {9: 0.25}
     assert second.title == "minent"
     assert second.evaluations["target"] == {0: 0.25, 3: 0.5}
@@ -95,11 +96,11 @@ def test_run_in_its_adaptation(workdir: Path, config: ConfigDict) -> None:
 def test_damaged_metrics_of_an_unfinished_run(workdir: Path, config: ConfigDict) -> None:
     _checkpoint(workdir, "source", 9, 0.25)
     (workdir / "source/9/metrics/metrics").write_text("{")
-    found = read_results(workdir, config)
+    found = read_results(workdir, config, REPORTS[config.task])
     assert "checkpoint" in found.state
     assert "is damaged" in found.state
     assert found.after is None
-    assert read_curves(workdir, config, None) == []
+    assert read_curves(workdir, config, REPORTS[config.task].metric, None) == []
 
 
 @pytest.mark.parametrize(
@@ -123,7 +124,7 @@ def test_results_of_another_kind(workdir: Path, config: ConfigDict, text: str) -
     path = workdir / "results.json"
     path.write_text(text)
     with pytest.raises(UserError, match=r"results\.json"):
-        read_results(workdir, config)
+        read_results(workdir, config, REPORTS[config.task])
 
 
 def test_results_of_the_other_task(workdir: Path) -> None:
@@ -132,4 +133,4 @@ def test_results_of_the_other_task(workdir: Path) -> None:
     path.write_text(json.dumps({"source_only": None, "final": final, "best": None}))
     config = complete(base_config("digits", "dann", task="classification"))
     with pytest.raises(UserError, match=r"no metrics of a classification \(accuracy in \[0, 1\]\)"):
-        read_results(workdir, config)
+        read_results(workdir, config, REPORTS[config.task])
