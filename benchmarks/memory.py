@@ -18,7 +18,7 @@ import jax
 import jax.numpy as jnp
 from ml_collections.config_dict import ConfigDict
 
-from benchmarks.support.reporting import surroundings
+from benchmarks.support.reporting import program_memory, surroundings
 from benchmarks.support.work import add_size_option
 from msl_jax.config import base_config, presets
 from msl_jax.config.keys import check_config
@@ -58,13 +58,8 @@ def measure(keys: Mapping[str, Any]) -> dict[str, float]:
     passes = training.passes
     assert not callable(passes)  # as it may be in classification
     step: Any = parallel_train_step(*training, accumulate=config.accumulate)
-    analysis = step.lower(state, batch).compile().memory_analysis()
-    results = analysis.output_size_in_bytes - analysis.alias_size_in_bytes  # the metrics alone
-    arguments, temporaries = analysis.argument_size_in_bytes, analysis.temp_size_in_bytes
     return {
-        "arguments_mb": arguments / 1e6,
-        "temporaries_mb": temporaries / 1e6,
-        "total_mb": (arguments + temporaries + results) / 1e6,
+        **program_memory(step.lower(state, batch).compile()),
         "kept_mb": max(kept_bytes(single, state, batch, config.accumulate) for single in passes)
         / 1e6,
     }

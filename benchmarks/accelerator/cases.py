@@ -35,6 +35,11 @@ class StepCase(NamedTuple):
         words = ["step", self.network.name, self.part, "small" if self.small else "full"]
         return "/".join([*words, self.precision, *["remat"] * self.rematerialize, self.side])
 
+    @property
+    def kernels(self) -> str:
+        """Name of the case that looks into the kernels of this step of ours."""
+        return f"kernels{self.name.removeprefix('step').removesuffix('/ours')}"
+
     def work(self, sizes: Sizes) -> TrainingWork:
         """What is timed."""
         both = sizes.small if self.small else None
@@ -184,8 +189,7 @@ def _cases(sizes: Sizes, cache: Path, goldens: Path, camvid: Path) -> Iterator[C
     yield from map(our_step, ours[2:7])
     yield from map(torch_step, in_torch[2:6])
     for wanted in main:
-        name = f"kernels{wanted.name.removeprefix('step').removesuffix('/ours')}"
-        yield case(name, "jax", "steps:profile", 60.0, **wanted.work(sizes).as_json())
+        yield case(wanted.kernels, "jax", "steps:profile", 60.0, **wanted.work(sizes).as_json())
     for variant in METHODS:
         fields = StepCase(LIGHT, "adapt", "tf32").work(sizes).as_json() | {"variant": variant}
         fields["seconds"] = sizes.seconds / 2

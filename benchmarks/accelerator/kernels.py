@@ -26,8 +26,6 @@ _KINDS = (
     ("batch norm, ReLU, pool", r"bn\d|_bn|relu|norm|reduce_window|select_and_scatter"),
     ("copies", r"memcpy|memset|\bcopy|transpose"),
 )
-
-
 _REST = "the rest (sums, optimizer, what has no path)"
 
 
@@ -56,7 +54,7 @@ def shares(run: Callable[[], object], program: str) -> dict[str, Any]:
 
     Returns:
         ``{"seconds": of all kernels in a step, "launches": their number, "share": {kind: share},
-        "longest": {kind: [[name, operation, seconds, launches, path], ...]}}``.
+        "longest": {kind: [[seconds, name, operation, path], ...]}}``.
     """
     with tempfile.TemporaryDirectory() as folder:
         with jax.profiler.trace(folder):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 from unittest import mock
 
@@ -12,7 +13,7 @@ from jax import Array
 from benchmarks.accelerator.timing import time_rounds
 from benchmarks.losses import inputs
 from benchmarks.support import our_losses
-from benchmarks.support.reporting import temporaries_mb
+from benchmarks.support.reporting import program_memory
 from benchmarks.support.work import GUIDANCE_THRESHOLD, IW_ALPHA, LAMBDA_LOW
 from msl_jax import losses as equations
 from msl_jax.losses import tiles
@@ -26,7 +27,7 @@ def tiled(*, seconds: float, size: list[int], names: list[str], tile: int) -> di
         seconds: for each loss.
         size: height and width of the image.
         names: of `benchmarks.losses.LOSSES`.
-        tile: numbers in one head's tile, see `upsampled_tiles.OTHER_TILE`.
+        tile: numbers in one head's tile, see `msl_jax.losses.tiles.OTHER_TILE`.
     """
     found = {}
     constant = "CPU_TILE" if jax.default_backend() == "cpu" else "OTHER_TILE"
@@ -44,15 +45,13 @@ def whole(*, seconds: float, size: list[int], names: list[str]) -> dict[str, Any
         final, low, labels = map(jnp.asarray, inputs(size))
         heads = (final, low) if name == "guidance" else (final,)
 
-        def value(heads: tuple[Array, ...], labels: Array, name: str = name) -> Array:
-            return _loss(name, heads, labels)
-
-        compiled = jax.jit(jax.value_and_grad(value)).lower(heads, labels).compile()
+        value_and_gradient = jax.value_and_grad(functools.partial(_loss, name))
+        compiled = jax.jit(value_and_gradient).lower(heads, labels).compile()
         measured = time_rounds(
             lambda f=compiled, x=(heads, labels): jax.block_until_ready(f(*x)),  # type: ignore[misc]
             seconds,
         )
-        found[name] = {**measured, "temporaries_mb": temporaries_mb(compiled)}
+        found[name] = {**measured, **program_memory(compiled)}
     return found
 
 

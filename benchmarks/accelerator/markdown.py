@@ -75,7 +75,7 @@ def _steps(found: Mapping[str, Any], sizes: Sizes) -> str:
         theirs = found.get(case._replace(side="torch", rematerialize=False).name)
         if ours is None and (theirs is None or case.rematerialize):
             continue
-        kernels = found.get(f"kernels{case.name.removeprefix('step').removesuffix('/ours')}")
+        kernels = found.get(case.kernels)
         share = ""
         if ours and limits:
             tflops = ours["flop"] / ours["seconds"] / 1e12
@@ -141,7 +141,7 @@ def _compilation(found: Mapping[str, Any], sizes: Sizes) -> str:
 def _kernels(found: Mapping[str, Any], sizes: Sizes) -> str:
     rows = []
     for case in main_steps(sizes):
-        kernels = found.get(f"kernels{case.name.removeprefix('step').removesuffix('/ours')}")
+        kernels = found.get(case.kernels)
         theirs = found.get(case._replace(side="torch").name, {}).get("kernel_seconds")
         if kernels:
             shares = ", ".join(

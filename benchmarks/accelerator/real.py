@@ -50,9 +50,9 @@ def input_share(
             for size in (work.source_size, work.target_size)
         )
         prepared = time.perf_counter() - begun
-        function, state, batch = our_steps.build(work)
-        with our_steps.matmul_precision(work.precision):
-            compiled = function.lower(state, batch).compile()
+        built = our_steps.build(work)
+        _, state, batch = built
+        compiled = our_steps.lower(built, work).compile()
         blurred = Augmentation(blur=True)
         batches = Prefetch(
             TrainingBatches(

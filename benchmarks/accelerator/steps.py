@@ -15,7 +15,7 @@ from jax import Array
 from benchmarks.accelerator import kernels
 from benchmarks.accelerator.timing import time_rounds
 from benchmarks.support import our_steps
-from benchmarks.support.reporting import temporaries_mb
+from benchmarks.support.reporting import program_memory
 from benchmarks.support.work import TrainingWork
 from msl_jax.models.initial import abstract_variables
 from msl_jax.models.layers import Conv
@@ -36,16 +36,15 @@ def step(*, seconds: float, compile_again: bool = False, **fields: Any) -> dict[
     """
     work = TrainingWork.from_json(fields)
     start = time.perf_counter()
-    function, state, batch = our_steps.build(work)
+    built = our_steps.build(work)
     found: dict[str, Any] = {"build_seconds": time.perf_counter() - start}
-    compiled = _compile(function, state, batch, work, found, "")
+    compiled = _compile(built, work, found, "")
     if compile_again:
         jax.clear_caches()
-        compiled = _compile(function, state, batch, work, found, "warm_")
-    memory = compiled.memory_analysis()
-    kept = memory.argument_size_in_bytes + memory.output_size_in_bytes
-    found["temporaries_mb"] = temporaries_mb(compiled)
-    found["program_mb"] = (kept - memory.alias_size_in_bytes) / 1e6 + found["temporaries_mb"]
+        compiled = _compile(built, work, found, "warm_")
+    _, state, batch = built
+    memory = program_memory(compiled)
+    found |= {"temporaries_mb": memory["temporaries_mb"], "program_mb": memory["total_mb"]}
     found |= time_rounds(pipelined(compiled, state, lambda: batch), seconds)
     found["images_per_second"] = work.batch_size * len(batch) / found["seconds"]
     found["flop"] = flop_of_step(work)
@@ -71,9 +70,9 @@ def profile(**fields: Any) -> dict[str, Any]:
     Compiled without CUDA graphs, whose kernels the profiler cannot tell the operations of.
     """
     work = TrainingWork.from_json(fields)
-    function, state, batch = our_steps.build(work)
-    with our_steps.matmul_precision(work.precision):
-        lowered = function.lower(state, batch)
+    built = our_steps.build(work)
+    _, state, batch = built
+    lowered = our_steps.lower(built, work)
     compiled = lowered.compile(compiler_options={"xla_gpu_enable_command_buffer": ""})
 
     def run() -> None:
@@ -91,12 +90,9 @@ def evaluation(*, seconds: float, **arguments: Any) -> dict[str, Any]:
     return {**prepared.facts, **time_rounds(prepared.run, seconds)}
 
 
-def _compile(
-    function: Any, state: Any, batch: Any, work: TrainingWork, found: dict[str, Any], name: str
-) -> Any:
+def _compile(built: our_steps.Step, work: TrainingWork, found: dict[str, Any], name: str) -> Any:
     start = time.perf_counter()
-    with our_steps.matmul_precision(work.precision):
-        lowered = function.lower(state, batch)
+    lowered = our_steps.lower(built, work)
     traced = time.perf_counter()
     compiled = lowered.compile()
     found[f"{name}trace_and_lower_seconds"] = traced - start

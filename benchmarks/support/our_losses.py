@@ -10,7 +10,7 @@ from jax import Array
 
 from benchmarks.losses import inputs
 from benchmarks.support.measuring import Prepared
-from benchmarks.support.reporting import temporaries_mb
+from benchmarks.support.reporting import program_memory
 from benchmarks.support.work import GUIDANCE_THRESHOLD, IW_ALPHA, LAMBDA_LOW
 from msl_jax.losses.upsampled import LossSum, TargetTerms, cross_entropy_sums, target_sums
 
@@ -42,7 +42,7 @@ def of_heads(loss: str, heads: tuple[Array, ...], labels: Array) -> Array:
 def value_and_gradient(*, loss: str, size: Sequence[int]) -> Prepared:
     """A round is the value of the loss, and its gradient with respect to the small logits.
 
-    Facts: MB of the program's temporaries.
+    Facts: `program_memory`.
     """
     final, low, labels = map(jnp.asarray, inputs(size))
     heads = (final, low) if loss == "guidance" else (final,)
@@ -51,8 +51,9 @@ def value_and_gradient(*, loss: str, size: Sequence[int]) -> Prepared:
         .lower(heads, labels)
         .compile()
     )
-    facts = {"temporaries_mb": temporaries_mb(compiled)}
-    return Prepared(lambda: jax.block_until_ready(compiled(heads, labels)), facts)
+    return Prepared(
+        lambda: jax.block_until_ready(compiled(heads, labels)), program_memory(compiled)
+    )
 
 
 def _mean(loss: LossSum) -> Array:

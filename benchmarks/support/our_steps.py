@@ -57,6 +57,12 @@ def build(work: TrainingWork) -> Step:
     return Step(parallel_train_step(terms, optimizer), state, batch)
 
 
+def lower(step: Step, work: TrainingWork) -> Any:
+    """The step traced and lowered, in the precision asked for."""
+    with matmul_precision(work.precision):
+        return step.function.lower(step.state, step.batch)
+
+
 @functools.cache
 def _initial_variables(depth: int, width: int) -> Any:
     """Random variables on the host, which take a second to draw."""
@@ -106,10 +112,10 @@ def training(**fields: Any) -> Prepared:
     """
     work = TrainingWork.from_json(fields)
     clock = _Clock()
-    function, state, batch = build(work)
+    built = build(work)
+    _, state, batch = built
     clock.lap("build_seconds")
-    with matmul_precision(work.precision):
-        lowered = function.lower(state, batch)
+    lowered = lower(built, work)
     clock.lap("trace_and_lower_seconds")
     compiled = lowered.compile()
     clock.lap("compile_seconds")

@@ -39,9 +39,21 @@ def ratio(ours: Measured, torch: Measured) -> dict[str, float | None]:
     }
 
 
-def temporaries_mb(compiled: Any) -> float:
-    """MB that a compiled program needs beside its arguments and results, as XLA has planned it."""
-    return compiled.memory_analysis().temp_size_in_bytes / 1e6
+def program_memory(compiled: Any) -> dict[str, float]:
+    """MB that a compiled program needs, as XLA has planned it.
+
+    Returns:
+        Of the arguments (results that take their memory among them), of the temporaries, and of all
+        with the other results.
+    """
+    analysis = compiled.memory_analysis()
+    results = analysis.output_size_in_bytes - analysis.alias_size_in_bytes
+    arguments, temporaries = analysis.argument_size_in_bytes, analysis.temp_size_in_bytes
+    return {
+        "arguments_mb": arguments / 1e6,
+        "temporaries_mb": temporaries / 1e6,
+        "total_mb": (arguments + temporaries + results) / 1e6,
+    }
 
 
 def surroundings(packages: Sequence[str]) -> dict[str, Any]:
