@@ -1,21 +1,6 @@
-"""Trains a configuration: source-only, then adapted to the target domain.
+"""The command `msl-jax train`, run from a clone: python train.py --help."""
 
-python train.py [--config configs/NAME.py[:VARIANT]] [--workdir DIR] [--config.KEY=VALUE ...]
-"""
-
-from absl import flags
-
-from msl_jax.commands.train import train
-from msl_jax.runtime import command_line
-
-_CONFIG = command_line.define_config()
-_WORKDIR = flags.DEFINE_string(
-    "workdir", None, "folder of the run, default runs/NAME-VARIANT-seedS; continued if it exists"
-)
+from msl_jax.cli.train import main
 
 if __name__ == "__main__":
-    command_line.run(
-        lambda: train(_CONFIG.value, _WORKDIR.value),
-        __doc__,
-        interrupted="the same command continues from the last checkpoint",
-    )
+    main()

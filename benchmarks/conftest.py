@@ -1,5 +1,5 @@
-"""Doctests of what needs PyTorch are not collected where there is none."""
+"""Without PyTorch, the doctests of modules that need it are not collected."""
 
 import importlib.util
 
-collect_ignore_glob = [] if importlib.util.find_spec("torch") else ["torch_*.py"]
+collect_ignore_glob = [] if importlib.util.find_spec("torch") else ["*/torch_*.py"]

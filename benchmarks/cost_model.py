@@ -1,4 +1,4 @@
-"""Time and cost of a run on many GPUs, computed from figures that were measured on one.
+"""Time and cost of a run on many GPUs, computed from figures measured on one.
 
     python -m benchmarks.cost_model --step-seconds 0.063 --devices 1 8 64 256
 
@@ -6,14 +6,14 @@ Nothing is run. A run reads a fixed number of images of each domain; with N devi
 times as many, so there are N times fewer steps. The parts:
 
     all-reduce = 2 (N - 1) / N * gradient / bandwidth + 2 ceil(log2 N) * latency      (a ring)
-    input      = 2 * batch * devices of a host / images a second of a host
-    step       = max(compute + all-reduce, input)                 (input is read beside the step)
-    evaluation = ceil(images / N) * seconds an image              (shared out to all devices)
+    input      = 2 * batch * devices per host / images per second of a host
+    step       = max(compute + all-reduce, input)                 (input is read during the step)
+    evaluation = ceil(images / N) * seconds per image             (spread over all devices)
     checkpoint = bytes / disk                                     (process 0 writes, all wait)
     run        = steps * step + evaluations * (evaluation + checkpoint)
 
-Gradients are summed after both passes, so that nothing hides the all-reduce. Left out: slow
-machines for which all others wait, compilation, the start, and failures. Prints one JSON object.
+Gradients are summed after both passes, so nothing hides the all-reduce. Not included: slow machines
+that all others wait for, compilation, startup, and failures. Prints one JSON object.
 """
 
 from __future__ import annotations
@@ -29,22 +29,22 @@ from benchmarks.support.reporting import at_least_one
 
 
 class Figures(NamedTuple):
-    """What the model is fed with; the defaults are named in docs/scaling.md.
+    """The model's inputs; docs/scaling.md explains the defaults.
 
     Attributes:
-        step_seconds: compute of one device in a step, without any all-reduce.
+        step_seconds: compute time of a step on one device, without all-reduce.
         batch: images of each domain on each device in a step.
         images: of each domain, read in the whole run.
         devices_per_host: GPUs that share one host's input.
-        input_rate: images a second that one host reads and augments.
-        gradient_mb: what all devices sum in a step.
-        bandwidth_gb: GB a second of the slowest link of a device.
-        latency: seconds of one message.
-        evaluations: how often the run evaluates and keeps a checkpoint.
+        input_rate: images per second that one host reads and augments.
+        gradient_mb: MB that all devices sum in a step.
+        bandwidth_gb: GB per second of a device's slowest link.
+        latency: seconds per message.
+        evaluations: number of evaluations, each with a checkpoint, in the run.
         evaluation_images: of both domains.
-        evaluation_seconds: of one image on one device.
-        checkpoint_mb: parameters, momenta and statistics.
-        disk_mb: MB a second of the disk of the workdir.
+        evaluation_seconds: per image on one device.
+        checkpoint_mb: of parameters, momenta and statistics.
+        disk_mb: MB per second that the workdir's disk writes.
     """
 
     step_seconds: float
@@ -63,7 +63,7 @@ class Figures(NamedTuple):
 
 
 def all_reduce_seconds(devices: int, figures: Figures) -> float:
-    """Sum of the gradients over a ring of devices.
+    """Seconds to sum the gradients over a ring of devices.
 
     >>> all_reduce_seconds(1, Figures(1.0))
     0.0
@@ -77,7 +77,7 @@ def all_reduce_seconds(devices: int, figures: Figures) -> float:
 
 
 def cost(devices: int, figures: Figures) -> dict[str, Any]:
-    """One line of the table: seconds of a step and its parts, hours of the run, GPU hours."""
+    """One line of the table: seconds per step and of its parts, hours of the run, GPU hours."""
     steps = math.ceil(figures.images / (figures.batch * devices))
     reduce = all_reduce_seconds(devices, figures)
     local = min(devices, figures.devices_per_host)
@@ -103,7 +103,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Prints the table for all numbers of devices; returns the exit status."""
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.cost_model",
-        description="Time and cost of a run on many GPUs, computed from figures of one.",
+        description="Time and cost of a run on many GPUs, computed from figures measured on one.",
     )
     parser.add_argument("--devices", type=at_least_one, nargs="+", default=[1, 8, 64, 256])
     parser.add_argument("--step-seconds", type=float, required=True)

@@ -2,12 +2,12 @@
 
     python -m benchmarks.digits_difficulty --workdir W --output DIR [--seeds 0,1,2,3,4]
 
-W is the folder of `python -m benchmarks.tables --config configs/digits.py`, whose source-only
-networks are the state before. Each of them is adapted with either loss as configs/digits.py says,
-and measured every 20 steps on the target's test images: all of them, the 30 % of which the
-source-only network was most sure (top) and the 30 % of which it was least sure (bottom). What DIR
-holds already is not done again. Written are DIR/SOURCE-TARGET/LOSS-seedS.json and
-DIR/SOURCE-TARGET.png and .svg, the mean over seeds.
+W is the workdir of `python -m benchmarks.tables --config configs/digits.py`, whose source-only
+networks are the starting points. Each is adapted with either loss as set in configs/digits.py, and
+measured every 20 steps on the target's test images: all of them, the 30 % about which the
+source-only network was most confident (top), and the 30 % about which it was least confident
+(bottom). What is already in DIR is not repeated. Writes DIR/SOURCE-TARGET/LOSS-seedS.json, and the
+mean over seeds to DIR/SOURCE-TARGET.png and .svg.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ EVERY = 20
 
 
 def measure_all(workdir: Path, seeds: Sequence[int], output: Path) -> None:
-    """Watches the adaptations that are not in `output` yet."""
+    """Measures the adaptations that are not in `output` yet."""
     from benchmarks.tables.files import result_file
     from benchmarks.tables.sweep import Experiment
-    from msl_jax.analysis.classified import watched_classification
-    from msl_jax.runs import workdir as runs
+    from msl_jax.analysis.adaptation import watched_classification
     from msl_jax.runtime.compilation_cache import keep_compiled_programs
+    from msl_jax.runtime.files import write_json
 
     keep_compiled_programs()
     experiment = Experiment(str(CONFIG), {}, workdir.absolute())
@@ -47,11 +47,11 @@ def measure_all(workdir: Path, seeds: Sequence[int], output: Path) -> None:
         print(run.title, file=sys.stderr)
         course = watched_classification(experiment.config(run), every=EVERY)
         file.parent.mkdir(parents=True, exist_ok=True)
-        runs.write_json(file, course._asdict())
+        write_json(file, course._asdict())
 
 
 def read_courses(folder: Path) -> dict[str, list[dict[str, Any]]]:
-    """The courses of one direction by loss, of all seeds that are there."""
+    """The measurements of one direction by loss, for all seeds in the folder."""
     return {
         loss: [json.loads(path.read_text()) for path in sorted(folder.glob(f"{loss}-seed*.json"))]
         for loss in LOSSES
@@ -59,12 +59,12 @@ def read_courses(folder: Path) -> dict[str, list[dict[str, Any]]]:
 
 
 def gain(courses: Sequence[Mapping[str, Any]], name: str) -> float:
-    """Mean over seeds of the last accuracy of a set minus its first one."""
+    """Last accuracy of a set minus its first, mean over seeds."""
     return float(np.mean([c["accuracy"][-1][name] - c["accuracy"][0][name] for c in courses]))
 
 
 def numbers(folder: Path) -> dict[str, Any]:
-    """Of one direction, by loss and set: mean accuracy before, after, and what was gained."""
+    """Mean accuracy before and after, and its gain, by loss and set, for one direction."""
     return {
         loss: {
             "seeds": len(courses),
@@ -83,7 +83,7 @@ def numbers(folder: Path) -> dict[str, Any]:
 
 
 def figure(folder: Path, title: str) -> Any:
-    """Accuracy of the sets over the steps, means over seeds."""
+    """Plots the accuracy of the sets over the steps, mean over seeds."""
     from matplotlib.figure import Figure
 
     page = Figure(figsize=(6, 5), layout="constrained")
@@ -115,9 +115,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--seeds", default="0,1,2,3,4", help="default: 0,1,2,3,4")
     given = parser.parse_args(arguments)
     try:
-        from msl_jax.analysis.saving import save
+        from msl_jax.analysis.plots import save
     except ImportError as error:
-        parser.error(f'{error}; the pictures need matplotlib: pip install ".[notebooks]"')
+        parser.error(f'{error}; the plots need matplotlib: pip install -e ".[notebooks]"')
     measure_all(given.workdir, seeds_of(given.seeds.split(",")), given.output)
     found = {}
     for direction, title in TASKS["digits"].items():
@@ -128,4 +128,4 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    guard(main, "the same command goes on")
+    guard(main, "the same command continues")

@@ -1,15 +1,15 @@
-"""Seconds and memory of the whole evaluation of one image, ours and PyTorch's.
+"""Seconds and memory of the whole evaluation of images, ours and PyTorch's.
 
-    python -m benchmarks.evaluate [--size 512,1024]
+    python -m benchmarks.evaluate [--size 512,1024] [--backbone efficientnet_lite0] [--batch_size 4]
 
-Ours is what a training run evaluates with, from a record in memory: network in eval mode,
+Ours is what a training run uses for evaluation, from a record in memory: network in eval mode,
 up-sampling to the labels' size, most likely class, confusion matrix on the host. PyTorch's is what
-the official code does without gradients: forward, align-corners up-sampling, softmax, argmax to
-NumPy, confusion matrix by `numpy.bincount`. Both use the official network with random weights,
-batch 1, float32, labels of the image's size and all cores; neither computes the low head. Ours
-takes the uint8 image, PyTorch's is floats already.
+the official code does without gradients: forward pass, align-corners up-sampling, softmax, argmax
+to NumPy, confusion matrix by `numpy.bincount`. Both use the official network, or DeepLabv2 on
+EfficientNet-Lite0, with random weights, float32, labels of the images' size and all cores; neither
+computes the low head. Ours starts from uint8 images, PyTorch's from ones that are already floats.
 
-Prints one JSON object: median and extremes of the seconds of interleaved rounds of one image, peak
+Prints one JSON object: median and extremes of the seconds of interleaved rounds of a batch, peak
 memory above what the process held when its first round began, and the ratios ours / PyTorch.
 """
 
@@ -25,6 +25,7 @@ from benchmarks.support.measuring import Contestant, compare
 from benchmarks.support.reporting import at_least_one, need_torch, report
 from benchmarks.support.work import (
     MEMORY_FORMAT,
+    Backbone,
     add_network_options,
     add_size_option,
     network_options,
@@ -34,7 +35,9 @@ from benchmarks.support.work import (
 def measure(
     size: tuple[int, int],
     rounds: int,
+    batch_size: int = 1,
     *,
+    backbone: Backbone = "resnet",
     depth: int = 101,
     width: int = 64,
     memory_format: str = MEMORY_FORMAT,
@@ -44,11 +47,14 @@ def measure(
     Args:
         size: (height, width).
         rounds: of each side.
-        depth: layers of the network.
+        batch_size: images at once.
+        backbone: of the network.
+        depth: number of layers of a ResNet.
         width: channels of its stem.
         memory_format: of PyTorch's activations.
     """
-    sizes = {"size": size, "depth": depth, "width": width}
+    network = {"backbone": backbone, "depth": depth, "width": width}
+    sizes = {"size": size, "batch_size": batch_size, **network}
     contestants = {
         "ours": Contestant("benchmarks.support.our_steps:evaluation", sizes),
         "torch": Contestant(
@@ -62,14 +68,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs everything; returns the exit status."""
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.evaluate",
-        description="Seconds and memory of the evaluation of one image, ours and PyTorch's.",
+        description="Seconds and memory of the evaluation of images, ours and PyTorch's.",
     )
     add_size_option(parser, "--size", "512,1024")
     parser.add_argument("--rounds", type=at_least_one, default=7, help="default: %(default)s")
+    parser.add_argument("--batch_size", type=at_least_one, default=1, help="default: %(default)s")
     add_network_options(parser)
     options = parser.parse_args(arguments)
     need_torch(parser)
-    print(json.dumps(measure(options.size, options.rounds, **network_options(options))))
+    network = network_options(options)
+    print(json.dumps(measure(options.size, options.rounds, options.batch_size, **network)))
     return 0
 
 

@@ -1,10 +1,10 @@
-"""Images a second of the training pipeline and of the official way to load them.
+"""Images per second of the training pipeline and of the official way to load them.
 
     python -m benchmarks.input_pipeline [--images N] [--camvid DIR] [--no_blur]
 
-Ours: prepared records, mirrored, blurred, batched and put on the device. Official: Pillow opens the
-original files and resizes, mirrors, blurs and converts them, in PyTorch's DataLoader with a process
-for each core. Both get the same real frames, enlarged to the size of GTA5's, in turns in one run.
+Ours: prepared records, flipped, blurred, batched and put on the device. Official: Pillow opens the
+original files and resizes, flips, blurs and converts them, in PyTorch's DataLoader with a process
+per core. Both load the same real frames, enlarged to the size of GTA5's, and take turns in one run.
 Prints one JSON object with the median and the extremes over the rounds.
 """
 
@@ -56,12 +56,15 @@ class Pairs:
     label_set: LabelSet = LABEL_SETS["camvid"]
 
     def examples(self, split: str, *, missing_ok: bool = False) -> Sequence[FileExample]:
-        """One for each pair."""
+        """One per pair."""
         return [FileExample(image.stem, image, label, _LOOKUP) for image, label in self.pairs]
 
     def labelled(self, split: str) -> bool:
-        """All are."""
+        """Always true."""
         return True
+
+    def expect_encoding(self, split: str) -> None:
+        """They are CamVid's."""
 
 
 def enlarge(camvid: Path, folder: Path, count: int, size: tuple[int, int]) -> Pairs:
@@ -69,12 +72,12 @@ def enlarge(camvid: Path, folder: Path, count: int, size: tuple[int, int]) -> Pa
 
     Args:
         camvid: folder with `train/` and `trainannot/`.
-        folder: where `images/` and `labels/` are made.
-        count: number of frames, evenly spread over those there are.
+        folder: where to create `images/` and `labels/`.
+        count: number of frames, evenly spread over those available.
         size: (height, width).
 
     Raises:
-        FileNotFoundError: there are not so many.
+        FileNotFoundError: there are fewer than that.
     """
     frames = sorted((camvid / "train").glob("*.png"))
     if len(frames) < count:
@@ -98,7 +101,7 @@ def enlarge(camvid: Path, folder: Path, count: int, size: tuple[int, int]) -> Pa
 
 
 def train_on(records: Records, images: int, seed: int, blur: bool) -> None:
-    """Takes `images` from a fresh training pipeline, batch by batch as a step would."""
+    """Takes `images` from a new training pipeline, batch by batch as a step would."""
     augmentation = Augmentation(blur=blur)
     devices = jax.local_devices()[:1]
     batches = Prefetch(
@@ -113,7 +116,7 @@ def train_on(records: Records, images: int, seed: int, blur: bool) -> None:
 def seconds_per_image(
     contestants: dict[str, Callable[[int], object]], images: int, rounds: int
 ) -> dict[str, list[float]]:
-    """Runs all in turns, each with the number of the round, after one round that does not count."""
+    """Runs all in turns, passing each the round's number, after one round that does not count."""
     seconds: dict[str, list[float]] = {name: [] for name in contestants}
     for number in range(rounds + 1):
         for name, run in contestants.items():
@@ -127,7 +130,7 @@ def seconds_per_image(
 
 
 def summary(seconds: Sequence[float]) -> dict[str, Any]:
-    """Median and extremes of seconds an image and of images a second.
+    """Median and extremes of seconds per image and of images per second.
 
     >>> summary([0.5, 0.25, 0.125])["images_per_second"]
     {'median': 4.0, 'spread': [2.0, 8.0]}
@@ -184,13 +187,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs everything; returns the exit status."""
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.input_pipeline",
-        description="Images a second of the training pipeline and of the official way.",
+        description="Images per second of the training pipeline and of the official way.",
     )
     count = reporting.at_least_one
-    parser.add_argument("--images", type=count, default=96, help="a round, default: %(default)s")
+    parser.add_argument("--images", type=count, default=96, help="per round, default: %(default)s")
     parser.add_argument("--rounds", type=count, default=5, help="default: %(default)s")
     parser.add_argument("--camvid", type=Path, default=CAMVID, help="default: %(default)s")
-    parser.add_argument("--no_blur", action="store_true", help="mirror alone, on both sides")
+    parser.add_argument("--no_blur", action="store_true", help="only flip, on both sides")
     options = parser.parse_args(arguments)
     try:
         result = measure(
@@ -199,7 +202,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except FileNotFoundError as error:
         parser.error(f"{error}; name a folder of CamVid with --camvid=DIR")
     except ModuleNotFoundError as error:
-        parser.error(f"{error}; the official way needs PyTorch: pip install '.[convert]'")
+        parser.error(f"{error}; the official way needs PyTorch: pip install -e '.[convert]'")
     print(json.dumps(result))
     return 0
 

@@ -1,15 +1,15 @@
-"""Kills a training with SIGKILL again and again, and compares its end with one left alone.
+"""Kills a training run again and again, and compares its outcome with that of an undisturbed run.
 
     python -m benchmarks.kill_resume --kills 20
 
-Trains once without interruption and once more as a control, which tells how long a run takes and
-that two of them are equal. Then starts the same command in another folder, kills it at a random
-time of its life, starts it again, and so on until it ends; then the next folder, until there have
-been so many kills. Some of them wait for a checkpoint that is being written. Without `--config` it
-is the demo with fewer steps.
+Trains once without interruption and once more as a control, which shows how long a run takes and
+that two runs are equal. Then starts the same command in another folder, kills it (SIGKILL) at a
+random time, restarts it, and so on until it finishes; then moves on to the next folder, until the
+number of kills is reached. Some kills wait until a checkpoint is being written. Without `--config`
+it trains on the demo with fewer steps.
 
-Prints one JSON object: where each kill fell, and for each run what is identical, bit for bit, to
-the run without interruption. The exit status is 1 if anything is not.
+Prints one JSON object: when each kill happened, and for each run what is bit-identical to the run
+without interruption. The exit status is 1 if anything differs.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from typing import Any
 import numpy as np
 from flax.traverse_util import flatten_dict
 
-from benchmarks.support.measuring import progress
+from benchmarks.support.measuring import compilation_cache, progress
 from benchmarks.support.reporting import at_least_one, surroundings
 from benchmarks.support.training_process import TrainingProcess
 from msl_jax.runs.arrays import read_tree
@@ -35,15 +35,16 @@ from msl_jax.runs.arrays import read_tree
 SHORT_DEMO = ("source_steps=40", "steps=40", "eval_every=8", "log_every=2")
 
 _STAGES = ("source", "adapt")
-_FILES = ("config.json", "source_only.json", "results.json")
-_SAVING = 0.3  # a checkpoint of the demo is written within so many seconds
+_FILES = ("config.json", "config_as_given.json", "source_only.json", "results.json")
+_SAVING = 0.3  # seconds within which a checkpoint of the demo is written
 
 
 def identical(expected: Path, found: Path) -> dict[str, bool]:
-    """What is identical in two workdirs, by name."""
+    """What is identical in two workdirs, by its name."""
     same = {name: _bytes(expected / name) == _bytes(found / name) for name in _FILES}
     pictures = sorted(path.relative_to(expected) for path in expected.glob("pictures/*"))
     same["pictures"] = all(_bytes(expected / name) == _bytes(found / name) for name in pictures)
+    same["labels"] = _labels(expected) == _labels(found)
     steps = _checkpoints(expected)
     same["checkpoints"] = steps == _checkpoints(found)
     for item, read in {
@@ -61,6 +62,12 @@ def identical(expected: Path, found: Path) -> dict[str, bool]:
 
 def _bytes(path: Path) -> bytes | None:
     return path.read_bytes() if path.exists() else None
+
+
+def _labels(workdir: Path) -> dict[Path, bytes]:
+    """All files of the labels of a run in rounds."""
+    files = [path for path in workdir.glob("labels/**/*") if path.is_file()]
+    return {path.relative_to(workdir): path.read_bytes() for path in files}
 
 
 def _checkpoints(workdir: Path) -> list[str]:
@@ -85,36 +92,33 @@ class Trainings:
     """Runs of one command in several folders."""
 
     def __init__(self, arguments: Sequence[str], folder: Path) -> None:
-        """Compiled programs are shared; nothing is started yet.
+        """Sets up runs that share compiled programs; nothing is started yet.
 
         Args:
             arguments: of `train.py`, without the workdir.
-            folder: for all that is written.
+            folder: for everything that is written.
         """
         self._arguments, self.folder = arguments, folder
-        self._environment = {
-            "JAX_COMPILATION_CACHE_DIR": str(folder / "compilation"),
-            "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
-        }
+        self._environment = compilation_cache(folder / "compilation")
 
     def start(self, name: str) -> TrainingProcess:
-        """Starts a run, or continues it."""
+        """Starts or continues a run."""
         workdir = f"--workdir={self.folder / name}"
         return TrainingProcess([*self._arguments, workdir], self._environment)
 
     def finish(self, name: str) -> float:
-        """Runs to the end; returns the seconds."""
+        """Runs to the end; returns how many seconds that took."""
         with self.start(name) as process:
-            self._expect_success(process, process.wait())
+            process.expect_success(process.wait())
             return time.monotonic() - process.started
 
     def kill(self, name: str, seconds: float, *, saving: float | None) -> dict[str, Any] | None:
-        """Starts a run and kills it; returns where that fell, None where it ended before.
+        """Starts a run and kills it; returns when that happened, None if it had already finished.
 
         Args:
             name: of the run.
-            seconds: when.
-            saving: wait for the next checkpoint from then on, and so many seconds more.
+            seconds: from the start to the kill.
+            saving: if given, then waits for the next checkpoint, and these seconds more.
         """
         begun = time.time()
         with self.start(name) as process:
@@ -124,7 +128,7 @@ class Trainings:
             if saving is not None and status is None:
                 status = process.wait(saving)
             if status is not None:
-                self._expect_success(process, status)
+                process.expect_success(status)
                 return None
         last = process.progress[-1] if process.progress else None
         return {
@@ -136,19 +140,15 @@ class Trainings:
         }
 
     def _unfinished(self, name: str, since: float) -> bool:
-        """Whether there is a checkpoint under construction that was begun after a time."""
+        """Whether there is an unfinished checkpoint that was started after a given time."""
         for stage in _STAGES:
             for path in (self.folder / name / stage).glob("*"):
                 try:
                     if not path.name.isdigit() and path.stat().st_mtime > since:
                         return True
-                except FileNotFoundError:  # it has got its name
+                except FileNotFoundError:  # it has just been renamed
                     pass
         return False
-
-    def _expect_success(self, process: TrainingProcess, status: int | None) -> None:
-        if status != 0:
-            raise RuntimeError(f"train.py ended with status {status}:\n{process.printed}")
 
 
 def measure(
@@ -160,14 +160,14 @@ def measure(
     aimed: float = 0.4,
     control: bool = True,
 ) -> dict[str, Any]:
-    """Does all of it and returns the JSON object.
+    """Does all of this and returns the JSON object.
 
     Args:
         arguments: of `train.py`, without the workdir.
-        folder: empty; the runs' workdirs are made in it.
-        kills: how many.
-        seed: of their times.
-        aimed: share of those that wait for a checkpoint that is being written.
+        folder: empty; the runs' workdirs are created in it.
+        kills: number of kills.
+        seed: for their times.
+        aimed: share of kills that wait until a checkpoint is being written.
         control: train a second time without interruption.
     """
     begun, random_numbers = time.monotonic(), random.Random(seed)
@@ -216,16 +216,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs everything; returns the exit status."""
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.kill_resume",
-        description="Kills a training at random times and compares its end with one left alone.",
+        description="Kills a training run at random times and compares it with an undisturbed one.",
     )
     parser.add_argument("--kills", type=at_least_one, default=20, help="default: %(default)s")
-    parser.add_argument("--seed", type=int, default=0, help="of the times of the kills")
+    parser.add_argument("--seed", type=int, default=0, help="for the times of the kills")
     parser.add_argument("--config", metavar="FILE[:VARIANT]", help="default: the demo, shortened")
     parser.add_argument(
         "--set", nargs="+", default=[], metavar="KEY=VALUE", help="keys of the configuration"
     )
     parser.add_argument(
-        "--folder", type=Path, help="an empty one that stays; default: a temporary one"
+        "--folder", type=Path, help="an empty one, which is kept; default: a temporary one"
     )
     options = parser.parse_args(arguments)
     if options.folder and options.folder.exists() and any(options.folder.iterdir()):

@@ -1,12 +1,12 @@
-"""Time and memory of each loss of up-sampled logits, value and gradient, ours and PyTorch's.
+"""Time and memory of the value and gradient of each loss of up-sampled logits, ours and PyTorch's.
 
     python -m benchmarks.losses [--size 720,1280] [--rounds N]
 
-A round starts from the logits of batch 1 and 19 classes at an eighth of the image's size, enlarges
-them with aligned corners and ends with the loss and its gradient with respect to the small logits.
-`ce` is the cross entropy with labels, `max_square` and `entropy` are the target losses, `_iw` with
-image-wise weighting (alpha 0.2), `guidance` is `max_square_iw` of the final head plus 0.1 times the
-guidance of the low head (threshold 0.95): what the target pass of the official step computes.
+A round starts from logits of batch 1 and 19 classes at an eighth of the image's size, enlarges them
+with aligned corners, and computes the loss and its gradient with respect to the small logits. `ce`
+is the cross entropy with labels; `max_square` and `entropy` are the target losses, with `_iw` using
+image-wise weighting (alpha 0.2); `guidance` is `max_square_iw` of the final head plus 0.1 times the
+guidance of the low head (threshold 0.95), as in the target pass of the official step.
 
 Ours is `msl_jax.losses.upsampled`; PyTorch's are the official formulas, in its own layout. Both use
 all cores. Prints one JSON object with a comparison for each loss: median and extremes of the
@@ -40,7 +40,7 @@ def inputs(size: Sequence[int]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         size: (H, W) of the image.
 
     Returns:
-        Float32 `[1, h, w, C]` twice, as large as the network gives them, and uint8 `[1, H, W]`.
+        Float32 `[1, h, w, C]` twice, of the size of the network's output, and uint8 `[1, H, W]`.
     """
     rng = np.random.default_rng(0)
     shape = (1, *small_size(size), NUM_CLASSES)

@@ -1,10 +1,10 @@
-"""Memory of the adaptation step under the options that save it, from the compiled programs.
+"""Memory of the adaptation step with the options that save memory, from the compiled programs.
 
     python -m benchmarks.memory [--markdown]
 
-Nothing is run and no array is made: XLA plans the memory of a program when it compiles it. Prints
-one JSON object in MB (10^6 bytes), or a table. The programs are those for the platform at hand;
-what is kept for the gradient is JAX's own choice and the same on all.
+Nothing is run and no array is created: XLA plans a program's memory when it compiles it. Prints one
+JSON object in MB (10^6 bytes), or a table. The programs are compiled for the current platform; what
+is kept for the gradient is JAX's choice and the same on every platform.
 """
 
 from __future__ import annotations
@@ -22,13 +22,14 @@ from benchmarks.support.reporting import program_memory, surroundings
 from benchmarks.support.work import add_size_option
 from msl_jax.config import base_config, presets
 from msl_jax.config.keys import check_config
+from msl_jax.methods.method import Training
+from msl_jax.methods.registry import training_of
 from msl_jax.models.initial import abstract_variables
-from msl_jax.tasks.registry import build_model, task_of
-from msl_jax.tasks.task import Training
+from msl_jax.tasks.registry import build_model
 from msl_jax.training.state import TrainState
-from msl_jax.training.step import AXIS, Pass, parallel_train_step
+from msl_jax.training.step import AXIS, Context, Pass
 
-# Name in the table -> keys that differ from the default: float32, one image of each domain a step.
+# Name in the table -> keys that differ from the default, float32 and one image per domain and step.
 OPTIONS: dict[str, dict[str, Any]] = {
     "default": {},
     "bfloat16": {"compute_dtype": "bfloat16"},
@@ -43,30 +44,30 @@ def measure(keys: Mapping[str, Any]) -> dict[str, float]:
     """Memory of the step of IW maximum squares with guidance.
 
     Args:
-        keys: of the configuration, that differ from the published ones.
+        keys: of the configuration, where they differ from the published ones.
 
     Returns:
-        MB of the arguments (state and batch; the new state takes the old one's memory), of the
-        temporaries (activations and gradients), of both, and of what the larger of the two passes
-        keeps from its forward to its backward part, the parameters among it.
+        MB of the arguments (state and batch; the new state reuses the old one's memory), of the
+        temporaries (activations and gradients), in total, and of what the larger of the two passes
+        keeps from forward to backward, including the parameters.
     """
     config = base_config("memory", "max_square_iw_multi")
     config.update_from_flattened_dict(keys)
     config = presets.complete(config)
     check_config(config)
     state, batch, training = abstract_step(config)
-    passes = training.passes
-    assert not callable(passes)  # as it may be in classification
-    step: Any = parallel_train_step(*training, accumulate=config.accumulate)
+    step: Any = training.step(accumulate=config.accumulate)
     return {
         **program_memory(step.lower(state, batch).compile()),
-        "kept_mb": max(kept_bytes(single, state, batch, config.accumulate) for single in passes)
+        "kept_mb": max(
+            kept_bytes(single, state, batch, config.accumulate) for single in training.passes
+        )
         / 1e6,
     }
 
 
 def kept_bytes(single: Pass, state: TrainState, batch: Any, accumulate: int = 1) -> int:
-    """Bytes that a pass keeps for its gradient: activations, and the parameters that it reads.
+    """Bytes that a pass keeps for its gradient: activations and the parameters that it reads.
 
     Args:
         single: one of the passes of a step.
@@ -75,8 +76,11 @@ def kept_bytes(single: Pass, state: TrainState, batch: Any, accumulate: int = 1)
         accumulate: number K of micro-batches; one of them is counted.
     """
 
-    def backward(params: Any, stats: Any, batch: Any) -> Any:
-        return jax.vjp(lambda p: single(p, stats, batch), params, has_aux=True)[1]
+    def backward(state: TrainState, batch: Any) -> Any:
+        context = Context(state.step, state.carried)
+        return jax.vjp(
+            lambda p: single(p, state.batch_stats, batch, context), state.params, has_aux=True
+        )[1]
 
     micro = jax.tree.map(
         lambda leaf: jax.ShapeDtypeStruct(
@@ -84,17 +88,20 @@ def kept_bytes(single: Pass, state: TrainState, batch: Any, accumulate: int = 1)
         ),
         batch,
     )
-    on_one = jax.vmap(backward, in_axes=(None, None, 0), axis_name=AXIS)
-    kept = jax.eval_shape(on_one, state.params, state.batch_stats, micro)
+    on_one = jax.vmap(backward, in_axes=(None, 0), axis_name=AXIS)
+    kept = jax.eval_shape(on_one, state, micro)
     return sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(kept))
 
 
 def abstract_step(config: ConfigDict) -> tuple[TrainState, Any, Training]:
-    """Shapes of the state and of the batch on one device, and what the step optimises."""
+    """Shapes of the state and of the batch on one device, and what the step optimises.
+
+    No array is created.
+    """
     model = build_model(config)
     variables = abstract_variables(model)
-    training = task_of(config).training(config, model, variables["params"], adapt=True)
-    state = jax.eval_shape(lambda v: TrainState.create(v, training.optimizer), variables)
+    training = training_of(config, model, variables["params"], adapt=True)
+    state = jax.eval_shape(training.start, variables)
 
     def images(size: tuple[int, int], *channels: int) -> jax.ShapeDtypeStruct:
         count = config.accumulate * config.batch_size
@@ -111,7 +118,7 @@ def abstract_step(config: ConfigDict) -> tuple[TrainState, Any, Training]:
 
 
 def markdown(options: Mapping[str, Mapping[str, float]]) -> str:
-    """A table with a row for each option.
+    """A table with a row per option.
 
     >>> a = {"arguments_mb": 1.2, "temporaries_mb": 30.0, "total_mb": 31.2, "kept_mb": 20.0}
     >>> print(markdown({"a": a}))
@@ -133,7 +140,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     add_size_option(parser, "--source_size", "720,1280", "the source image")
     add_size_option(parser, "--target_size", "512,1024", "the target image")
-    parser.add_argument("--depth", type=int, default=101, help="layers of the network")
+    parser.add_argument("--depth", type=int, default=101, help="number of layers of the network")
     parser.add_argument("--width", type=int, default=64, help="channels of its stem")
     parser.add_argument("--markdown", action="store_true", help="print a table")
     arguments = parser.parse_args()

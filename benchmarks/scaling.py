@@ -1,14 +1,14 @@
-"""Seconds and memory of the adaptation step against pixels, batch and devices.
+"""Seconds and memory of the adaptation step as pixels, batch or devices grow.
 
     python -m benchmarks.scaling [--part pixels|batch|devices] [--sizes 128,256 256,512 512,1024]
 
-`pixels`: batch 1 at each of the sizes, with PyTorch's step beside it in turns. `batch`: 1, 2 and 4
-images of each domain on one device. `devices`: 1, 2 and 4 devices with one image of each domain on
-each, which share the cores of this machine (`--xla_force_host_platform_device_count`); only their
-overhead can be seen here. The step is that of `benchmarks.train_step --part adapt`.
+`pixels`: batch 1 at each of the sizes, in turns with PyTorch's step. `batch`: 1, 2 and 4 images of
+each domain on one device. `devices`: 1, 2 and 4 devices with one image of each domain on each; they
+share this machine's cores (`--xla_force_host_platform_device_count`), so this shows only overhead.
+The step is that of `benchmarks.train_step --part adapt`.
 
 Prints one JSON object: for each point median and extremes of the seconds, peak memory above what
-the process held when its first step began, seconds a megapixel (of source and target images
+the process held when its first step began, seconds per megapixel (of source and target images
 together), and these relative to the first point.
 """
 
@@ -32,6 +32,7 @@ from benchmarks.support.reporting import (
 )
 from benchmarks.support.work import (
     MEMORY_FORMAT,
+    Backbone,
     TrainingWork,
     add_network_options,
     network_options,
@@ -55,6 +56,7 @@ def measure(
     sizes: Sequence[Size],
     rounds: int,
     *,
+    backbone: Backbone = "resnet",
     depth: int = 101,
     width: int = 64,
     memory_format: str = MEMORY_FORMAT,
@@ -63,9 +65,10 @@ def measure(
 
     Args:
         part: what grows from point to point.
-        sizes: (height, width) of both images; `batch` and `devices` have one.
-        rounds: of each point.
-        depth: layers of the network.
+        sizes: (height, width) of both images; one for `batch` and `devices`.
+        rounds: for each point.
+        backbone: of the network.
+        depth: number of layers of a ResNet.
         width: channels of its stem.
         memory_format: of PyTorch's activations.
     """
@@ -75,7 +78,7 @@ def measure(
             batch_size, devices = (count, 1) if part == "batch" else (1, count)
             label = {"size": size, "batch_size": batch_size, "devices": devices}
             progress(f"{part}: {label}")
-            work = TrainingWork("adapt", size, size, depth, width, batch_size)
+            work = TrainingWork("adapt", size, size, depth, width, batch_size, backbone=backbone)
             sides = contestants(work, memory_format)
             sides["ours"] = on_devices(sides["ours"], devices)
             if part != "pixels":
@@ -91,13 +94,13 @@ def measure(
         "benchmark": "scaling",
         "part": part,
         "points": points,
-        "sizes": {"depth": depth, "width": width, "rounds": rounds},
+        "sizes": {"backbone": backbone, "depth": depth, "width": width, "rounds": rounds},
         **surroundings(("jax", "torch", "numpy") if part == "pixels" else ("jax", "numpy")),
     }
 
 
 def on_devices(contestant: Contestant, count: int) -> Contestant:
-    """The contestant on so many devices that share the cores."""
+    """The contestant on this many devices, which share the cores."""
     flags = f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count={count}"
     environment = {**NO_CACHE, "XLA_FLAGS": flags.strip()}
     return Contestant(contestant.prepare, contestant.arguments, environment)
@@ -117,7 +120,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs everything; returns the exit status."""
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.scaling",
-        description="Seconds and memory of the adaptation step against pixels, batch and devices.",
+        description="Seconds and memory of the adaptation step as pixels, batch or devices grow.",
     )
     parser.add_argument("--part", choices=PARTS, default="pixels", help="default: %(default)s")
     parser.add_argument(

@@ -1,12 +1,12 @@
-"""A long training with evaluations and checkpoints every few steps: does anything grow?
+"""A long training with evaluations and checkpoints every few steps: does anything leak?
 
     python -m benchmarks.soak --steps 5000
 
-Trains a tiny network on the demo's images in one process and looks at it from outside: resident
-memory, open files, threads and seconds per step, evaluations and checkpoints included. Linux only.
+Trains a tiny network on the demo's images in one process and observes it from outside: resident
+memory, open files, threads and seconds per step, including evaluations and checkpoints. Linux only.
 
 Prints one JSON object: medians over a tenth of the run at its start (after the warm-up), in the
-middle and at the end, and the slope of each figure by least squares, for 1,000 steps.
+middle and at the end, and the least-squares slope of each figure per 1,000 steps.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from benchmarks.support.measuring import progress
 from benchmarks.support.reporting import at_least_one, surroundings
 from benchmarks.support.training_process import TrainingProcess
 
-# Training and evaluation images are the demo's 100 of each domain that are drawn fastest.
+# Training and evaluation use the demo's validation images, 100 of each domain: quickest to render.
 TINY = (
     *("source_train=demo/source_val", "target_train=demo/target_val"),
     *("source_size=32,48", "target_size=32,48", "model.width=4"),
@@ -40,7 +40,7 @@ _MB = 10**6
 
 
 class Sample(NamedTuple):
-    """The process at one moment."""
+    """The process at one point in time."""
 
     step: int
     seconds_per_step: float
@@ -50,7 +50,7 @@ class Sample(NamedTuple):
 
 
 def watch(arguments: Sequence[str], environment: dict[str, str], every: int) -> list[Sample]:
-    """Trains, and takes a sample of the adaptation after about every so many steps.
+    """Trains, and samples the adaptation about every so many steps.
 
     Raises:
         RuntimeError: the training failed.
@@ -67,13 +67,12 @@ def watch(arguments: Sequence[str], environment: dict[str, str], every: int) -> 
                 seconds = (now.time - before.time) / (now.step - before.step)
                 try:
                     samples.append(Sample(now.step, seconds, *_resources(process.pid)))
-                except (FileNotFoundError, StopIteration):  # it is about to end
+                except (FileNotFoundError, ProcessLookupError):  # it is about to end
                     continue
             before = now
             if len(samples) % 20 == 1:
                 progress(str(samples[-1]))
-        if status != 0:
-            raise RuntimeError(f"train.py ended with status {status}:\n{process.printed}")
+        process.expect_success(status)
     return samples
 
 
@@ -91,7 +90,7 @@ def summary(samples: Sequence[Sample]) -> dict[str, Any]:
     """Start, middle, end and slope of each figure.
 
     Args:
-        samples: of the run; the first tenth is its warm-up and does not count.
+        samples: from the run; the first tenth is the warm-up and does not count.
     """
     counted = samples[len(samples) // 10 :]
     tenth = max(1, len(counted) // 10)
@@ -131,7 +130,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs everything; returns the exit status."""
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.soak",
-        description="Watches memory, open files, threads and speed of a long tiny training.",
+        description="Watches memory, open files, threads and speed of a long training.",
     )
     parser.add_argument("--steps", type=at_least_one, default=5000, help="default: %(default)s")
     parser.add_argument(

@@ -3,13 +3,13 @@
     python -m benchmarks.startup [--rounds 3]
 
 Each round starts three processes, one after the other: ours with an empty compilation cache
-(cold), ours again with the cache that the first has filled (warm), and PyTorch's. The step is that
+(cold), ours again with the cache that the first one filled (warm), and PyTorch's. The step is that
 of `benchmarks.train_step --part adapt`. Parts of ours: `interpreter` (Python itself and NumPy),
-`import` (JAX and what the step needs of this project), `build` (the variables and the optimizer's
+`import` (JAX and what the step needs from this project), `build` (the variables and the optimizer's
 state), `trace_and_lower`, `compile` (warm: load) and `first_step`; PyTorch's: `interpreter`,
 `import`, `build`, `first_step`.
 
-Prints one JSON object: median and extremes of the whole and of each part, and the ratios of the
+Prints one JSON object: median and extremes of the total and of each part, and the ratios of the
 medians to PyTorch's.
 """
 
@@ -25,7 +25,13 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
 
-from benchmarks.support.measuring import Contestant, Prepared, Process, progress
+from benchmarks.support.measuring import (
+    Contestant,
+    Prepared,
+    Process,
+    compilation_cache,
+    progress,
+)
 from benchmarks.support.reporting import at_least_one, need_torch, summary, surroundings
 from benchmarks.support.work import (
     MEMORY_FORMAT,
@@ -34,15 +40,12 @@ from benchmarks.support.work import (
     add_size_option,
 )
 
-# Otherwise JAX keeps only what took it a second to compile.
-KEEP_ALL = {"JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0"}
-
 
 def ours(*, started: float, **arguments: Any) -> Prepared:
-    """Our side; what is imported is part of the measurement.
+    """Our side; imports are part of the measurement.
 
     Args:
-        started: time of the process's start, seconds since the epoch.
+        started: time of the process's start, in seconds since the epoch.
         arguments: of `our_steps.training`.
     """
     begun = time.time()
@@ -58,7 +61,7 @@ def torch(*, started: float, **arguments: Any) -> Prepared:
     """PyTorch's side.
 
     Args:
-        started: time of the process's start, seconds since the epoch.
+        started: time of the process's start, in seconds since the epoch.
         arguments: of `torch_steps.training`.
     """
     begun = time.time()
@@ -83,7 +86,7 @@ def start(contestant: Contestant) -> dict[str, float]:
         contestant: `ours` or `torch` without the argument `started`.
 
     Returns:
-        The parts in order, then `total`, which has also what lies between them.
+        The parts in order, then `total`, which includes the time between them.
     """
     started = time.time()
     arguments = {**contestant.arguments, "started": started}
@@ -100,7 +103,7 @@ def measure(work: TrainingWork, rounds: int, memory_format: str = MEMORY_FORMAT)
     parts: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
     for number in range(1, rounds + 1):
         with tempfile.TemporaryDirectory() as cache:
-            kept = {"JAX_COMPILATION_CACHE_DIR": cache, **KEEP_ALL}
+            kept = compilation_cache(cache)
             for name, contestant in {
                 "cold": Contestant("benchmarks.startup:ours", arguments, kept),
                 "warm": Contestant("benchmarks.startup:ours", arguments, kept),
@@ -137,7 +140,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     add_network_options(parser)
     options = parser.parse_args(arguments)
     need_torch(parser)
-    work = TrainingWork("adapt", options.size, options.size, options.depth, options.width)
+    work = TrainingWork(
+        "adapt",
+        options.size,
+        options.size,
+        options.depth,
+        options.width,
+        backbone=options.backbone,
+    )
     print(json.dumps(measure(work, options.rounds, options.memory_format)))
     return 0
 

@@ -1,18 +1,20 @@
 """Seconds and memory of one training step, ours and PyTorch's.
 
     python -m benchmarks.train_step --part adapt|source [--size 256,512] [--target_size 256,512]
+                                    [--backbone efficientnet_lite0] [--batch_size 4]
 
 `adapt`: source forward and backward with the cross entropy of both heads (low x 0.1), target
 forward and backward with IW maximum squares (lambda 0.1, official normalization) and guidance on
 the low head (x 0.1, threshold 0.95), then SGD with momentum 0.9 and weight decay. `source`: cross
 entropy of the final head and SGD.
 
-The same on both sides: the official network in train mode with batch 1 in float32, the same random
-images and labels, losses on logits up-sampled to the image's size, the parameters of the stem's
-norm frozen, one visit of SGD for each parameter, all cores; velocities exist before the first step.
-Not the same: each side draws random weights of its own, and ours takes uint8 images and normalises
-them in the step, where PyTorch's are floats already. Compilation is apart, and cold: no compilation
-cache is used.
+The same on both sides: the official network, or DeepLabv2 on EfficientNet-Lite0, in train mode in
+float32, the same random images and labels, losses on logits up-sampled to the image's size, frozen
+parameters of a ResNet stem's batch norm, one visit of SGD to each parameter, all cores; velocities
+exist before the first step.
+Different: each side draws its own random weights, and ours takes uint8 images and normalises them
+in the step, whereas PyTorch's are already floats. Compilation is timed separately, without a
+compilation cache.
 
 Prints one JSON object: median and extremes of the seconds of interleaved rounds, peak memory above
 what the process held when its first step began, and the ratios ours / PyTorch.
@@ -66,11 +68,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     add_size_option(parser, "--size", "256,512", "the source image")
     add_size_option(parser, "--target_size", "256,512", "the target image")
     parser.add_argument("--rounds", type=at_least_one, default=7, help="default: %(default)s")
+    parser.add_argument("--batch_size", type=at_least_one, default=1, help="default: %(default)s")
     add_network_options(parser)
     options = parser.parse_args(arguments)
     need_torch(parser)
     work = TrainingWork(
-        options.part, options.size, options.target_size, options.depth, options.width
+        options.part,
+        options.size,
+        options.target_size,
+        options.depth,
+        options.width,
+        options.batch_size,
+        backbone=options.backbone,
     )
     print(json.dumps(measure(work, options.rounds, options.memory_format)))
     return 0

@@ -1,4 +1,4 @@
-"""The embedded demo: two domains of drawn street scenes, nothing to download.
+"""The demo: two domains of drawn streets, no download.
 
     python train.py                                         # all of it, a few minutes on two cores
     python train.py --config configs/demo.py:target_statistics --config.init_from=RUN:source
@@ -23,7 +23,7 @@ def get_config(variant: str = DEFAULT_VARIANT):
     config.source_augmentation = augmentation(scale=(0.8, 1.4))
 
     config.model.depth, config.model.width = 14, 16
-    config.model.head_rates = config.model.active_rates = (1, 2)
+    config.model.aspp_dilations = config.model.active_dilations = (1, 2)
     config.head_rate_multiplier = 0.02  # from scratch the wide classifiers bear no more
     config.repeated_visits = False  # the rates below were chosen for one visit a step
 

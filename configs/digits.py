@@ -1,30 +1,29 @@
-r"""MNIST to UCI digits and back: a classification that any computer trains in a minute.
+r"""MNIST to UCI digits or back: trained in a minute.
 
-    pip install ".[digits]"
+    pip install -e ".[digits]"
     python train.py --config configs/digits.py:VARIANT --config.source=mnist --config.target=uci
 
 VARIANT: source, target_statistics, minent, max_square (default), dann or oracle; mnist and uci may
-change places. `python -m benchmarks.tables --config configs/digits.py --workdir W` runs all of
-them over seeds; docs/results.md has the figures that came out, docs/datasets.md what the images
-are.
+be swapped. `python -m benchmarks.tables --config configs/digits.py --workdir W` runs all of
+them over seeds; docs/results.md has the figures, docs/datasets.md describes the images.
 
-predict.py classifies photos of single digits: white on black, cut to the ink as in
+predict.py classifies photos of single digits: white on black, cropped to the ink as in
 msl_jax/data/datasets/digits.py. It writes a table with file, class and probability:
 
     python predict.py --checkpoint RUN --input PHOTOS --output DIR
 
-From Section 4.2 of the paper are the weights of the target losses (0.3 for maximum squares, 0.03
-for entropy, normalised as printed), momentum, the schedule and the rate of the adaptation, 0.01.
-The weight of DANN is 1. What the paper's numbers leave open is the same for all variants:
+Section 4.2 of the paper gives the weights of the target losses (0.3 for maximum squares, 0.03 for
+entropy, normalised as printed), momentum, the schedule and the learning rate of the adaptation,
+0.01. The weight of DANN is 1. What the paper leaves open is the same for all variants:
 
-    rate of the source-only stage   0.1, on the accuracy on source test images
+    rate of the source-only stage   0.1, chosen by the accuracy on source test images
     batches and steps               so that a run takes seconds
     images of 16x16, scale, jitter  between the 8x8 of UCI and the about 20x20 of MNIST; set after
                                     source-only runs at 28x28 with blur alone, whose target
-                                    accuracy was in sight (75 % on UCI, 35 % on MNIST)
+                                    accuracy was visible (75 % on UCI, 35 % on MNIST)
     weight decay                    5e-4, as for segmentation
 
-Labels of the target decided nothing between the variants, and none of their weights was tuned.
+Target labels decided nothing between the variants, and none of their weights was tuned.
 """
 
 from msl_jax.config import augmentation, base_config
@@ -50,7 +49,8 @@ def get_config(variant: str = DEFAULT_VARIANT):
     config.num_classes = 10
 
     config.model.network, config.model.depth, config.model.width = "small_resnet", 8, 16
-    config.model.discriminator_width = 128
+    if variant == "dann":
+        config.method.discriminator_width = 128
     config.head_rate_multiplier = 1.0  # the whole network is new, and the rates are its own
 
     config.batch_size, config.eval_batch_size = 32, 200

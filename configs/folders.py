@@ -1,4 +1,4 @@
-r"""Your own images: adapt a segmenter from a folder of labelled images to a folder of photos.
+r"""Your own images: a labelled folder to one of photos.
 
     python train.py --config configs/folders.py --config.source_root=LABELLED \
         --config.target_root=PHOTOS --workdir W
@@ -21,14 +21,14 @@ def get_config(variant: str = DEFAULT_VARIANT):
     config = base_config("folders", variant)
     config.source_train, config.target_train = "folders/source_train", "folders/target_train"
     config.source_eval, config.target_eval = "folders/source_eval", "folders/target_eval"
-    config.num_classes = None  # those of the file of classes
+    config.num_classes = None  # those of the class file
     config.source_size = config.target_size = (270, 360)
     scale, crop = (0.6, 1.4), (180, 240)
     config.source_augmentation = augmentation(scale=scale, crop=crop, jitter=0.3)
     config.target_augmentation = augmentation(scale=scale, crop=crop)
 
     config.model.depth, config.model.width = 14, 24
-    config.model.head_rates = config.model.active_rates = (2, 4)
+    config.model.aspp_dilations = config.model.active_dilations = (2, 4)
     config.head_rate_multiplier = 0.02  # from scratch the wide classifiers bear no more
     config.repeated_visits = False  # the rates below were chosen for one visit a step
 

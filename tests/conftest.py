@@ -3,6 +3,7 @@
 import gc
 import os
 import runpy
+import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -37,8 +38,8 @@ FRAMES = {
     "test": [f"0001TP_0080{i}" for i in range(5)],
 }
 
-# configs/camvid.py at a size that takes seconds. The two domains differ in size, one of them is
-# cropped, and one convolution of each head is frozen.
+# configs/camvid_scratch.py at a size that takes seconds. The two domains differ in size, one of
+# them is cropped, and one convolution of each head is frozen.
 TINY: dict[str, Any] = {
     "source_size": (24, 32),
     "target_size": (16, 32),
@@ -46,8 +47,8 @@ TINY: dict[str, Any] = {
     "target_augmentation.crop": (),
     "model.depth": 14,
     "model.width": 4,
-    "model.head_rates": (1, 2),
-    "model.active_rates": (1,),
+    "model.aspp_dilations": (1, 2),
+    "model.active_dilations": (1,),
     "batch_size": 1,
     "eval_batch_size": 1,
     "source_steps": 4,
@@ -70,16 +71,29 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
                 item.add_marker(skipped)
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _free_programs() -> Iterator[None]:
-    """Frees what a file of tests has compiled.
+def _free_programs() -> None:
+    """Frees what tests have compiled.
 
     Programs lie in memory maps of their own, and Linux allows a process 65,530 (vm.max_map_count):
     with all tests' programs it comes near, and XLA crashes where a map is refused.
     """
-    yield
     jax.clear_caches()
     gc.collect()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _programs_of_a_file() -> Iterator[None]:
+    """Programs live as long as the tests of one file, which share many of them."""
+    yield
+    _free_programs()
+
+
+@pytest.fixture(autouse=True)
+def _programs_of_a_long_test(request: pytest.FixtureRequest) -> Iterator[None]:
+    """A long test leaves up to 5,000 maps, and a file has dozens of such tests."""
+    yield
+    if request.node.get_closest_marker("long"):
+        _free_programs()
 
 
 @pytest.fixture(scope="session")
@@ -89,6 +103,18 @@ def camvid_root() -> Path:
     if not root.is_dir():
         pytest.skip("the real CamVid frames are not here (expected in ../shared/camvid)")
     return root
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Callable[[str], Path]:
+    """Function that gives a folder of real data, where it lies beside the project."""
+
+    def folder(name: str) -> Path:
+        if not (SHARED / name).is_dir():
+            pytest.skip(f"the real data are not here (expected in ../shared/{name})")
+        return SHARED / name
+
+    return folder
 
 
 @pytest.fixture(autouse=True)
@@ -151,7 +177,7 @@ def tiny_keys(shared_camvid_tree: Path, tmp_path_factory: pytest.TempPathFactory
 @pytest.fixture(scope="session")
 def tiny_config(tiny_keys: dict[str, Any]) -> Callable[..., config_dict.ConfigDict]:
     """Function that gives the tiny configuration of a variant, complete; arguments are keys."""
-    get_config = runpy.run_path(str(ROOT / "configs" / "camvid.py"))["get_config"]
+    get_config = runpy.run_path(str(ROOT / "configs" / "camvid_scratch.py"))["get_config"]
 
     def make(variant: str = "max_square_iw_multi", **keys: Any) -> config_dict.ConfigDict:
         config = get_config(variant)
@@ -186,3 +212,22 @@ def x64() -> Iterator[None]:
 def rng() -> np.random.Generator:
     """The same random numbers for every test."""
     return np.random.default_rng(0)
+
+
+@pytest.fixture
+def mounted(tmp_path: Path) -> Iterator[Callable[[str], Path]]:
+    """Function that mounts a small file system in memory with options, or changes its options."""
+    place = tmp_path / "disk"
+    place.mkdir()
+
+    def mount(options: str) -> Path:
+        command = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(place)]
+        try:
+            subprocess.run(command, check=True, capture_output=True)
+        except (OSError, subprocess.CalledProcessError) as error:
+            pytest.skip(f"no file system can be mounted here ({error})")
+        return place
+
+    yield mount
+    if place.is_mount():
+        subprocess.run(["umount", str(place)], check=True)

@@ -22,7 +22,7 @@ def _optimizer():
 
 
 def make_state(step: int = 0, seed: int = 0) -> TrainState:
-    """A state as training has it, with values that decimal text would round."""
+    """A state as in training, with values that decimal text would round."""
     rng = np.random.default_rng(seed)
 
     def draw(*shape: int) -> jax.Array:
@@ -69,7 +69,7 @@ def assert_identical(found, expected) -> None:
 
 
 def cut_short(folder: Path) -> None:
-    """Halves the large files, which hold the numbers: some arrays are whole and some are not.
+    """Halves the large files, which hold the numbers: some arrays stay intact and some do not.
 
     Not the largest alone: arrays that are written side by side leave files behind that later ones
     have taken the place of.

@@ -46,7 +46,7 @@ def test_latest_two_and_best_are_kept(tmp_path: Path) -> None:
 
 
 def test_multiples_stay(tmp_path: Path) -> None:
-    """Also those that another opening had kept, which are not asked about."""
+    """A later `keep_every` decides about all checkpoints but the latest two and the best."""
     checkpoints = Checkpoints(tmp_path / "stage", keep_every=20)
     for step in (10, 20, 30, 40, 50, 60, 70):
         checkpoints.save(make_state(step), INPUT, make_metrics(0.5 if step == 10 else 0.1))
@@ -87,6 +87,14 @@ def test_best_is_known_after_opening_again(tmp_path: Path) -> None:
     assert checkpoints.steps == [40, 50]
 
 
+@pytest.mark.parametrize("values", [(None, 0.0, None), (0.0, None, None), (None, None, 0.0)])
+def test_what_was_not_measured_is_never_best(tmp_path: Path, values: tuple[float | None]) -> None:
+    checkpoints = Checkpoints(tmp_path / "stage")
+    for step, value in enumerate(values):
+        checkpoints.save(make_state(step), INPUT, {"target": {"miou": value}})
+    assert checkpoints.best() == (values.index(0.0), {"target": {"miou": 0.0}})
+
+
 @pytest.mark.parametrize("exists", [False, True])
 def test_folder_without_checkpoints(tmp_path: Path, exists: bool) -> None:
     folder = tmp_path / "stage"
@@ -101,7 +109,7 @@ def test_folder_without_checkpoints(tmp_path: Path, exists: bool) -> None:
 
 
 def test_checkpoint_of_another_structure(tmp_path: Path, snapshot) -> None:
-    """Nothing is wrong with it, so there is nothing to fall back from."""
+    """It is intact, so there is no falling back to an older one."""
     checkpoints = save_stage(tmp_path / "stage", 0.3)
     before = snapshot(tmp_path)
     with pytest.raises(UserError, match="stage/10/variables belongs to another") as caught:
@@ -111,7 +119,7 @@ def test_checkpoint_of_another_structure(tmp_path: Path, snapshot) -> None:
 
 
 def _spoiled(name: str, value: float) -> TrainState:
-    """A state of step 20 in which `value` stands once in the parameters or the like."""
+    """A state of step 20 with one `value` in its parameters, statistics or momenta."""
 
     def spoil(leaf: jax.Array) -> jax.Array:
         return leaf.at[(0,) * leaf.ndim].set(value) if leaf.dtype == jnp.float32 else leaf
@@ -128,7 +136,7 @@ def _spoiled(name: str, value: float) -> TrainState:
     [
         ("params", jnp.nan, "variables/params/head/kernel"),
         ("batch_stats", jnp.inf, "variables/batch_stats/backbone/mean"),
-        ("opt_state", -jnp.inf, "optimizer/state/"),
+        ("opt_state", -jnp.inf, "optimizer/opt_state/"),
     ],
 )
 def test_state_that_is_not_finite_is_not_kept(
@@ -139,3 +147,5 @@ def test_state_that_is_not_finite_is_not_kept(
     with pytest.raises(UserError, match=rf"^{leaf}.* is not finite at step 20\. The last check"):
         checkpoints.save(_spoiled(spoiled, value), INPUT, make_metrics(0.4))
     assert snapshot(tmp_path) == before
+    with pytest.raises(UserError, match=rf"^{leaf}.* is not finite at step 20\. Start again"):
+        Checkpoints(tmp_path / "empty").save(_spoiled(spoiled, value), INPUT, make_metrics(0.4))

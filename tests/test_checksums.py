@@ -85,9 +85,9 @@ def test_every_byte_of_the_checksums_counts(folder: Path) -> None:
 
 
 def test_file_that_may_not_be_read_is_not_damaged(folder: Path, monkeypatch) -> None:
-    def forbidden(self: Path, *_: object, **__: object) -> None:
-        raise PermissionError(13, "Permission denied", str(self))
+    def forbidden(path: Path) -> None:
+        raise PermissionError(13, "Permission denied", str(path))
 
-    monkeypatch.setattr(Path, "open", forbidden)
+    monkeypatch.setattr(checksums, "open_file", forbidden)
     with pytest.raises(PermissionError):
         checksums.check(folder)

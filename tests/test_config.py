@@ -8,12 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from msl_jax.config import DEFAULT_VARIANT, VARIANTS, base_config, keys
-from msl_jax.config.keys import as_json, check_config
+from msl_jax.config import DEFAULT_VARIANT, VARIANTS, base_config, keys, presets
+from msl_jax.config.keys import as_json, check_config, flat
 from msl_jax.config.presets import complete
+from msl_jax.config.table import AUGMENTATION, KEYS
 from msl_jax.data.labels import LABEL_SETS
+from msl_jax.methods.registry import keys_of
+from msl_jax.methods.segmentation import objective
 from msl_jax.runtime.errors import UserError
-from msl_jax.tasks.segmentation import objective
 
 CONFIGS = Path(__file__).parent.parent / "configs"
 
@@ -55,7 +57,28 @@ def test_variants_differ_in_nothing_else(name):
     default = json.loads(as_json(_get_config(name)))
     for variant in VARIANTS:
         found = json.loads(as_json(_get_config(name, variant)))
-        assert {**found, "variant": DEFAULT_VARIANT} == default
+        assert {**found, "variant": DEFAULT_VARIANT, "method": {}} == default
+        assert set(found["method"]) == set(keys_of(variant, "segmentation"))
+
+
+# What begins with weights of ImageNet is trained alike everywhere.
+PRETRAINED = (
+    *("init_from", "model.backbone", "model.joined", "head_rate_multiplier"),
+    *("source_frozen_batch_norm", "frozen_batch_norm", "optimizer", "warmup_steps"),
+    *("source_steps", "source_learning_rate", "steps", "learning_rate"),
+)
+
+
+@pytest.mark.parametrize("name", ["folders_pretrained", "cityscapes_idd", "drawn_cityscapes"])
+def test_pretrained_networks_are_trained_alike(name):
+    found, camvid = (flat(_get_config(each)) for each in (name, "camvid"))
+    assert {key: found[key] for key in PRETRAINED} == {key: camvid[key] for key in PRETRAINED}
+
+
+def test_pretrained_folders_are_folders():
+    found, folders = (flat(_get_config(each)) for each in ("folders_pretrained", "folders"))
+    changed = {key for key in folders if found[key] != folders[key]}
+    assert changed == {"name", *PRETRAINED}
 
 
 def test_base_config_is_valid():
@@ -64,7 +87,9 @@ def test_base_config_is_valid():
 
 @each_config
 def test_unknown_variant(name):
-    with pytest.raises(UserError, match=f"'max_squares' of configs/{name}.py.*max_square_iw,"):
+    with pytest.raises(
+        UserError, match=f"'max_squares' of the configuration '{name}'.*max_square_iw,"
+    ):
         _get_config(name, "max_squares")
 
 
@@ -72,7 +97,7 @@ def test_all_wrong_keys_in_one_error():
     config = _complete_config()
     config.compute_dtype = "float16"
     config.model.depth = 18
-    config.model.active_rates = (6, 7)
+    config.model.active_dilations = (6, 7)
     config.batch_size = 0
     config.source_size = (720, 8)
     config.learning_rate = 0.0
@@ -86,7 +111,7 @@ def test_all_wrong_keys_in_one_error():
     assert {line.split(":")[0].strip() for line in lines} == {
         "compute_dtype",
         "model.depth",
-        "model.active_rates",
+        "model.active_dilations",
         "batch_size",
         "source_size",
         "learning_rate",
@@ -106,12 +131,12 @@ def test_all_wrong_keys_in_one_error():
         ("input_convention", "bgr"),
         ("model.stride_placement", "pytorch"),
         ("model.width", 0),
-        ("model.head_rates", (6, 12, "18")),
+        ("model.aspp_dilations", (6, 12, "18")),
         ("target_size", (64.5, 64)),
         ("source_augmentation.scale", (1.0,)),
         ("source_augmentation.crop", (64.5, 64.5)),
         ("scales", ("a",)),
-        ("model.active_rates", ()),
+        ("model.active_dilations", ()),
         ("eval_size", "half"),
         ("on_bad_example", "ignore"),
         ("num_classes", 0),
@@ -120,7 +145,7 @@ def test_all_wrong_keys_in_one_error():
         ("log_every", 0),
         ("keep_every", -1),
         ("steps", 0),
-        ("source_steps", 0),
+        ("source_steps", -1),
         ("poly_steps", 29_749),
         ("source_poly_steps", 1),
         ("eval_batch_size", 0),
@@ -149,6 +174,37 @@ def test_each_wrong_value_is_named(key, value):
     assert repr(value) in lines[0]
 
 
+@pytest.mark.parametrize(
+    ("variant", "source_steps", "steps", "key"),
+    [
+        *(("source", 5, 9, "source_steps"), ("source", 6, 5, None)),
+        *(("max_square", 6, 5, "steps"), ("max_square", 0, 5, "steps")),
+        *(("max_square", 5, 6, "source_steps"), ("max_square", 0, 6, None)),
+    ],
+)
+def test_warm_up_ends_within_each_stage_that_is_trained(variant, source_steps, steps, key):
+    config = base_config("x", variant)
+    config.update({"warmup_steps": 5, "source_steps": source_steps, "steps": steps})
+    config = complete(config)
+    if key is None:
+        check_config(config)
+    else:
+        with pytest.raises(UserError, match=f"  warmup_steps: expected below {key}, 5, found 5$"):
+            check_config(config)
+
+
+def test_statistics_are_kept_where_there_are_some():
+    config = _complete_config("max_square")
+    config.frozen_batch_norm = True
+    check_config(config)  # the source-only network has some
+    config.source_frozen_batch_norm = True
+    message = r"  source_frozen_batch_norm: expected false, .* \(set init_from\), found True$"
+    with pytest.raises(UserError, match=message):
+        check_config(config)
+    config.init_from = "efficientnet_lite0"
+    check_config(config)
+
+
 class TestObjective:
     def test_variant_decides(self):
         found = objective(_complete_config("max_square_iw_multi"))
@@ -164,28 +220,46 @@ class TestObjective:
 
 def test_values_that_are_missing():
     config = _complete_config()
-    config.iw_alpha = config.model.head_rates = None
-    with pytest.raises(UserError, match=r"no value \(None\) for iw_alpha, model.head_rates"):
+    config.iw_alpha = config.model.aspp_dilations = None
+    with pytest.raises(UserError, match=r"no value \(None\) for iw_alpha, model.aspp_dilations"):
         check_config(config)
 
 
 def test_differences():
-    old = {"seed": 0, "model": {"depth": 14, "width": 4}, "debug": False, "gone": 1, "same": [1]}
-    new = {"seed": 1, "model": {"depth": 26, "width": 4}, "debug": True, "new": "a", "same": [1]}
-    assert keys.differences(old, new) == [
-        "  gone: 1 -> None",
-        "  model.depth: 14 -> 26",
-        "  new: None -> 'a'",
-        "  seed: 0 -> 1",
+    old, new = base_config("x"), base_config("x")
+    for config, further in ((old, {"gone": 1, "same": [1]}), (new, {"new": "a", "same": (1,)})):
+        with config.unlocked():
+            config.update(further)
+    new.update({"seed": 1, "debug": True, "steps": 7, "source_size": (64, 80)})
+    new.model.depth = 50
+    assert list(keys.differences(old, new).items()) == [
+        ("gone", (1, None)),
+        ("model.depth", (101, 50)),
+        ("new", (None, "a")),
+        ("seed", (0, 1)),
+        ("source_size", ([720, 1280], [64, 80])),
+        ("steps", (None, 7)),
     ]
 
 
 def test_no_differences_to_what_was_written():
     config = base_config("x")
-    written = json.loads(as_json(config))
-    assert (
-        keys.differences(written, json.loads(as_json(config.copy_and_resolve_references()))) == []
-    )
+    written = presets.from_json(json.loads(as_json(config)), "x")
+    assert keys.differences(written, config) == {}
     config.model.width = 65
-    found = keys.differences(written, json.loads(as_json(config)))
-    assert found == ["  model.width: 64 -> 65"]
+    assert keys.differences(written, config) == {"model.width": (64, 65)}
+
+
+def test_augmentation_has_the_defaults_of_its_keys():
+    assert keys.augmentation() == {name: key.default for name, key in AUGMENTATION.items()}
+
+
+def test_every_default_is_valid():
+    for name, key in {**KEYS, **keys.model_keys()}.items():
+        assert key.meaning, name
+        assert key.default is None or key.accepts(key.default), name
+
+
+def test_names_that_are_registered_later_are_valid(monkeypatch):
+    monkeypatch.setitem(VARIANTS, "mine", VARIANTS["max_square"])
+    check_config(_complete_config("mine"))

@@ -1,4 +1,4 @@
-"""Faults of checkpoints on the disk, one by one: which one is taken then, and what is said."""
+"""Damaged checkpoints, one kind of damage at a time: which one is used, and what is said."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import orbax.checkpoint as ocp
 import pytest
 from saved_states import (
     INPUT,
@@ -21,17 +20,18 @@ from saved_states import (
 )
 
 from msl_jax.config import base_config
-from msl_jax.runs import workdir as runs
+from msl_jax.runs.checkpoint_path import find_checkpoint
 from msl_jax.runs.checkpoints import Checkpoints
 from msl_jax.runs.checksums import NAME as CHECKSUMS
-from msl_jax.runtime.errors import DamagedError, UserError
+from msl_jax.runs.workdir import claim_workdir
+from msl_jax.runtime.errors import UserError
 
 
 @pytest.fixture(scope="module")
 def saved_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run with checkpoints of the steps 10 (the best), 20 and 30."""
     workdir = tmp_path_factory.mktemp("saved") / "run"
-    runs.claim_workdir(workdir, base_config("demo"))
+    claim_workdir(workdir, base_config("demo"), base_config("demo"))
     save_stage(workdir / "adapt", 0.5, 0.3, 0.4)
     return workdir
 
@@ -93,7 +93,7 @@ def test_training_falls_back_to_the_newest_whole_one(
     assert restored[1] == INPUT
     (line,) = capfd.readouterr().err.splitlines()
     assert line.startswith(f"checkpoint {stage / '30'} is damaged (")
-    assert line.endswith("); kept as 30.damaged, going on from step 20")
+    assert line.endswith("); kept as 30.damaged, resuming from step 20")
     assert re.search(reason, line)
     assert sorted(path.name for path in stage.iterdir()) == ["10", "20", "30.damaged"]
     assert snapshot(stage / "30.damaged") == broken
@@ -102,7 +102,7 @@ def test_training_falls_back_to_the_newest_whole_one(
     # Training comes to the same step again.
     assert checkpoints.best() == (10, make_metrics(0.5))
     checkpoints.save(make_state(30, seed=3), INPUT, make_metrics(0.4))
-    assert checkpoints.steps == checkpoints.whole() == [10, 20, 30]
+    assert checkpoints.steps == checkpoints.intact() == [10, 20, 30]
     assert snapshot(stage / "30.damaged") == broken
 
 
@@ -112,10 +112,10 @@ def test_evaluation_takes_no_other_but_names_them(workdir: Path, snapshot, damag
     break_it(workdir / "adapt" / "30")
     before = snapshot(workdir)
     for path in (workdir, f"{workdir}:30", f"{workdir}:best"):  # the latest knows the best
-        choices = rf"take {workdir}:10 or {workdir}:20, or copy it again$"
+        choices = rf"use {workdir}:10 or {workdir}:20, or copy it again$"
         with pytest.raises(UserError, match=rf"adapt/30 is damaged \(.*{reason}.*\); {choices}"):
-            runs.find_checkpoint(path)
-    assert runs.find_checkpoint(f"{workdir}:20").step == 20
+            find_checkpoint(path)
+    assert find_checkpoint(f"{workdir}:20").step == 20
     assert snapshot(workdir) == before
 
 
@@ -125,9 +125,9 @@ def test_damage_to_the_best_does_not_change_which_it_is(workdir: Path, capfd) ->
     assert checkpoints.restore_newest(make_state()) is not None
     assert checkpoints.best() == (10, make_metrics(0.5))
     assert capfd.readouterr().err == ""
-    message = rf"adapt/10 is damaged .*; take {workdir}:20 or {workdir}:30, or copy it again"
+    message = rf"adapt/10 is damaged .*; use {workdir}:20 or {workdir}:30, or copy it again"
     with pytest.raises(UserError, match=message):
-        runs.find_checkpoint(f"{workdir}:best")
+        find_checkpoint(f"{workdir}:best")
 
 
 def test_best_that_is_damaged_is_not_best_after_falling_back(tmp_path: Path) -> None:
@@ -147,7 +147,7 @@ def test_several_damaged_ones(workdir: Path, capfd) -> None:
     assert int(restored[0].step) == 10
     first, second = capfd.readouterr().err.splitlines()
     assert "adapt/30 is damaged" in first
-    assert first.endswith("; kept as 30.damaged-2, going on from step 10")
+    assert first.endswith("; kept as 30.damaged-2, resuming from step 10")
     assert "adapt/20 is damaged" in second
     names = sorted(path.name for path in stage.iterdir())
     assert names == ["10", "20.damaged", "30.damaged", "30.damaged-2"]
@@ -161,12 +161,12 @@ def test_nothing_whole_is_an_error_that_changes_nothing(workdir: Path, snapshot,
     with pytest.raises(UserError) as caught:
         Checkpoints(stage).restore_newest(make_state())
     message = str(caught.value)
-    assert message.startswith(f"no whole checkpoint is left in {stage}:\n")
+    assert message.startswith(f"no intact checkpoint is left in {stage}:\n")
     for step in (10, 20, 30):
         assert f"adapt/{step} is damaged (variables/" in message
     assert "move the folder away to train this stage from its beginning" in message
-    with pytest.raises(UserError, match="no other of this run is whole; copy it again"):
-        runs.find_checkpoint(workdir)
+    with pytest.raises(UserError, match="no other of this run is intact; copy it again"):
+        find_checkpoint(workdir)
     assert snapshot(workdir) == before
     assert capfd.readouterr().err == ""
 
@@ -175,11 +175,11 @@ def test_source_stage_is_named_too(workdir: Path) -> None:
     save_stage(workdir / "source", 0.1, 0.2)
     flip_byte(workdir / "adapt" / "30" / "variables")
     flip_byte(workdir / "adapt" / "20" / "variables")
-    with pytest.raises(UserError, match=rf"take {workdir}:10 or {workdir}:source, or copy"):
-        runs.find_checkpoint(workdir)
+    with pytest.raises(UserError, match=rf"use {workdir}:10 or {workdir}:source, or copy"):
+        find_checkpoint(workdir)
     flip_byte(workdir / "source" / "20" / "variables")
-    with pytest.raises(UserError, match=rf"source/20 is damaged .*; take {workdir}:10, or copy"):
-        runs.find_checkpoint(f"{workdir}:source")
+    with pytest.raises(UserError, match=rf"source/20 is damaged .*; use {workdir}:10, or copy"):
+        find_checkpoint(f"{workdir}:source")
 
 
 # What lies beside or in a checkpoint and does it no harm: path, whether it is a folder, whether the
@@ -187,8 +187,6 @@ def test_source_stage_is_named_too(workdir: Path) -> None:
 LEFTOVERS = {
     "saving was killed": (".40.123.partial", True, True),
     "removal was killed": (".10.123.partial", True, True),
-    "orbax's own": ("40.orbax-checkpoint-tmp", True, True),
-    "orbax's older name": ("40.orbax-checkpoint-tmp-1700000000", True, True),
     "damaged before": ("30.damaged", True, False),
     "number in other writing": ("030", True, False),
     "notes": ("notes.txt", False, False),
@@ -209,81 +207,10 @@ def test_leftover_is_no_checkpoint(workdir: Path, snapshot, capfd, leftover: str
     restored = checkpoints.restore_newest(make_state())
     assert restored is not None
     assert_identical(restored[0], make_state(30, seed=3))
-    assert runs.find_checkpoint(workdir).step == 30
+    assert find_checkpoint(workdir).step == 30
     assert snapshot(workdir) == before
     assert capfd.readouterr().err == ""
 
     checkpoints.save(make_state(40), INPUT, make_metrics(0.4))
     assert checkpoints.steps == [10, 30, 40]
     assert path.exists() != goes
-
-
-# Checkpoints from before there were checksums.
-
-
-def _save_without_checksums(stage: Path, *mious: float) -> None:
-    """Steps 10, 20, ... as orbax's manager writes them."""
-    handlers = {
-        "variables": ocp.StandardCheckpointHandler(),
-        "optimizer": ocp.StandardCheckpointHandler(),
-        "input": ocp.JsonCheckpointHandler(),
-    }
-    options = ocp.CheckpointManagerOptions(
-        best_fn=lambda metrics: metrics["target"]["miou"], enable_async_checkpointing=False
-    )
-    with ocp.CheckpointManager(stage, options=options, item_handlers=handlers) as manager:
-        for index, miou in enumerate(mious, 1):
-            state = make_state(10 * index, seed=index)
-            optimizer = {"step": state.step, "state": state.opt_state}
-            arguments = ocp.args.Composite(
-                variables=ocp.args.StandardSave(state.variables),
-                optimizer=ocp.args.StandardSave(optimizer),
-                input=ocp.args.JsonSave(INPUT),
-            )
-            manager.save(10 * index, args=arguments, metrics=make_metrics(miou))
-
-
-@pytest.fixture
-def older(tmp_path: Path) -> Path:
-    workdir = tmp_path / "run"
-    runs.claim_workdir(workdir, base_config("demo"))
-    _save_without_checksums(workdir / "adapt", 0.5, 0.3, 0.4)
-    return workdir
-
-
-def test_older_checkpoints_are_read_and_continued(older: Path, capfd) -> None:
-    checkpoints = Checkpoints(older / "adapt")
-    restored = checkpoints.restore_newest(make_state())
-    assert restored is not None
-    assert_identical(restored[0], make_state(30, seed=3))
-    assert restored[1] == INPUT
-    assert checkpoints.best() == (10, make_metrics(0.5))
-    assert runs.find_checkpoint(older).step == 30
-    assert runs.find_checkpoint(f"{older}:best").step == 10
-    assert capfd.readouterr().err == ""
-
-    checkpoints.save(make_state(40), INPUT, make_metrics(0.1))
-    assert checkpoints.steps == checkpoints.whole() == [10, 30, 40]
-    assert checkpoints.best() == (10, make_metrics(0.5))
-
-
-@pytest.mark.parametrize("item", ["variables", "optimizer", "input", "metrics"])
-def test_older_checkpoint_that_is_damaged(older: Path, capfd, item: str) -> None:
-    folder = older / "adapt" / "30" / item
-    if item in ("variables", "optimizer"):
-        cut_short(folder)
-    else:
-        shutil.rmtree(folder)
-    checkpoints = Checkpoints(older / "adapt")
-    restored = checkpoints.restore_newest(make_state())
-    assert restored is not None
-    assert_identical(restored[0], make_state(20, seed=2))
-    (line,) = capfd.readouterr().err.splitlines()
-    assert line.endswith("; kept as 30.damaged, going on from step 20")
-    assert checkpoints.best() == (10, make_metrics(0.5))
-
-
-def test_older_checkpoint_that_is_damaged_is_named_when_it_is_read(older: Path) -> None:
-    cut_short(older / "adapt" / "30" / "variables")
-    with pytest.raises(DamagedError, match=r"adapt/30/variables is damaged or incomplete"):
-        Checkpoints(older / "adapt").restore(30, make_state())

@@ -48,7 +48,9 @@ def test_variants_differ_in_nothing_but_the_weight() -> None:
     default = json.loads(as_json(_config()))
     for variant in CLASSIFICATION_VARIANTS:
         found = json.loads(as_json(_config(variant)))
-        assert {**found, "variant": "max_square", "lambda_target": 0.3} == default
+        same = {"variant": "max_square", "lambda_target": 0.3, "method": {}}
+        assert {**found, **same} == default
+        assert found["method"] == ({"discriminator_width": 128} if variant == "dann" else {})
 
 
 def test_direction() -> None:
@@ -64,7 +66,9 @@ def test_direction() -> None:
     "variant", ["minent_iw", "hard", "max_square_iw", "max_square_multi", "max_square_iw_multi"]
 )
 def test_variants_of_segmentation_are_refused(variant: str) -> None:
-    with pytest.raises(UserError, match=rf"'{variant}' of configs/digits\.py; .*max_square.* dann"):
+    with pytest.raises(
+        UserError, match=rf"'{variant}' of the configuration 'digits'; .*max_square.* dann"
+    ):
         _config(variant)
 
 
@@ -81,17 +85,27 @@ def test_keys_without_a_meaning_are_refused_together() -> None:
     keys = {
         "eval_size": "full",
         "scales": (0.5, 1.0),
-        "frozen_norms": True,
+        "source_frozen_batch_norm": True,
+        "frozen_batch_norm": True,
         "rematerialize": True,
         "schedule": "cosine",
         "model.network": "deeplab",
-        "model.discriminator_width": 0,
+        "method.discriminator_width": 0,
     }
     with pytest.raises(UserError) as caught:
-        check_config(_config(**keys))
+        check_config(_config("dann", **keys))
     _, *lines = str(caught.value).splitlines()
     assert {line.split(":")[0].strip() for line in lines} == {*keys, "model.depth"}
     assert "  scales: expected (1.0,) in classification, found (0.5, 1.0)" in lines
+
+
+def test_another_variant_has_another_methods_keys() -> None:
+    config = _config("dann")
+    with config.unlocked():
+        config.variant = "max_square"
+    message = r"max_square are \[\], found \['discriminator_width'\]; .*--config NAME:max_square"
+    with pytest.raises(UserError, match=message):
+        check_config(config)
 
 
 def test_depths_are_those_of_the_network() -> None:
@@ -107,10 +121,8 @@ def test_unknown_task() -> None:
         check_config(config)
 
 
-def test_run_of_before_there_were_tasks() -> None:
+def test_run_from_before_there_were_classifiers() -> None:
     config = complete(base_config("x"))
     saved = json.loads(as_json(config))
-    for key in ("task", "schedule"):
-        del saved[key]
-    del saved["model"]["network"], saved["model"]["discriminator_width"]
+    del saved["schedule"], saved["model"]["network"]
     assert restored(saved, "x").to_dict() == config.to_dict()

@@ -1,25 +1,45 @@
-"""What the documents point to exists."""
+"""What the documents point to exists, and what they show runs."""
 
 from __future__ import annotations
 
 import re
+import tomllib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import yaml
+from PIL import Image
+
+import msl_jax
 
 ROOT = Path(__file__).parent.parent
-DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+README = ROOT / "README.md"
+DOCUMENTS = [README, ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+def _anchors(document: Path) -> set[str]:
+    """Of a document's headings, as GitHub makes them."""
+    headings = re.findall(r"^#+ (.*)$", document.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", text.lower()).replace(" ", "-") for text in headings}
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
 def test_links(document: Path) -> None:
-    for target in re.findall(r"\]\(([^)#]+)[^)]*\)", document.read_text()):
+    text = document.read_text()
+    found = re.findall(r"\]\(([^)]+)\)", text) + re.findall(r'(?:src|srcset)="([^"]+)"', text)
+    for target in found:
         if "://" not in target:
-            assert (document.parent / target).exists(), target
+            path, _, anchor = target.partition("#")
+            linked = document.parent / path if path else document
+            assert linked.exists(), target
+            if anchor and linked.suffix == ".md":
+                assert anchor in _anchors(linked), target
 
 
-def test_python_of_the_readme() -> None:
+@pytest.mark.parametrize(("name", "count"), [("README.md", 1), ("docs/library.md", 2)])
+def test_python_of_the_documents(name: str, count: int) -> None:
     """All of it, in order, with arrays that it calls by name."""
     rng = np.random.default_rng(0)
     final, low = rng.normal(0, 3, (2, 1, 16, 16, 19)).astype(np.float32)
@@ -28,12 +48,40 @@ def test_python_of_the_readme() -> None:
         "images": rng.integers(0, 256, (1, 64, 64, 3), np.uint8),
         "labels": rng.integers(0, 19, (1, 64, 64), np.uint8),
     }
-    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
-    assert len(blocks) == 2
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / name).read_text(), re.DOTALL)
+    assert len(blocks) == count
     for block in blocks:
-        exec(compile(block, "README.md", "exec"), names)
-    assert set(names["metrics"]) == {"source/final", "target/final"}
-    assert int(names["state"].step) == 1
+        exec(compile(block, name, "exec"), names)
+    if "metrics" in names:
+        assert set(names["metrics"]) == {"source/final", "target/final"}
+        assert int(names["state"].step) == 1
+    else:
+        assert np.isfinite(names["loss"])
+
+
+def test_data_set_of_the_architecture(tmp_path: Path) -> None:
+    page = (ROOT / "docs" / "architecture.md").read_text()
+    (block,) = re.findall(r"```python\n((?:(?!```).)*class Idd\(.*?)```", page, re.DOTALL)
+    names: dict[str, Any] = {}
+    exec(compile(block, "architecture.md", "exec"), names)
+    image = np.full((4, 6, 3), 90, np.uint8)
+    label = np.array([[0, 18, 255] * 2] * 4, np.uint8)
+    for folder, pixels in (("leftImg8bit", image), ("gtFine", label)):
+        path = tmp_path / folder / "train" / "0" / "a.png"
+        path.parent.mkdir(parents=True)
+        Image.fromarray(pixels).save(path)
+    (example,) = names["Idd"](tmp_path).examples("train")
+    loaded = example.read()
+    np.testing.assert_array_equal(loaded[0], image)
+    np.testing.assert_array_equal(loaded[1], label)
+
+
+def test_the_readme_is_short() -> None:
+    """Words as `wc -w` counts them, and bytes of all its pictures."""
+    assert len(README.read_text().split()) <= 900
+    pictures = {ROOT / path for path in re.findall(r'"(docs/images/[^"]+)"', README.read_text())}
+    assert len(pictures) == 4
+    assert sum(path.stat().st_size for path in pictures) < 500_000
 
 
 def test_tests_named_as_evidence() -> None:
@@ -48,3 +96,11 @@ def test_tests_named_as_evidence() -> None:
             found += 1
             assert re.search(rf"(def|class) {name}\b", source), f"{path.name}::{name}"
     assert found > 50
+
+
+def test_the_citation_is_of_this_version() -> None:
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert (citation["version"], citation["license"]) == (msl_jax.__version__, project["license"])
+    paper = citation["preferred-citation"]
+    assert f"{{{paper['title']}}}" in README.read_text()

@@ -1,15 +1,15 @@
-"""Disks on which a checkpoint cannot be written: one message, and the older ones stay whole."""
+"""Disks on which a checkpoint cannot be written: one message, and the older ones stay intact."""
 
 from __future__ import annotations
 
 import contextlib
 import resource
 import shutil
-import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from disks import fill
 from saved_states import INPUT, assert_identical, make_metrics, make_wide_state
 
 from msl_jax.runs import checksums
@@ -23,36 +23,17 @@ def _save(checkpoints: Checkpoints, step: int) -> None:
 
 
 def _assert_only(checkpoints: Checkpoints, step: int) -> None:
-    """Just this checkpoint is there, whole, and nothing else beside it."""
+    """Only this checkpoint is there, intact, and nothing else."""
     assert [path.name for path in checkpoints.folder.iterdir()] == [str(step)]
-    assert checkpoints.whole() == [step]
+    assert checkpoints.intact() == [step]
     assert_identical(checkpoints.restore(step, make_wide_state(0))[0], make_wide_state(step))
-
-
-@pytest.fixture
-def mounted(tmp_path: Path) -> Iterator[Callable[[str], Path]]:
-    """Function that mounts a small file system in memory with options, or changes its options."""
-    place = tmp_path / "disk"
-    place.mkdir()
-
-    def mount(options: str) -> Path:
-        command = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(place)]
-        try:
-            subprocess.run(command, check=True, capture_output=True)
-        except (OSError, subprocess.CalledProcessError) as error:
-            pytest.skip(f"no file system can be mounted here ({error})")
-        return place
-
-    yield mount
-    if place.is_mount():
-        subprocess.run(["umount", str(place)], check=True)
 
 
 # So the room ends in the variables, in the optimizer's state, or in orbax's description of them.
 # Not nearer to 1: two checkpoints of the same shapes take 68 to 78 blocks, as threads write them.
 @pytest.mark.parametrize("room", [0, 0.02, 0.1, 0.3, 0.5, 0.7, 0.85])
 def test_full_disk(mounted, capfd, caplog, room: float) -> None:
-    """The disk has room for a part of the second checkpoint."""
+    """The disk has room for only a part of the second checkpoint."""
     place = mounted("size=2m")
     checkpoints = Checkpoints(place / "adapt")
     _save(checkpoints, 10)
@@ -62,14 +43,14 @@ def test_full_disk(mounted, capfd, caplog, room: float) -> None:
     _assert_no_room_for_the_second(checkpoints, capfd, caplog)
     filler.unlink()
     _save(checkpoints, 20)
-    assert checkpoints.whole() == [10, 20]
+    assert checkpoints.intact() == [10, 20]
 
 
 @pytest.mark.parametrize("last", ["write_tree", "checksums"])
 def test_disk_that_is_full_when_the_arrays_are_written(
     mounted, capfd, caplog, monkeypatch, last
 ) -> None:
-    """The room ends in the small files: in the first of them, or in the checksums."""
+    """The disk gets full in the small files: in the first of them, or in the checksums."""
     place = mounted("size=2m")
     checkpoints = Checkpoints(place / "adapt")
     _save(checkpoints, 10)
@@ -79,10 +60,10 @@ def test_disk_that_is_full_when_the_arrays_are_written(
     def tree_then_full(folder: Path, tree: object) -> None:
         real_write_tree(folder, tree)
         if folder.name == "optimizer":  # the last of the two
-            _fill(filler)
+            fill(filler)
 
     def full_then_checksums(folder: Path) -> None:
-        _fill(filler)
+        fill(filler)
         real_checksums(folder)
 
     with monkeypatch.context() as patch:
@@ -93,14 +74,7 @@ def test_disk_that_is_full_when_the_arrays_are_written(
         _assert_no_room_for_the_second(checkpoints, capfd, caplog)
     filler.unlink()
     _save(checkpoints, 20)
-    assert checkpoints.whole() == [10, 20]
-
-
-def _fill(filler: Path) -> None:
-    """Takes all the room that is left."""
-    with contextlib.suppress(OSError), filler.open("wb", buffering=0) as file:
-        while True:
-            file.write(bytes(4096))
+    assert checkpoints.intact() == [10, 20]
 
 
 def _assert_no_room_for_the_second(checkpoints: Checkpoints, capfd, caplog) -> None:
@@ -151,7 +125,9 @@ def test_workdir_that_has_vanished_is_not_made_anew(tmp_path: Path, capfd) -> No
     checkpoints = Checkpoints(workdir / "adapt")
     _save(checkpoints, 10)
     workdir.rename(tmp_path / "moved")
-    with pytest.raises(UserError, match=rf"^{workdir} is gone, so nothing can be kept of step 20"):
+    with pytest.raises(
+        UserError, match=rf"^{workdir} is gone, so the checkpoint of step 20 is lost"
+    ):
         _save(checkpoints, 20)
     assert [path.name for path in tmp_path.iterdir()] == ["moved"]
     assert capfd.readouterr() == ("", "")
@@ -168,7 +144,9 @@ def test_folder_that_vanishes_while_it_is_written(tmp_path: Path, capfd, monkeyp
 
     workdir.mkdir()
     monkeypatch.setattr("msl_jax.runs.checkpoints.write_tree", write_and_remove)
-    with pytest.raises(UserError, match=rf"^{workdir} is gone, so nothing can be kept of step 10"):
+    with pytest.raises(
+        UserError, match=rf"^{workdir} is gone, so the checkpoint of step 10 is lost"
+    ):
         _save(Checkpoints(workdir / "adapt"), 10)
     assert len(written) == 1
     assert list(tmp_path.iterdir()) == []
@@ -181,9 +159,9 @@ def test_old_checkpoint_that_cannot_be_removed_goes_later(tmp_path: Path, monkey
 
     checkpoints = Checkpoints(tmp_path / "adapt")
     with monkeypatch.context() as patch:
-        patch.setattr("msl_jax.runs.checkpoints.remove_whole", refuse)
+        patch.setattr("msl_jax.runs.checkpoints.atomic_remove", refuse)
         for step in (10, 20, 30):
             _save(checkpoints, step)
-    assert checkpoints.whole() == [10, 20, 30]
+    assert checkpoints.intact() == [10, 20, 30]
     _save(checkpoints, 40)
     assert checkpoints.steps == [30, 40]

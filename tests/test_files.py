@@ -3,12 +3,16 @@ from __future__ import annotations
 import errno
 import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from msl_jax.runtime.errors import UserError
-from msl_jax.runtime.files import expect_readable, remove_partial, remove_whole, written_whole
+from msl_jax.runtime.files import atomic_remove, atomic_write, expect_readable, remove_partial
+
+ROOT = Path(__file__).parents[1]
 
 
 def _fill(partial: Path, kind: str) -> None:
@@ -21,14 +25,14 @@ def _fill(partial: Path, kind: str) -> None:
 @pytest.mark.parametrize("kind", ["file", "folder"])
 def test_appears_at_the_end(tmp_path: Path, kind: str) -> None:
     path = tmp_path / "new" / "result"
-    with written_whole(path) as partial:
+    with atomic_write(path) as partial:
         _fill(partial, kind)
         assert not path.exists()
     assert list(path.parent.iterdir()) == [path]
 
 
 def _fail(path: Path, kind: str, error: BaseException) -> None:
-    with written_whole(path) as partial:
+    with atomic_write(path) as partial:
         _fill(partial, kind)
         raise error
 
@@ -42,7 +46,7 @@ def test_error_leaves_nothing(tmp_path: Path, kind: str, error: type[BaseExcepti
 
 
 def test_all_is_on_the_disk_before_it_gets_its_name(tmp_path: Path, monkeypatch) -> None:
-    """A power cut at any time leaves either nothing or the whole under that name."""
+    """A power cut at any time leaves either nothing or the complete file under that name."""
     done: list[object] = []
 
     def flush(descriptor: int) -> None:
@@ -56,7 +60,7 @@ def test_all_is_on_the_disk_before_it_gets_its_name(tmp_path: Path, monkeypatch)
 
     monkeypatch.setattr(os, "fsync", flush)
     monkeypatch.setattr(Path, "replace", rename)
-    with written_whole(tmp_path / "new" / "stage" / "result") as partial:
+    with atomic_write(tmp_path / "new" / "stage" / "result") as partial:
         (partial / "inside").mkdir(parents=True)
         (partial / "inside" / "file").write_text("content")
     stage = Path("new/stage")
@@ -70,7 +74,7 @@ def test_file_system_that_cannot_flush_folders(tmp_path: Path, monkeypatch) -> N
         raise OSError(errno.EINVAL, "Invalid argument")
 
     monkeypatch.setattr(os, "fsync", refuse)
-    with written_whole(tmp_path / "result") as partial:
+    with atomic_write(tmp_path / "result") as partial:
         partial.write_text("content")
     assert (tmp_path / "result").read_text() == "content"
 
@@ -86,7 +90,7 @@ def test_failed_flush_is_an_error(tmp_path: Path, monkeypatch) -> None:
 
 
 def _fill_whole(path: Path) -> None:
-    with written_whole(path) as partial:
+    with atomic_write(path) as partial:
         partial.write_text("content")
 
 
@@ -94,7 +98,7 @@ def test_folder_is_removed_by_its_name_first(tmp_path: Path, monkeypatch) -> Non
     folder = tmp_path / "result"
     folder.mkdir()
     monkeypatch.setattr(shutil, "rmtree", lambda *_, **__: None)  # killed before
-    remove_whole(folder)
+    atomic_remove(folder)
     assert not folder.exists()
     monkeypatch.undo()
     (tmp_path / "mine.partial").write_text("")
@@ -121,3 +125,15 @@ def test_file_that_cannot_be_read(tmp_path: Path, name: str, reason: str) -> Non
     (tmp_path / "folder").mkdir()
     with pytest.raises(UserError, match=rf"{name}: cannot be read \({reason}\)"):
         expect_readable(tmp_path / name)
+
+
+def test_text_is_utf8_in_every_locale(tmp_path: Path) -> None:
+    code = (
+        "import sys; from pathlib import Path; from msl_jax.runtime.files import write_text;"
+        "write_text(Path(sys.argv[1]), 'Stra\\u00dfe')"
+    )
+    # Neither of Python's ways to use UTF-8 in the C locale all the same.
+    locale = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    command = [sys.executable, "-c", code, str(tmp_path / "text")]
+    subprocess.run(command, cwd=ROOT, env={**os.environ, **locale}, check=True)
+    assert (tmp_path / "text").read_bytes() == "Stra\u00dfe".encode()

@@ -54,3 +54,9 @@ def test_the_block_blocks(module):
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert done.returncode != 0
     assert "ModuleNotFoundError" in done.stderr
+
+
+def test_every_public_name_in_a_process_that_has_imported_nothing():
+    program = "import msl_jax\nfor name in msl_jax.__all__: getattr(msl_jax, name)"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-2000:]

@@ -1,4 +1,4 @@
-"""The order that the CPU compiler is held to."""
+"""The order that the CPU compiler is forced to keep."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What processes agree on: in one process here, in two real ones that run a script of ours."""
+"""What processes agree on: in one process here, and in two real ones that run a script."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ OWN = ("JAX_COORDINATOR_ADDRESS", "JAX_NUM_PROCESSES", "JAX_PROCESS_ID")
 
 @pytest.fixture
 def initialized(monkeypatch: pytest.MonkeyPatch) -> list[dict]:
-    """What JAX is asked to connect to; it does nothing and refuses."""
+    """The arguments of `jax.distributed.initialize`, which fails."""
     calls: list[dict] = []
 
     def initialize(**arguments) -> None:

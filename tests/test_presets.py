@@ -15,21 +15,33 @@ from absl import flags
 from ml_collections import config_flags
 from ml_collections.config_dict import ConfigDict
 
-from msl_jax.config import VARIANTS, base_config
+from msl_jax.config import IN_ROUNDS, SELF_TRAINING, VARIANTS, base_config
 from msl_jax.config.keys import as_json, check_config
-from msl_jax.config.presets import as_decided, complete, restored
-from msl_jax.convert import Network
+from msl_jax.config.presets import complete, from_json, restored
+from msl_jax.convert import NetworkSpec
 from msl_jax.runtime.errors import UserError
 
 CONFIGS = Path(__file__).parent.parent / "configs"
 
-OFFICIAL = Network(101, 64, "caffe", "caffe", 19, (6, 12, 18, 24), (6, 12))
-IMAGENET = Network(50, 64, "torchvision", "torchvision")
+OFFICIAL = NetworkSpec(
+    {
+        **{"network": "deeplab", "backbone": "resnet", "depth": 101, "width": 64},
+        **{"stride_placement": "caffe", "aspp_dilations": (6, 12, 18, 24)},
+        "active_dilations": (6, 12),
+    },
+    19,
+    "caffe",
+)
+IMAGENET = NetworkSpec(
+    {"backbone": "resnet", "depth": 50, "width": 64, "stride_placement": "torchvision"},
+    None,
+    "torchvision",
+)
 
 
-def _config(preset: str = "official", **keys: Any) -> ConfigDict:
-    config = base_config("x")
-    config.update_from_flattened_dict({"preset": preset, "variant": "max_square", **keys})
+def _config(preset: str = "official", *, variant: str = "max_square", **keys: Any) -> ConfigDict:
+    config = base_config("x", variant)
+    config.update_from_flattened_dict({"preset": preset, **keys})
     return config
 
 
@@ -42,7 +54,7 @@ def _values(config: Any) -> list[Any]:
 @pytest.mark.parametrize("preset", ["official", "paper"])
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_every_key_is_decided(preset: str, variant: str) -> None:
-    config = complete(_config(preset, variant=variant))
+    config = complete(_config(preset, variant=variant, source_size=(512, 1024)))
     assert None not in _values(config)
     check_config(config)
     assert config.is_locked
@@ -53,7 +65,7 @@ def test_every_key_is_decided(preset: str, variant: str) -> None:
 DIFFERENCES = {
     "normalization": ("official", "paper"),
     "guidance_rule": ("official", "paper"),
-    "model.active_rates": ((6, 12), (6, 12, 18, 24)),
+    "model.active_dilations": ((6, 12), (6, 12, 18, 24)),
     "repeated_visits": (True, False),
     "lambda_source_low": (0.1, 0.0),
     "source_steps": (80_000, 70_000),
@@ -76,7 +88,8 @@ def test_presets_differ_in_these_keys() -> None:
 @pytest.mark.parametrize("preset", ["official", "paper"])
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_lambda_of_the_official_recipe_of_multi(preset: str, variant: str) -> None:
-    expected = 0.09 if preset == "official" and variant.endswith("_multi") else 0.1
+    lower = ("target_statistics_multi", "max_square_multi", "max_square_iw_multi")
+    expected = 0.09 if preset == "official" and variant in lower else 0.1
     assert complete(_config(preset, variant=variant)).lambda_target == expected
 
 
@@ -127,8 +140,96 @@ def test_unknown_preset() -> None:
 
 
 def test_unknown_variant_is_left_to_the_check() -> None:
+    config = _config()
+    config.variant = "nothing"
     with pytest.raises(UserError, match="variant: expected one of 'source'"):
-        check_config(complete(_config(variant="nothing")))
+        check_config(complete(config))
+
+
+@pytest.mark.parametrize("preset", ["official", "paper"])
+def test_recipes_of_methods_that_train_on_both_domains_from_the_start(preset: str) -> None:
+    """No source-only stage; the schedule ends beyond the steps that are made."""
+    adaptsegnet = {"steps": 150_000, "poly_steps": 250_000, "source_steps": 0}
+    advent = {**adaptsegnet, "steps": 120_000}
+    for variant, recipe in {
+        "adaptsegnet": adaptsegnet,
+        "adaptsegnet_single": adaptsegnet,
+        "advent": advent,
+        "minent_advent": advent,
+    }.items():
+        config = complete(_config(preset, variant=variant))
+        assert {key: config[key] for key in recipe} == recipe, variant
+        assert config.lambda_source_low == 0.1
+        all_rates = recipe is advent or preset == "paper"
+        assert config.model.active_dilations == ((6, 12, 18, 24) if all_rates else (6, 12))
+    assert complete(_config(preset, variant="advent", source_steps=7)).source_steps == 7
+
+
+@pytest.mark.parametrize("preset", ["official", "paper"])
+def test_recipe_of_dacs(preset: str) -> None:
+    for variant in ("dacs", "mic"):
+        config = complete(_config(preset, variant=variant))
+        assert (config.source_steps, config.steps, config.poly_steps) == (0, 250_000, 250_000)
+        assert config.model.active_dilations == (6, 12, 18, 24)
+    config = complete(_config(preset, variant="self_training"))
+    source_steps = 80_000 if preset == "official" else 70_000
+    assert (config.source_steps, config.steps) == (source_steps, 29_750)
+
+
+@pytest.mark.parametrize("preset", ["official", "paper"])
+def test_recipe_of_rounds(preset: str) -> None:
+    """CRST's steps at a constant rate; a configuration's own steps have a schedule of their own."""
+    for variant in IN_ROUNDS:
+        config = complete(_config(preset, variant=variant))
+        assert (config.source_steps, config.steps, config.poly_steps) == (
+            *(100_000, 3_462),
+            2**31 - 1,
+        )
+        assert config.model.active_dilations == (6, 12, 18, 24)
+        assert complete(_config(preset, variant=variant, steps=9)).poly_steps == 9
+        check_config(config)
+
+
+@pytest.mark.parametrize("variant", SELF_TRAINING)
+def test_images_that_are_mixed_have_one_size(variant: str) -> None:
+    message = r"target_augmentation\.crop: expected .* \(720, 1280\), .* found \(512, 1024\)"
+    with pytest.raises(UserError, match=message):
+        check_config(complete(_config(variant=variant)))
+    config = _config(variant=variant)
+    for domain in ("source", "target"):
+        config[f"{domain}_augmentation"].crop = (512, 512)
+    check_config(complete(config))
+    config.target_augmentation.crop = (512, 640)
+    with pytest.raises(UserError, match=r"expected .* \(512, 512\), .* found \(512, 640\)"):
+        check_config(complete(config))
+
+
+def test_recipe_gives_way_to_the_weights() -> None:
+    config = complete(_config(variant="advent"), OFFICIAL, "x")
+    assert config.model.active_dilations == (6, 12)
+
+
+@pytest.mark.parametrize("variant", ["source", "oracle"])
+def test_what_trains_in_the_first_stage_alone_needs_it(variant: str) -> None:
+    with pytest.raises(UserError, match="source_steps: expected at least 1, found 0"):
+        check_config(complete(_config(variant=variant, source_steps=0)))
+    check_config(complete(_config(variant="max_square", source_steps=0)))
+
+
+def test_shrunk_run_makes_no_more_steps_than_the_whole_one() -> None:
+    config = complete(_config(variant="advent", shrink=True, steps=5, eval_every=3))
+    assert (config.source_steps, config.steps, config.poly_steps, config.eval_every) == (0, 5, 5, 3)
+    config = complete(_config(shrink=True))
+    assert (config.source_steps, config.steps, config.poly_steps, config.eval_every) == (
+        *(20, 20, 20, 10),
+    )
+
+
+@pytest.mark.parametrize(("given", "shrunk"), [(100, 2), (1, 1), (0, 0)])
+def test_shrunk_run_warms_up_within_its_steps(given: int, shrunk: int) -> None:
+    config = complete(_config(shrink=True, warmup_steps=given))
+    assert config.warmup_steps == shrunk
+    check_config(config)
 
 
 # Weights.
@@ -142,7 +243,7 @@ def test_unknown_variant_is_left_to_the_check() -> None:
         (IMAGENET, *["torchvision"] * 2),
     ],
 )
-def test_conventions(network: Network | None, stride: str, entering: str) -> None:
+def test_conventions(network: NetworkSpec | None, stride: str, entering: str) -> None:
     keys = {"model.depth": 50} if network is IMAGENET else {}
     config = complete(_config(**keys), network, "weights.pth")
     assert (config.model.stride_placement, config.input_convention) == (stride, entering)
@@ -150,15 +251,19 @@ def test_conventions(network: Network | None, stride: str, entering: str) -> Non
 
 def test_rates_that_were_never_trained_stay_out() -> None:
     """A file does not tell which rates its heads sum; those of the official code sum two."""
-    file = dataclasses.replace(OFFICIAL, active_rates=None)
-    assert complete(_config("paper"), file, "x").model.active_rates == (6, 12)
-    given = _config("paper", **{"model.active_rates": (6, 12, 18, 24)})
-    assert complete(given, file, "x").model.active_rates == (6, 12, 18, 24)
+    model = {key: value for key, value in OFFICIAL.model.items() if key != "active_dilations"}
+    file = dataclasses.replace(OFFICIAL, model=model)
+    assert complete(_config("paper"), file, "x").model.active_dilations == (6, 12)
+    given = _config("paper", **{"model.active_dilations": (6, 12, 18, 24)})
+    assert complete(given, file, "x").model.active_dilations == (6, 12, 18, 24)
 
 
 def test_weights_come_before_the_preset() -> None:
-    assert complete(_config("paper"), OFFICIAL, "x").model.active_rates == (6, 12)
-    assert complete(_config("paper"), OFFICIAL.without_heads(), "x").model.active_rates != (6, 12)
+    assert complete(_config("paper"), OFFICIAL, "x").model.active_dilations == (6, 12)
+    assert complete(_config("paper"), OFFICIAL.without_heads(), "x").model.active_dilations != (
+        6,
+        12,
+    )
 
 
 def test_all_contradictions_in_one_error() -> None:
@@ -167,8 +272,8 @@ def test_all_contradictions_in_one_error() -> None:
         "model.depth": 50,
         "model.width": 32,
         "model.stride_placement": "torchvision",
-        "model.head_rates": (6, 12),
-        "model.active_rates": (6,),
+        "model.aspp_dilations": (6, 12),
+        "model.active_dilations": (6,),
         "input_convention": "torchvision",
     }
     with pytest.raises(UserError) as caught:
@@ -177,9 +282,9 @@ def test_all_contradictions_in_one_error() -> None:
     assert head.startswith("config.init_from=weights.pth (official): these weights do not fit")
     assert sorted(lines) == [
         "  config.input_convention is 'torchvision', the weights need 'caffe'",
-        "  config.model.active_rates is (6,), the weights need (6, 12)",
+        "  config.model.active_dilations is (6,), the weights need (6, 12)",
+        "  config.model.aspp_dilations is (6, 12), the weights need (6, 12, 18, 24)",
         "  config.model.depth is 50, the weights need 101",
-        "  config.model.head_rates is (6, 12), the weights need (6, 12, 18, 24)",
         "  config.model.stride_placement is 'torchvision', the weights need 'caffe'",
         "  config.model.width is 32, the weights need 64",
         "  config.num_classes is 16, the weights need 19",
@@ -217,8 +322,8 @@ def parse(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], ConfigDict]:
         ("normalization=paper", "normalization", "paper"),
         ("input_convention=caffe", "input_convention", "caffe"),
         ("model.stride_placement=torchvision", "model.stride_placement", "torchvision"),
-        ("model.active_rates=(6,12,18,24)", "model.active_rates", (6, 12, 18, 24)),
-        ("model.active_rates=(6,)", "model.active_rates", (6,)),
+        ("model.active_dilations=(6,12,18,24)", "model.active_dilations", (6, 12, 18, 24)),
+        ("model.active_dilations=(6,)", "model.active_dilations", (6,)),
     ],
 )
 def test_open_key_on_the_command_line(
@@ -252,8 +357,18 @@ def test_restored_configuration_has_new_keys_at_their_defaults() -> None:
     assert restored(saved, "x").to_dict() == config.to_dict()
     for key in ("accumulate", "lambda_source_low"):  # of the base, of the preset
         del saved[key]
-    del saved["model"]["active_rates"], saved["target_augmentation"]["jitter"]
+    del saved["model"]["active_dilations"], saved["target_augmentation"]["jitter"]
     assert restored(saved, "x").to_dict() == config.to_dict()
+
+
+def test_what_was_given_keeps_its_open_keys() -> None:
+    config = _config("paper", **{"momentum": 0.5, "target_augmentation.crop": (16, 24)})
+    saved = json.loads(as_json(config))
+    assert saved["lambda_target"] is None
+    assert from_json(saved, "x").to_dict() == config.to_dict()
+    for key in ("accumulate", "lambda_target"):
+        del saved[key]
+    assert from_json(saved, "x").to_dict() == config.to_dict()
 
 
 @pytest.mark.parametrize(
@@ -261,6 +376,10 @@ def test_restored_configuration_has_new_keys_at_their_defaults() -> None:
     [
         ({"model": {"height": 3}}, "run/config.json has keys .* not know: model.height"),
         ({"variant": "no"}, "unknown variant 'no'"),
+        (
+            {"task": "no"},
+            "run/config.json: task: expected one of segmentation, classification, found",
+        ),
     ],
 )
 def test_configuration_that_cannot_be_restored(change: dict[str, Any], message: str) -> None:
@@ -270,7 +389,7 @@ def test_configuration_that_cannot_be_restored(change: dict[str, Any], message: 
 
 @pytest.mark.parametrize("values", [{}, [], None, {"name": "x"}])
 def test_file_that_holds_no_configuration(values: Any) -> None:
-    with pytest.raises(UserError, match=r"run/config\.json is no run's configuration: it lacks"):
+    with pytest.raises(UserError, match=r"run/config\.json is not a run's configuration: it lacks"):
         restored(values, "run/config.json")
 
 
@@ -279,16 +398,3 @@ def test_crops_shrink_with_their_images() -> None:
     config = complete(_config(shrink=True, target_size=(270, 360), **crop))
     assert (config.target_size, config.target_augmentation.crop) == ((33, 45), (22, 30))
     assert config.source_augmentation.crop == ()
-
-
-@pytest.mark.parametrize("shrink", [False, True])
-@pytest.mark.parametrize("network", [OFFICIAL, IMAGENET])
-def test_decided_again_without_the_weights(network: Network, shrink: bool) -> None:
-    """What a user gives the second time ends as what it was the first time."""
-    given = _config(shrink=shrink)
-    given.num_classes = None if network is OFFICIAL else 19
-    given.model.depth, given.model.width = network.depth, network.width
-    saved = complete(given, network)
-    assert complete(as_decided(given, saved)).to_dict() == saved.to_dict()
-    given.momentum = 0.5  # what was decided is taken over, no more
-    assert complete(as_decided(given, saved)).momentum == 0.5

@@ -131,7 +131,7 @@ def test_second_interrupt_leaves_at_once_even_out_of_a_long_call() -> None:
             assert process.stderr is not None
             assert process.stdout.readline() == "ready\n"
             process.send_signal(signal.SIGINT)
-            assert "Ctrl-C once more leaves at once" in process.stderr.readline()
+            assert "press Ctrl-C again to quit at once" in process.stderr.readline()
             assert process.poll() is None
             process.send_signal(signal.SIGINT)
             assert process.wait(10) == 130

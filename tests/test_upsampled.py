@@ -11,23 +11,23 @@ import pytest
 from jax import lax
 
 from msl_jax import losses
-from msl_jax.losses import tiles, upsampled
-from msl_jax.losses.upsampled import LossSum, TargetTerms, cross_entropy_sums, target_sums
+from msl_jax.losses import tiles
+from msl_jax.losses.equations import target_loss
+from msl_jax.losses.upsampled import LossSum, cross_entropy_sums, target_sums
 from msl_jax.models import resize_align_corners
 
 CLASSES, THRESHOLD = 6, 0.7
 # (h, w), (H, W): tiles that divide the image, that do not, an enlargement that is no whole number,
 # one source cell, and no enlargement at all.
 SIZES = [((5, 8), (33, 57)), ((5, 8), (31, 41)), ((1, 3), (8, 64)), ((7, 9), (7, 9))]
-TERMS = {
-    "entropy": TargetTerms("entropy", threshold=THRESHOLD),
-    "entropy_iw": TargetTerms("entropy", iw_alpha=0.2, threshold=THRESHOLD, rule="paper"),
-    "max_square": TargetTerms("max_square", threshold=THRESHOLD, normalization="paper"),
-    "max_square_iw": TargetTerms("max_square", iw_alpha=0.2, threshold=THRESHOLD),
-    "max_square_iw_paper": TargetTerms(
-        "max_square", iw_alpha=0.5, threshold=THRESHOLD, normalization="paper"
-    ),
-    "hard": TargetTerms("hard", threshold=THRESHOLD),
+# Keywords of `target_sums`.
+TERMS: dict[str, dict] = {
+    "entropy": {"loss": "minent"},
+    "entropy_iw": {"loss": "minent", "iw_alpha": 0.2, "rule": "paper"},
+    "max_square": {"loss": "max_square", "normalization": "paper"},
+    "max_square_iw": {"loss": "max_square", "iw_alpha": 0.2},
+    "max_square_iw_paper": {"loss": "max_square", "iw_alpha": 0.5, "normalization": "paper"},
+    "hard": {"loss": "hard"},
 }
 
 
@@ -49,28 +49,24 @@ def random_labels(*shape: int) -> np.ndarray:
     return np.where(rng.random(shape) < 0.3, losses.IGNORE, labels).astype(np.uint8)
 
 
-def mean(loss: LossSum) -> jax.Array:
-    return loss.total / jnp.maximum(loss.number, 1).astype(loss.total.dtype)
+def tiled_target(terms: dict, size, final, low) -> list[jax.Array]:
+    return [s.mean for s in target_sums(final, low, size, **{"threshold": THRESHOLD, **terms})]
 
 
-def tiled_target(terms: TargetTerms, size, final, low) -> list[jax.Array]:
-    return [mean(loss) for loss in target_sums(final, low, size, terms)]
-
-
-def full_size_target(terms: TargetTerms, size, final, low) -> list[jax.Array]:
+def full_size_target(terms: dict, size, final, low) -> list[jax.Array]:
     final, low = resize_align_corners(final, size), resize_align_corners(low, size)
-    if terms.loss == "hard":
-        labels = losses.pseudo_labels(final, terms.threshold)
-        loss = losses.cross_entropy(final, labels)
+    keys = dict(terms)
+    name, rule = keys.pop("loss"), keys.pop("rule", "official")
+    if name == "hard":
+        loss = losses.cross_entropy(final, losses.pseudo_labels(final, THRESHOLD))
     else:
-        function = getattr(losses, terms.loss)
-        loss = function(final, iw_alpha=terms.iw_alpha, normalization=terms.normalization)
-    labels = losses.guidance_labels(final, low, terms.threshold, rule=terms.rule)
+        loss = {"minent": losses.entropy, "max_square": losses.max_square}[name](final, **keys)
+    labels = losses.guidance_labels(final, low, THRESHOLD, rule=rule)
     return [loss, losses.cross_entropy(low, labels)]
 
 
 def tiled_cross_entropy(labels, *heads) -> list[jax.Array]:
-    return [mean(loss) for loss in cross_entropy_sums(heads, labels)]
+    return [s.mean for s in cross_entropy_sums(heads, labels)]
 
 
 def full_size_cross_entropy(labels, *heads) -> list[jax.Array]:
@@ -176,11 +172,11 @@ def test_devices_add_up_to_the_whole_batch():
     terms = TERMS["max_square_iw"]
 
     def total(heads, labels, devices: bool):
-        sums = [*cross_entropy_sums(heads, labels), *target_sums(*heads, size, terms)]
+        sums = [*cross_entropy_sums(heads, labels), *target_sums(*heads, size, **terms)]
         if devices:
-            numbers = lax.psum([loss.number for loss in sums], "devices")
-            sums = [LossSum(loss.total, number) for loss, number in zip(sums, numbers, strict=True)]
-        return sum(map(mean, sums))
+            counts = lax.psum([loss.count for loss in sums], "devices")
+            sums = [LossSum(loss.total, count) for loss, count in zip(sums, counts, strict=True)]
+        return sum(loss.mean for loss in sums)
 
     value, gradient = jax.jit(jax.value_and_grad(functools.partial(total, devices=False)))(
         heads, labels
@@ -199,7 +195,7 @@ def test_loss_without_any_pixel_that_counts_is_exactly_zero():
     values, gradients = values_and_gradients(functools.partial(tiled_cross_entropy, labels), *heads)
     assert not np.any(values)
     assert not any(np.any(gradient) for gradient in jax.tree.leaves(gradients))
-    unsure = TargetTerms("hard", threshold=1.0)
+    unsure = {"loss": "hard", "threshold": 1.0}
     values, gradients = values_and_gradients(
         functools.partial(tiled_target, unsure, (33, 57)), *heads
     )
@@ -256,7 +252,34 @@ def test_bfloat16_logits_are_computed_in_float32():
     np.testing.assert_array_equal(values, in_float32)
 
 
-def test_numbers_are_pixels_images_and_what_passes():
+@pytest.mark.usefixtures("x64", "small_tiles")
+def test_weights_of_pixels_scale_their_losses_and_leave_the_count():
+    size, heads, labels = (33, 57), random_heads(), random_labels(2, 33, 57)
+    weights = np.random.default_rng(2).random((2, *size))
+
+    def tiled(weights, *heads):
+        return [s.mean for s in cross_entropy_sums(heads, labels, weights)]
+
+    def full_size(weights, *heads):
+        counted = jnp.asarray(labels != losses.IGNORE)
+        log_p = [jax.nn.log_softmax(resize_align_corners(head, size)) for head in heads]
+        picked = jnp.where(counted, labels, 0).astype(jnp.int32)[..., None]
+        values = [-jnp.take_along_axis(lp, picked, -1)[..., 0] for lp in log_p]
+        count = float(np.sum(labels != losses.IGNORE))
+        return [jnp.sum(jnp.where(counted, weights * value, 0)) / count for value in values]
+
+    found, expected = (
+        values_and_gradients(functools.partial(function, weights), *heads)
+        for function in (tiled, full_size)
+    )
+    assert_close(found, expected, 1e-12)
+    gradient = jax.grad(lambda w: sum(tiled(w, *heads)))(jnp.asarray(weights))
+    assert not np.any(gradient)
+    with pytest.raises(ValueError, match="One value is needed for each pixel"):
+        cross_entropy_sums(heads, labels, weights[:, 1:])
+
+
+def test_counts_are_pixels_images_and_what_passes():
     final, low = (jnp.asarray(head, jnp.float32) for head in random_heads())
     full = [resize_align_corners(head, (33, 57)) for head in (final, low)]
     guided = int(np.sum(losses.guidance_labels(*full, THRESHOLD) != losses.IGNORE))
@@ -264,27 +287,28 @@ def test_numbers_are_pixels_images_and_what_passes():
     assert 0 < sure < guided < 2 * 33 * 57
     expected = {"entropy": 2 * 33 * 57, "max_square_iw": 2, "hard": sure}
     for name, number in expected.items():
-        found = jax.jit(functools.partial(target_sums, size=(33, 57), terms=TERMS[name]))(
-            final, low
-        )
-        assert [int(loss.number) for loss in found] == [number, guided]
-        assert all(loss.number.dtype == jnp.int32 for loss in found)
-    alone = target_sums(final, None, (33, 57), TERMS["max_square_iw"])
+        terms = {"threshold": THRESHOLD, **TERMS[name]}
+        found = jax.jit(functools.partial(target_sums, size=(33, 57), **terms))(final, low)
+        assert [int(loss.count) for loss in found] == [number, guided]
+        assert all(loss.count.dtype == jnp.int32 for loss in found)
+    alone = target_sums(final, None, (33, 57), **TERMS["max_square_iw"])
     assert len(alone) == 1
 
 
 def test_mistakes_are_named():
     head = jnp.zeros((1, 2, 3, 4))
-    with pytest.raises(ValueError, match="entropy, max_square, hard; found 'minent'"):
-        TargetTerms("minent")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="minent, max_square, hard; found 'entropy'"):
+        target_sums(head, None, (8, 8), loss="entropy")
+    with pytest.raises(ValueError, match="minent, max_square; found 'hard'"):
+        target_loss("hard", head)
     with pytest.raises(ValueError, match="official, paper; found 'mean'"):
-        TargetTerms(normalization="mean")
+        target_sums(head, None, (8, 8), normalization="mean")
     with pytest.raises(ValueError, match="official, paper; found 'both'"):
-        TargetTerms(rule="both")
+        target_sums(head, head, (8, 8), rule="both")
     with pytest.raises(ValueError, match="no image-wise weighting of pseudo labels"):
-        TargetTerms("hard", iw_alpha=0.2)
+        target_sums(head, None, (8, 8), loss="hard", iw_alpha=0.2)
     with pytest.raises(ValueError, match="heads must agree"):
-        target_sums(head, head[:, :1], (8, 8), TargetTerms())
+        target_sums(head, head[:, :1], (8, 8))
     for labels in (np.zeros((1, 8, 8), np.float32), np.zeros((8, 8), np.uint8)):
         with pytest.raises(ValueError, match="labels must be integers"):
             cross_entropy_sums([head], labels)
@@ -294,4 +318,4 @@ def test_mistakes_are_named():
     with pytest.raises(ValueError, match="255 classes"):
         cross_entropy_sums([many], np.zeros((1, 8, 8), np.uint8))
     with pytest.raises(ValueError, match="255 classes"):
-        target_sums(many, None, (8, 8), upsampled.TargetTerms("hard"))
+        target_sums(many, None, (8, 8), loss="hard")

@@ -16,18 +16,27 @@ import pytest
 from ml_collections.config_dict import ConfigDict
 from safetensors.numpy import save_file
 
-from msl_jax.convert import Network, to_torch
+from msl_jax.convert import NetworkSpec, to_torch
 from msl_jax.convert.command import convert
 from msl_jax.models import DeepLabV2
-from msl_jax.runs import workdir
+from msl_jax.models.initial import initial_heads
+from msl_jax.runs import checksums
 from msl_jax.runs.checkpoints import Checkpoints
+from msl_jax.runs.workdir import claim_workdir
 from msl_jax.runtime.errors import UserError
 from msl_jax.tasks.registry import build_model
 from msl_jax.training.state import TrainState
 from msl_jax.weights import find as weights
 from msl_jax.weights.find import find
 
-NETWORK = Network(14, 4, "caffe", "torchvision", 11, (1, 2), (1,))
+NETWORK = NetworkSpec(
+    {
+        **{"network": "deeplab", "backbone": "resnet", "depth": 14, "width": 4},
+        **{"stride_placement": "caffe", "aspp_dilations": (1, 2), "active_dilations": (1,)},
+    },
+    11,
+    "torchvision",
+)
 KINDS = ["run", "folder", "weights.safetensors", "weights.pth"]
 
 
@@ -56,7 +65,7 @@ def variables(model: DeepLabV2, random_variables: Callable[..., Any]) -> Any:
 def run(tmp_path_factory: pytest.TempPathFactory, config: ConfigDict, variables: Any) -> Path:
     """A run's folder with one checkpoint."""
     folder = tmp_path_factory.mktemp("weights") / "run"
-    workdir.claim_workdir(folder, config)
+    claim_workdir(folder, config, config)
     checkpoints = Checkpoints(folder / "source")
     state = TrainState.create(variables, optax.trace(0.9)).replace(step=np.array(4, np.int32))
     checkpoints.save(state, {}, {"target": {"miou": 0.5}})
@@ -95,11 +104,11 @@ class TestEachKind:
         self, place: Callable[[str], Path], kind: str, model: DeepLabV2, variables: Any
     ) -> None:
         """Also for another number of classes; the seed alone decides what they are."""
-        model = model.clone(num_classes=5, head_rates=(6,), active_rates=(6,))
+        model = model.clone(num_classes=5, aspp_dilations=(6,), active_dilations=(6,))
         found = find(place(kind))
         drawn = [found.load(model, reinit_heads=True, seed=seed) for seed in (1, 1, 2)]
         _assert_identical(drawn[0], drawn[1])
-        expected = weights.initial_heads(model, seed=1)
+        expected = initial_heads(model, seed=1)
         for head in ("final_head", "low_head"):
             _assert_identical(drawn[0]["params"][head], expected[head])
             kernels = [tree["params"][head]["conv0"]["kernel"] for tree in drawn]
@@ -129,12 +138,12 @@ def test_weights_that_lack_heads(
         pytest.importorskip("torch", reason="PyTorch (extra: convert) is missing")
     params = {part: variables["params"][part] for part in ("backbone", *heads)}
     save_file(to_torch({**variables, "params": params}), tmp_path / "in.safetensors")
-    convert(str(tmp_path / "in.safetensors"), str(tmp_path / kind), head_rates=(1, 2))
+    convert(str(tmp_path / "in.safetensors"), str(tmp_path / kind), active_dilations=(1, 2))
     found = find(tmp_path / kind)
     assert found.heads == heads
     assert found.network.num_classes == (11 if heads else None)
     loaded = found.load(model, seed=3)
-    drawn = weights.initial_heads(model, seed=3)
+    drawn = initial_heads(model, seed=3)
     for head in ("final_head", "low_head"):
         expected = variables["params"] if head in heads else drawn
         _assert_identical(loaded["params"][head], expected[head])
@@ -147,14 +156,16 @@ class TestDescription:
         arrays, path = to_torch(variables), tmp_path / "weights.safetensors"
         save_file(arrays, path)
         assert find(path).network.input_convention == "caffe"
-        known = dataclasses.replace(NETWORK, stride_placement="torchvision")
+        known = dataclasses.replace(
+            NETWORK, model={**NETWORK.model, "stride_placement": "torchvision"}
+        )
         save_file(arrays, path, metadata={"msl_jax": json.dumps(dataclasses.asdict(known))})
         found = find(path)
         assert found.network == known
         assert "input torchvision (RGB normalised); stride placement torchvision" in found.title
 
     def test_arrays_are_believed_more(self, tmp_path: Path, variables: Any) -> None:
-        wrong = dataclasses.replace(NETWORK, depth=50, width=7, num_classes=3)
+        wrong = NetworkSpec({**NETWORK.model, "depth": 50, "width": 7}, 3, "torchvision")
         metadata = {"msl_jax": json.dumps(dataclasses.asdict(wrong))}
         save_file(to_torch(variables), tmp_path / "weights.safetensors", metadata=metadata)
         assert find(tmp_path / "weights.safetensors").network == NETWORK
@@ -173,6 +184,7 @@ class TestDescription:
     )  # fmt: skip
     def test_unreadable_in_a_folder(self, tmp_path: Path, text: str) -> None:
         (tmp_path / "weights.json").write_text(text)
+        checksums.write(tmp_path)
         with pytest.raises(UserError, match=rf"{tmp_path}/weights\.json: .*(not readable|Expect)"):
             find(tmp_path)
 
@@ -184,9 +196,9 @@ class TestNothingThere:
             ("x.pth", r"x\.pth: cannot be read \(No such file"),
             ("x.PT", r"x\.PT: cannot be read \(No such file"),
             ("x.safetensors", r"x\.safetensors: cannot be read \(No such file"),
-            ("x", "x is no run: expected a folder with config.json.*does not exist"),
+            ("x", "x is not a run: expected a folder with config.json.*does not exist"),
             ("folder.pth", r"folder\.pth: cannot be read \(Is a directory\)"),
-            ("empty", "empty is no run: expected a folder with config.json"),
+            ("empty", "empty is not a run: expected a folder with config.json"),
         ],
     )
     def test_path(self, tmp_path: Path, name: str, message: str) -> None:
@@ -201,16 +213,14 @@ class TestNothingThere:
         with pytest.raises(UserError, match=rf"{path}: not the weights of a ResNet or DeepLabv2"):
             find(path)
 
-    def test_arrays_of_a_folder(
-        self, place: Callable[[str], Path], model: DeepLabV2, tmp_path: Path
-    ) -> None:
+    def test_arrays_of_a_folder(self, place: Callable[[str], Path], tmp_path: Path) -> None:
         folder = shutil.copytree(place("folder"), tmp_path / "folder")
         (folder / "variables" / "manifest.ocdbt").unlink()
         with pytest.raises(UserError, match=r"folder is damaged \(variables/manifest\.ocdbt: No"):
             find(folder)
-        (folder / "SHA256SUMS").unlink()  # as in folders from before there were checksums
-        with pytest.raises(UserError, match=r"folder/variables is damaged or incomplete"):
-            find(folder).load(model)
+        (folder / "SHA256SUMS").unlink()
+        with pytest.raises(UserError, match=r"folder is damaged \(SHA256SUMS: No such file"):
+            find(folder)
 
     def test_configuration_of_a_run_that_lacks_keys(self, run: Path, tmp_path: Path) -> None:
         run = shutil.copytree(run, tmp_path / "run")

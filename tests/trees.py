@@ -80,6 +80,46 @@ def write_cityscapes(root: Path, size: tuple[int, int] = SIZE) -> Path:
     return root
 
 
+def write_side_by_side(path: Path, colors: np.ndarray, quality: int = 75) -> Path:
+    """Writes a photo and the colours `[256, 256, 3]` of its label as the pix2pix download has them.
+
+    The photo gets brighter downwards, and bluer to the right.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    ramp = np.arange(256, dtype=np.uint8)
+    photo = np.stack(np.broadcast_arrays(ramp[:, None], np.uint8(90), ramp[None]), -1)
+    pair = np.concatenate([photo, colors.astype(np.uint8)], 1)
+    Image.fromarray(pair).save(path, format="JPEG", quality=quality)
+    return path
+
+
+def write_cityscapes_pix2pix(root: Path, train: Sequence[int] = (1, 2, 10)) -> Path:
+    """Writes files of train, and two of val, half road and half sky."""
+    colors = np.zeros((256, 256, 3), np.uint8)
+    colors[:128], colors[128:] = (70, 130, 180), (128, 64, 128)
+    for split, numbers in (("train", train), ("val", (1, 3))):
+        for number in numbers:
+            write_side_by_side(root / split / f"{number}.jpg", colors)
+    return root
+
+
+def write_idd_lite(root: Path) -> Path:
+    """Writes three frames of train and two of val with labels, and one of test without."""
+    frames = {
+        "train": ("0/024541", "0/frame9", "12/024541"),
+        "val": ("7/1", "7/2"),
+        "test": ("9/3",),
+    }
+    for split, names in frames.items():
+        for name in names:
+            write_image(root / "leftImg8bit" / split / f"{name}_image.jpg")
+            if split != "test":
+                label = root / "gtFine" / split / f"{name}_label.png"
+                write_ids(label, all_ids([*range(7), 255]))
+                write_ids(label.with_name(label.name.replace("label", "inst_label")), all_ids([0]))
+    return root
+
+
 def write_gta5(root: Path, numbers: Iterable[int]) -> Path:
     """Writes the images and labels of `numbers`."""
     for number in numbers:

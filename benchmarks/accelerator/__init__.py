@@ -1,1 +1,1 @@
-"""Everything that has to be seen on a machine with a GPU, in one command: see `__main__`."""
+"""Everything that must be measured on a machine with a GPU, in one command: see `__main__`."""

@@ -1,17 +1,16 @@
-"""Everything that has to be seen on a machine with a GPU, in one command and a limited time.
+"""Everything that must be measured on a machine with a GPU, in one command and a limited time.
 
     python -m benchmarks.accelerator --minutes 10 --output DIR
     python -m benchmarks.accelerator --output DIR --markdown
 
 The most important comes first: the device and its limits, losses against golden values, the
-training step against PyTorch's, losses by size of their tiles, a real training, the network against
-golden values, evaluation, more steps, kernels, the methods, the input. What is done is in
-DIR/results.jsonl at once; whatever ends the command loses no more than the case it was in. At its
-end the tables are in DIR/results.md. The same command on the same machine goes on with what is
-missing.
+training step against PyTorch's, losses by tile size, a real training run, the network against
+golden values, evaluation, more steps, kernels, the methods, the input. Each result is written to
+DIR/results.jsonl at once, so an interruption loses only the case in progress. At the end the tables
+are in DIR/results.md. The same command on the same machine continues with what is missing.
 
-Needs jax, flax, optax, numpy and ml_collections; PyTorch for its side, what msl_jax needs for input
-and training. What is missing is said. On a machine without a GPU: `--sizes small`.
+Needs jax, flax, optax, numpy and ml_collections; PyTorch for its side; the other dependencies of
+msl_jax for input and training. Says what is missing. On a machine without a GPU: `--sizes small`.
 """
 
 from __future__ import annotations
@@ -79,20 +78,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
             report=report,
         )
     if left_out:
-        print(f"no time was left for: {', '.join(left_out)}", file=sys.stderr)
+        print(f"no time left for: {', '.join(left_out)}", file=sys.stderr)
     found = read(folder)
     made = sum(outcome.result is not None for outcome in found.values()) - 1
-    print(f"{made} of {len(cases)} cases are in {folder}; the same command goes on")
+    print(f"{made} of {len(cases)} cases are in {folder}; the same command continues")
     (folder / "results.md").write_text(tables(found) + "\n")
     return 0
 
 
 def _unfit(here: Outcome, before: Outcome | None, sizes: str) -> str | None:
-    """Why this machine's figures do not belong into the folder; None where they do."""
+    """Why this machine's figures do not belong in the folder; None if they do."""
     if here.result is None:
-        return f"no device can be used: {here.problem}"
+        return f"no usable device: {here.problem}"
     if sizes == "paper" and here.result["platform"] == "cpu":
-        return "there is no accelerator here, and --sizes paper takes hours on a CPU: --sizes small"
+        return "no accelerator here, and --sizes paper takes hours on a CPU: use --sizes small"
     for key in ("device", "versions", "driver") if before else ():
         old, new = before.result[key], here.result[key]  # type: ignore[union-attr]
         if old != new:
@@ -106,7 +105,7 @@ def _refuse(reason: str) -> int:
 
 
 def _revision() -> str | None:
-    """The revision of the repository, None outside of one."""
+    """The repository's revision, None outside a repository."""
     command = ["git", "rev-parse", "--short", "HEAD"]
     try:
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
@@ -118,13 +117,13 @@ def _revision() -> str | None:
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.accelerator",
-        description="Measures everything on a machine with a GPU, in a limited time.",
+        description="Measures everything that needs a GPU, in a limited time.",
     )
     parser.add_argument("--minutes", type=float, default=10.0, help="default: %(default)s")
     parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="for results")
     parser.add_argument("--sizes", choices=tuple(SIZES), default="paper", help="default: paper")
     parser.add_argument(
-        "--only", nargs="+", default=[""], metavar="NAME", help="cases whose names begin so"
+        "--only", nargs="+", default=[""], metavar="NAME", help="cases whose names start with this"
     )
     parser.add_argument("--goldens", type=Path, default=_SHARED / "goldens", metavar="DIR")
     parser.add_argument("--camvid", type=Path, default=_SHARED / "camvid", metavar="DIR")

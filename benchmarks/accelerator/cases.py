@@ -1,4 +1,4 @@
-"""What is measured, the most important first."""
+"""What is measured, most important first."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any, Literal, NamedTuple
 
 from benchmarks.accelerator.running import Case
 from benchmarks.accelerator.sizes import LIGHT, SIZES, Network, Size, Sizes
+from benchmarks.support.measuring import compilation_cache
 from benchmarks.support.work import PARTS, PRECISIONS, Part, Precision, TrainingWork
 from msl_jax.methods.variants import VARIANTS
 
@@ -20,7 +21,7 @@ METHODS = tuple(name for name, variant in VARIANTS.items() if variant.adapt)
 
 
 class StepCase(NamedTuple):
-    """A training step on one side; `small` takes both images of the small size."""
+    """A training step on one side; with `small` both images have the small size."""
 
     network: Network
     part: Part
@@ -37,7 +38,7 @@ class StepCase(NamedTuple):
 
     @property
     def kernels(self) -> str:
-        """Name of the case that looks into the kernels of this step of ours."""
+        """Name of the case that profiles the kernels of this step, if it is ours."""
         return f"kernels{self.name.removeprefix('step').removesuffix('/ours')}"
 
     def work(self, sizes: Sizes) -> TrainingWork:
@@ -55,7 +56,7 @@ class StepCase(NamedTuple):
 
 
 class EvaluationCase(NamedTuple):
-    """The evaluation of an image on one side."""
+    """Evaluation of an image on one side."""
 
     size: Size
     precision: Precision
@@ -73,12 +74,12 @@ class EvaluationCase(NamedTuple):
 
 
 def main_steps(sizes: Sizes) -> list[StepCase]:
-    """The adaptation steps at full size that are compared first."""
+    """The adaptation steps at full size, which are compared first."""
     return [StepCase(sizes.network, "adapt", precision) for precision in _MIXED]
 
 
 def step_cases(sizes: Sizes) -> list[StepCase]:
-    """Every step of ours: the ones that matter most, then the rest of the grid."""
+    """All of our steps: those that matter most, then the rest of the grid."""
     main = sizes.network
     first = [
         *main_steps(sizes),
@@ -100,18 +101,18 @@ def step_cases(sizes: Sizes) -> list[StepCase]:
 
 
 def evaluation_cases(sizes: Sizes, side: Side) -> list[EvaluationCase]:
-    """Every evaluation of a side."""
+    """All evaluations of one side."""
     return [
         EvaluationCase(size, precision, side) for size in sizes.evaluation for precision in _MIXED
     ]
 
 
 def all_cases(name: str, *, cache: Path, goldens: Path, camvid: Path) -> list[Case]:
-    """Every case, the most important first.
+    """All cases, most important first.
 
     Args:
         name: one of `SIZES`.
-        cache: folder of the compilation cache, empty at first.
+        cache: folder of the compilation cache, initially empty.
         goldens: folder of the golden values.
         camvid: folder of CamVid.
     """
@@ -120,11 +121,10 @@ def all_cases(name: str, *, cache: Path, goldens: Path, camvid: Path) -> list[Ca
 
 def _cases(sizes: Sizes, cache: Path, goldens: Path, camvid: Path) -> Iterator[Case]:
     environment = {
-        # Nothing is taken from the device before it is needed, and one device is compared.
+        # No memory is taken before it is needed, and one device is measured.
         "XLA_PYTHON_CLIENT_PREALLOCATE": "false",
         "CUDA_VISIBLE_DEVICES": os.environ.get("CUDA_VISIBLE_DEVICES", "0").split(",")[0],
-        "JAX_COMPILATION_CACHE_DIR": str(cache),
-        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+        **compilation_cache(cache),
     }
 
     def case(name: str, process: str, function: str, least: float, **arguments: Any) -> Case:
@@ -191,7 +191,9 @@ def _cases(sizes: Sizes, cache: Path, goldens: Path, camvid: Path) -> Iterator[C
     for wanted in main:
         yield case(wanted.kernels, "jax", "steps:profile", 60.0, **wanted.work(sizes).as_json())
     for variant in METHODS:
-        fields = StepCase(LIGHT, "adapt", "tf32").work(sizes).as_json() | {"variant": variant}
+        # Some mix the images of both domains, which have one size then.
+        work = StepCase(LIGHT, "adapt", "tf32", small=True).work(sizes)
+        fields = work.as_json() | {"variant": variant}
         fields["seconds"] = sizes.seconds / 2
         yield case(f"methods/{variant}", "jax", "steps:step", 20.0, **fields)
     yield case(
@@ -205,7 +207,8 @@ def _cases(sizes: Sizes, cache: Path, goldens: Path, camvid: Path) -> Iterator[C
         steps=sizes.steps,
         **main[-1].work(sizes).as_json(),
     )
-    yield training("camvid", f"--config.data_root={camvid}", *sizes.training)
+    # The one whose weights need no further package.
+    yield training("camvid_scratch", f"--config.data_root={camvid}", *sizes.training)
     if sizes.torch_compile:
         yield from (torch_step(wanted._replace(side="torch.compile")) for wanted in main)
     yield errors("network", "tf32", 60.0)

@@ -1,4 +1,4 @@
-"""Which machine this is, and what it can do at most."""
+"""Which machine this is, and its peak performance."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from benchmarks.accelerator.timing import time_rounds
 from benchmarks.support.reporting import CORES, surroundings
 
 _PACKAGES = ("jax", "jaxlib", "flax", "optax", "numpy", "torch")
-# What the parts beside steps and losses need: (part, module).
+# What the parts other than steps and losses need: (part, module).
 _OPTIONAL = (
     ("PyTorch's side", "torch"),
     ("input and training", "grain"),
@@ -27,7 +27,7 @@ _OPTIONAL = (
 
 
 def versions() -> dict[str, Any]:
-    """Device, packages and what is missing."""
+    """Device, versions of packages, and what is missing."""
     device = jax.devices()[0]
     stats = device.memory_stats() or {}
     return {
@@ -46,9 +46,9 @@ def ceilings(*, size: int, megabytes: int, seconds: float) -> dict[str, Any]:
     """TFLOP/s of a square matrix product in each precision, and GB/s of a copy.
 
     Args:
-        size: rows of the matrices.
-        megabytes: copied; read and written bytes count.
-        seconds: for each.
+        size: number of rows of the matrices.
+        megabytes: to copy; bytes read and written both count.
+        seconds: for each measurement.
     """
     left, right = (jax.random.normal(jax.random.key(i), (size, size)) for i in range(2))
     found: dict[str, Any] = {"cores": CORES}
@@ -74,7 +74,7 @@ def ceilings(*, size: int, megabytes: int, seconds: float) -> dict[str, Any]:
 
 
 def _driver() -> str | None:
-    """NVIDIA's driver; None where there is none."""
+    """Version of NVIDIA's driver, None if there is none."""
     command = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
     try:
         printed = subprocess.run(command, capture_output=True, text=True, timeout=20, check=True)
@@ -86,5 +86,5 @@ def _driver() -> str | None:
 def _found(module: str) -> bool:
     try:
         return importlib.util.find_spec(module) is not None
-    except ModuleNotFoundError:  # of the package around it
+    except ModuleNotFoundError:  # not even its package
         return False

@@ -1,4 +1,4 @@
-"""Errors against golden values of the official code, as the device computes."""
+"""Errors against golden values of the official code, computed on the device."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ def errors(*, goldens: str, part: str, precision: Precision) -> list[dict[str, A
 
     Args:
         goldens: folder of the golden values.
-        part: `"losses"`, `"network"` with all gradients, or three steps, one of `parity.VARIANTS`.
+        part: `"losses"`, `"network"` with all gradients, or one of `parity_steps.VARIANTS`.
         precision: `"float32"` or `"tf32"`.
     """
     golden = Goldens(Path(goldens))
     with matmul_precision(precision):
-        jax.clear_caches()  # of the other precision
+        jax.clear_caches()  # programs of the other precision
         if part == "losses":
             found = list(parity.loss_figures(golden, "float32"))
         elif part == "network":

@@ -1,4 +1,4 @@
-"""What a step's time on the device goes to, kernel by kernel, from JAX's profiler."""
+"""Where a step's time on the device goes, kernel by kernel, from JAX's profiler."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _KEPT = 15  # of the longest kernels of each kind, in the results
 _INSTRUCTION = re.compile(r"^\s*(?:ROOT )?%?(?P<name>[\w.-]+) = ")
 _ATTRIBUTES = re.compile(r'(?:op_name|custom_call_target)="([^"]*)"')
 
-# The first whose expression is found in a kernel's name, its operation's path or its library call.
+# The first whose pattern occurs in a kernel's name, its operation's path or its library call.
 _KINDS = (
     ("losses", r"while/|body|upsampl"),
     ("convolution", r"conv_general_dilated|[$_]conv|fprop|dgrad|wgrad"),
@@ -30,13 +30,13 @@ _REST = "the rest (sums, optimizer, what has no path)"
 
 
 class Kernel(NamedTuple):
-    """What ran under one name for one operation of the program, in one step.
+    """All launches of one kernel for one operation of the program, in one step.
 
     Attributes:
         name: of the kernel.
-        operation: its name in the program.
+        operation: name of the operation in the program.
         seconds: of all launches.
-        launches: how often it was started.
+        launches: number of launches.
     """
 
     name: str
@@ -50,7 +50,7 @@ def shares(run: Callable[[], object], program: str) -> dict[str, Any]:
 
     Args:
         run: makes one step and returns when it is finished.
-        program: the compiled program's text, which tells what its operations are of.
+        program: the compiled program's text, which says where its operations come from.
 
     Returns:
         ``{"seconds": of all kernels in a step, "launches": their number, "share": {kind: share},
@@ -94,7 +94,7 @@ def kind_of(kernel: Kernel, paths: Mapping[str, str]) -> str:
 
 
 def operation_paths(program: str) -> dict[str, str]:
-    """Operation -> its path in the traced function, and the library that is called for it.
+    """Operation -> its path in the traced function, and the library call that computes it.
 
     >>> text = '  %mul.2 = f32[3]{0} multiply(%a, %b), metadata={op_name="jit(f)/mul"}'
     >>> operation_paths(text)
@@ -120,7 +120,7 @@ def _kernels(folder: Path) -> list[Kernel]:
 
 
 def _events(profile: ProfileData) -> Iterator[tuple[str, str, float]]:
-    """(kernel, operation, nanoseconds) of what ran on the devices; of the host where it is one."""
+    """(kernel, operation, nanoseconds) of what ran on the devices; without any, on the host."""
     planes = list(profile.planes)
     devices = [plane for plane in planes if plane.name.startswith("/device:")]
     for plane in devices or planes:

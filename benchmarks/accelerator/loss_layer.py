@@ -1,4 +1,4 @@
-"""The losses of up-sampled logits over sizes of their tiles, and without any tiles."""
+"""The losses of up-sampled logits by tile size, and without tiles."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def tiled(*, seconds: float, size: list[int], names: list[str], tile: int) -> di
 
 
 def whole(*, seconds: float, size: list[int], names: list[str]) -> dict[str, Any]:
-    """The same by up-sampling the logits and `msl_jax.losses`, all arrays at full size."""
+    """The same by up-sampling the logits for `msl_jax.losses`, with all arrays at full size."""
     found = {}
     for name in names:
         final, low, labels = map(jnp.asarray, inputs(size))
@@ -56,7 +56,7 @@ def whole(*, seconds: float, size: list[int], names: list[str]) -> dict[str, Any
 
 
 def _loss(name: str, heads: tuple[Array, ...], labels: Array) -> Array:
-    """The loss called so in `benchmarks.losses`."""
+    """The loss of this name in `benchmarks.losses`."""
     size = (labels.shape[1], labels.shape[2])
     final, *low = (resize_align_corners(head, size) for head in heads)
     if name == "ce":

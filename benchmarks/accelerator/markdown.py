@@ -1,4 +1,4 @@
-"""Tables of what has been measured, for docs/performance.md."""
+"""Tables of the measurements, for docs/performance.md."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Outcomes = Mapping[str, Outcome]
 
 
 def tables(outcomes: Outcomes) -> str:
-    """All tables that there are figures for, then what is missing, and why.
+    """All tables that have figures, then what is missing and why.
 
     Args:
         outcomes: of `results.read`.
@@ -205,7 +205,7 @@ def _exactness(found: Mapping[str, Any]) -> str:
 
 
 def _error(figure: Mapping[str, Any], precision: str) -> str:
-    """The error; of float32 in bold where it is outside its bound, which TF32 has none of."""
+    """The error, in bold if it exceeds its bound; only float32 has one."""
     error = f"{figure['error']:.1e}"
     return error if figure["within"] or precision == "tf32" else f"**{error}**"
 
@@ -219,7 +219,7 @@ def _methods(found: Mapping[str, Any]) -> str:
         [f"`{name}`", f"{1e3 * taken:.1f}", f"{taken / reference:.2f}" if reference else ""]
         for name, taken in seconds.items()
     ]
-    title = "Methods: adaptation step of the light network in TF32"
+    title = "Methods: adaptation step of the light network in TF32, both images of the small size"
     return _titled(title, ["variant", "ms", "relative to `max_square`"], rows)
 
 
@@ -273,7 +273,7 @@ def _seconds(measured: Mapping[str, Any]) -> str:
 
 
 def _on_one_device(outcomes: Mapping[str, Any]) -> dict[str, Any]:
-    """Without PyTorch's figures where one side ran on a CPU and the other did not."""
+    """Without PyTorch's figures if only one of the sides ran on a CPU."""
     ours_on_cpu = outcomes.get("device", {}).get("platform") == "cpu"
 
     def fits(name: str, result: Any) -> bool:

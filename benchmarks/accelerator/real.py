@@ -1,4 +1,4 @@
-"""Real frames through the real pipeline into the real step, and a real training run."""
+"""Real frames from the real pipeline into the real step, and a real training run."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ import jax
 import jax.numpy as jnp
 
 from benchmarks.accelerator.steps import pipelined
+from benchmarks.accelerator.timing import mean_seconds
 from benchmarks.input_pipeline import enlarge
 from benchmarks.support import our_steps
 from benchmarks.support.measuring import ROOT
@@ -32,14 +32,14 @@ def input_share(
 
     Args:
         camvid: folder of CamVid.
-        frames: enlarged and prepared, for both domains.
+        frames: number of frames, enlarged and prepared, for both domains.
         original_size: (height, width) of the files that are prepared.
         steps: in each of the three measurements.
         fields: of `TrainingWork`.
 
     Returns:
-        Seconds a step of the pipeline alone, of the step on one batch that lies on the device, and
-        of the step with its images from the pipeline; the share of the last that is not the step.
+        Seconds per step of the pipeline alone, of the step on a batch that stays on the device, and
+        of the step with images from the pipeline; the share of the last that is spent waiting.
     """
     work = TrainingWork.from_json(fields)
     with tempfile.TemporaryDirectory() as folder:
@@ -65,10 +65,10 @@ def input_share(
             )
         )
         next(batches)
-        pipeline = _mean(lambda: jax.block_until_ready(next(batches)), steps)
-        state_of_its_own = jax.tree.map(jnp.copy, state)
-        alone = _mean(pipelined(compiled, state_of_its_own, lambda: batch), steps)
-        together = _mean(pipelined(compiled, state, lambda: next(batches)), steps)
+        pipeline = mean_seconds(lambda: jax.block_until_ready(next(batches)), steps)
+        copied = jax.tree.map(jnp.copy, state)  # the step frees the state that it is given
+        alone = mean_seconds(pipelined(compiled, copied, lambda: batch), steps)
+        together = mean_seconds(pipelined(compiled, state, lambda: next(batches)), steps)
         batches.close()
     return {
         "prepare_seconds": prepared,
@@ -79,24 +79,14 @@ def input_share(
     }
 
 
-def _mean(run: Callable[[], object], steps: int) -> float:
-    """Seconds of a round, over so many in a row after two that do not count."""
-    for _ in range(2):
-        run()
-    begun = time.perf_counter()
-    for _ in range(steps):
-        run()
-    return (time.perf_counter() - begun) / steps
-
-
 def training(*, arguments: list[str]) -> dict[str, Any]:
-    """`train.py` with these arguments: its results, and seconds of the whole.
+    """Runs `train.py`; returns its results and how many seconds it took.
 
     Args:
         arguments: of its command line, `--config=FILE` first, without `--workdir`.
 
     Raises:
-        RuntimeError: it failed; the message is what it said.
+        RuntimeError: it failed; the message is what it printed.
     """
     with tempfile.TemporaryDirectory() as folder:
         workdir = Path(folder) / "run"

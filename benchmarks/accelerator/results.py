@@ -11,14 +11,14 @@ FILE = "results.jsonl"
 
 
 class Outcome(NamedTuple):
-    """What became of a case.
+    """The outcome of a case.
 
     Attributes:
         name: of the case.
-        result: what it gave; None where it gave nothing.
-        problem: why it gave nothing; None where it did.
-        seconds: that it took.
-        revision: of the code that was measured; None where it is in no repository.
+        result: what it returned, None if it failed.
+        problem: why it failed, None if it did not.
+        seconds: how long it took.
+        revision: of the code that was measured, None outside a repository.
     """
 
     name: str
@@ -29,20 +29,20 @@ class Outcome(NamedTuple):
 
 
 class Results:
-    """The outcomes in DIR/results.jsonl, each written as soon as it is there.
+    """The outcomes in DIR/results.jsonl, each written as soon as it is known.
 
-    A run that was cut off may have left half a last line: it is ended, and read over from then on.
+    An interrupted run may have left an incomplete last line: it is terminated, and then ignored.
     """
 
     def __init__(self, folder: Path) -> None:
-        """Makes the folder and ends a broken line."""
+        """Creates the folder and terminates an incomplete line."""
         folder.mkdir(parents=True, exist_ok=True)
         self._file = folder / FILE
         if self._file.exists() and not self._file.read_bytes().endswith(b"\n"):
             self._append("\n")
 
     def add(self, outcome: Outcome) -> None:
-        """Writes one more; it is on the disk when this returns."""
+        """Appends an outcome; it is on disk when this returns."""
         self._append(json.dumps(outcome._asdict()) + "\n")
 
     def _append(self, text: str) -> None:
@@ -53,14 +53,14 @@ class Results:
 
 
 def read(folder: Path) -> dict[str, Outcome]:
-    """The newest outcome of each case; one with a result is not replaced by a later failure."""
+    """The latest outcome of each case; a result is not replaced by a later failure."""
     outcomes: dict[str, Outcome] = {}
     file = folder / FILE
     for line in file.read_text().splitlines() if file.exists() else ():
         try:
             outcome = Outcome(**json.loads(line))
         except (ValueError, TypeError):
-            continue  # cut off while it was written
+            continue  # an incomplete line
         before = outcomes.get(outcome.name)
         if before is None or before.result is None or outcome.result is not None:
             outcomes[outcome.name] = outcome

@@ -14,11 +14,11 @@ class Case(NamedTuple):
     """One thing to measure.
 
     Attributes:
-        name: in results and tables; of one case alone.
-        process: cases in a row with the same word share a process.
+        name: in results and tables; unique.
+        process: consecutive cases with the same word share a process.
         function: `"module:function"`, called with the arguments.
         arguments: of the function.
-        seconds: that it takes at least; it is not begun with less time left.
+        seconds: the least time it takes; it is not started with less time left.
         environment: variables of its process.
     """
 
@@ -31,11 +31,11 @@ class Case(NamedTuple):
 
 
 class Calls(Protocol):
-    """What a `Worker` does."""
+    """What a `Worker` can do."""
 
     @property
     def alive(self) -> bool:
-        """Whether it can be called."""
+        """Whether it still accepts calls."""
         ...
 
     def call(self, function: str, arguments: Mapping[str, Any], seconds: float) -> Any:
@@ -55,20 +55,20 @@ def run(
     start: Callable[[Mapping[str, str]], Calls],
     report: Callable[[Outcome], object],
 ) -> list[str]:
-    """Runs the cases, each in the process that it asks for; one process at a time is alive.
+    """Runs the cases, each in the process that it asks for; one process is alive at a time.
 
-    A case that fails or dies does not end the others. One that is still running at the end of the
-    time is cut off; one whose `seconds` are not left is passed over for shorter ones behind it.
+    A case that fails or dies does not affect the others. One that is still running when the time is
+    up is cut off; one that needs more than the time left is skipped in favour of shorter ones.
 
     Args:
-        cases: the most important first.
+        cases: most important first.
         seconds: for all of them.
-        clock: gives seconds.
-        start: makes a process with these variables.
-        report: called with what became of each case that was begun, at once.
+        clock: returns the time in seconds.
+        start: starts a process with these environment variables.
+        report: called at once with the outcome of each case that was started.
 
     Returns:
-        The names of those that were not begun.
+        The names of the cases that were not started.
     """
     end, left_out = clock() + seconds, []
     worker: Calls | None = None
@@ -89,7 +89,7 @@ def run(
             try:
                 result = worker.call(case.function, case.arguments, end - begun)
             except OutOfTime:
-                problem = f"cut off after {clock() - begun:.0f} s, at the end of the time"
+                problem = f"cut off after {clock() - begun:.0f} s, when the time was up"
             except CaseFailed as failure:
                 problem = str(failure)
             report(Outcome(case.name, result, problem, clock() - begun))

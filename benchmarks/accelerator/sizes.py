@@ -1,4 +1,4 @@
-"""How large everything is that is measured."""
+"""The sizes of everything that is measured."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ class Network(NamedTuple):
 
     Attributes:
         name: in tables.
-        depth: its layers.
+        depth: number of layers.
         width: channels of its stem.
     """
 
@@ -27,25 +27,25 @@ LIGHT = Network("light (14 layers, width 24)", 14, 24)
 
 @dataclasses.dataclass(frozen=True)
 class Sizes:
-    """How large everything is.
+    """The sizes of everything.
 
     Attributes:
-        network: the one that most is measured with.
-        source: (height, width) of the source images; of the losses' images too.
+        network: used for most measurements.
+        source: (height, width) of the source images, and of the images for the losses.
         target: of the target images.
-        small: of both images, in the small step.
-        evaluation: of the images that are evaluated.
-        losses: of `benchmarks.losses.LOSSES`, by the size of their tiles.
-        tiles: numbers in a tile of the losses.
-        matrix: rows of the matrices of the device's limits.
-        copied_mb: MB of the copy.
-        frames: that the input pipeline is fed with.
+        small: of both images in the small step.
+        evaluation: of the images to evaluate.
+        losses: those of `benchmarks.losses.LOSSES` that are measured by tile size.
+        tiles: number of elements in a tile.
+        matrix: rows of the matrices that measure the device's limits.
+        copied_mb: MB in the copy that does so.
+        frames: number of frames for the input pipeline.
         original: (height, width) of their files.
         steps: of the training on them.
         seconds: for the rounds of a case.
-        scale: of the time that cases are expected to take.
-        training: what train.py is given for a real run on CamVid, beside the folder.
-        torch_compile: whether `torch.compile` is measured.
+        scale: factor on the time that cases are expected to take.
+        training: arguments of train.py for a real run on CamVid, apart from the folder.
+        torch_compile: whether to measure `torch.compile`.
     """
 
     network: Network

@@ -17,6 +17,7 @@ from benchmarks.accelerator.timing import time_rounds
 from benchmarks.support import our_steps
 from benchmarks.support.reporting import program_memory
 from benchmarks.support.work import TrainingWork
+from msl_jax.methods.variants import variant_of
 from msl_jax.models.initial import abstract_variables
 from msl_jax.models.layers import Conv
 
@@ -30,8 +31,8 @@ def step(*, seconds: float, compile_again: bool = False, **fields: Any) -> dict[
         fields: of `TrainingWork`.
 
     Returns:
-        Seconds of a step; seconds to build the variables, to trace and lower and to compile; MB
-        that the program needs (state, batch and temporaries, as XLA has planned them); FLOP of its
+        Seconds per step; seconds to build the variables, to trace and lower, and to compile; MB
+        that the program needs (state, batch and temporaries, as planned by XLA); FLOP of its
         convolutions.
     """
     work = TrainingWork.from_json(fields)
@@ -52,7 +53,7 @@ def step(*, seconds: float, compile_again: bool = False, **fields: Any) -> dict[
 
 
 def pipelined(compiled: Any, state: Any, batches: Callable[[], Any]) -> Callable[[], None]:
-    """A round is a step that waits for the metrics of the one before, as the training loop does."""
+    """A round is a step that waits for the previous one's metrics, as in the training loop."""
     before: Any = None
 
     def run() -> None:
@@ -67,7 +68,7 @@ def pipelined(compiled: Any, state: Any, batches: Callable[[], Any]) -> Callable
 def profile(**fields: Any) -> dict[str, Any]:
     """`kernels.shares` of the step; `fields` are those of `TrainingWork`.
 
-    Compiled without CUDA graphs, whose kernels the profiler cannot tell the operations of.
+    Compiled without CUDA graphs, in which the profiler cannot attribute kernels to operations.
     """
     work = TrainingWork.from_json(fields)
     built = our_steps.build(work)
@@ -101,13 +102,14 @@ def _compile(built: our_steps.Step, work: TrainingWork, found: dict[str, Any], n
 
 
 def flop_of_step(work: TrainingWork) -> int:
-    """Floating point operations of a step's convolutions, a product and its sum being two.
+    """Floating-point operations of the network's convolutions; a multiply-add counts as two.
 
-    Backward they are twice those forward, less the gradient of the images, which nobody needs.
+    The backward pass takes twice the forward pass, except for the unneeded gradient of the images.
+    Discriminators are not counted, nor what a method does beyond a pass of each domain.
     """
     model = our_steps.network(work)
     variables = abstract_variables(model)
-    low_head = our_steps.objective(work).multi
+    low_head = variant_of(our_steps.configuration(work)).multi
 
     def forward(variables: Any, images: Array) -> Any:
         def is_convolution(module: nn.Module, _: str) -> bool:

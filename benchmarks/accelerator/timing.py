@@ -1,4 +1,4 @@
-"""Seconds of a round, over as many rounds as fit into a little time."""
+"""Seconds of a round: over as many rounds as a time limit allows, or over a fixed number."""
 
 from __future__ import annotations
 
@@ -17,12 +17,11 @@ def time_rounds(
     """Median and extremes of the seconds of a round.
 
     Args:
-        run: does one round; it may leave the device at work if the next one waits for that.
-        seconds: for all rounds that count; three are made whatever they take, fifty at most.
+        run: does one round; may return before the device has finished if the next round waits.
+        seconds: for all rounds that count; at least three and at most fifty are made.
         finish: waits for the device, before the first round that counts and after the last.
     """
-    for _ in range(_WARM_UP):
-        run()
+    _warm_up(run)
     finish()
     taken: list[float] = []
     while len(taken) < _LEAST or (sum(taken) < seconds and len(taken) < _MOST):
@@ -31,3 +30,22 @@ def time_rounds(
         taken.append(time.perf_counter() - start)
     finish()
     return {**summary(taken), "rounds": len(taken)}
+
+
+def mean_seconds(run: Callable[[], object], rounds: int) -> float:
+    """Mean seconds of a round, over consecutive rounds: also counts what takes long now and then.
+
+    Args:
+        run: see `time_rounds`.
+        rounds: that count.
+    """
+    _warm_up(run)
+    begun = time.perf_counter()
+    for _ in range(rounds):
+        run()
+    return (time.perf_counter() - begun) / rounds
+
+
+def _warm_up(run: Callable[[], object]) -> None:
+    for _ in range(_WARM_UP):
+        run()

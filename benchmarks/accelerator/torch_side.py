@@ -1,4 +1,4 @@
-"""PyTorch doing the same on the device: needs PyTorch."""
+"""PyTorch's side on the device; needs PyTorch."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def evaluation(*, seconds: float, **arguments: Any) -> dict[str, Any]:
 
 
 def losses(*, seconds: float, size: list[int], names: list[str]) -> dict[str, Any]:
-    """Value and gradient of the losses called so in `benchmarks.losses`."""
+    """Value and gradient of the losses with these names in `benchmarks.losses`."""
 
     def waited_for(name: str) -> Prepared:
         prepared = torch_losses.value_and_gradient(loss=name, size=size)
@@ -43,9 +43,9 @@ def losses(*, seconds: float, size: list[int], names: list[str]) -> dict[str, An
 
 
 def _measure(prepare: Callable[[], Prepared], seconds: float) -> dict[str, Any]:
-    """Seconds of the very first round and of later ones, and MB in use at most in these.
+    """Seconds of the very first round and of later ones, and on a GPU the peak MB of these.
 
-    On a GPU also the seconds of a round's kernels, which a host that is too slow does not change.
+    On a GPU also the seconds of a round's kernels, which do not depend on a slow host.
     """
     gpu = torch_steps.DEVICE.type == "cuda"
     if gpu:
@@ -60,7 +60,7 @@ def _measure(prepare: Callable[[], Prepared], seconds: float) -> dict[str, Any]:
         prepared.run()
         _wait()
         torch.cuda.reset_peak_memory_stats()
-    # Rounds follow one another as they do in a training; the last ones are waited for.
+    # Rounds follow one another as in training; the last ones are waited for.
     found |= time_rounds(prepared.run, seconds, finish=_wait)
     if gpu:
         found["peak_in_use_mb"] = torch.cuda.max_memory_allocated() / 1e6
@@ -74,7 +74,7 @@ def _wait() -> None:
 
 
 def _device() -> str:
-    """Where it runs, and by which libraries."""
+    """Where it runs, and with which libraries."""
     if torch_steps.DEVICE.type != "cuda":
         return "cpu"
     name, cudnn = torch.cuda.get_device_name(), torch.backends.cudnn.version()

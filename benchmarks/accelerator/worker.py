@@ -1,4 +1,4 @@
-"""A process that calls functions and can be ended in the middle of one."""
+"""A process that calls functions and can be killed in the middle of one."""
 
 from __future__ import annotations
 
@@ -15,26 +15,26 @@ from typing import Any
 
 
 class CaseFailed(Exception):
-    """The function raised, or its process died; the message is one line that says what is known."""
+    """The function raised or its process died; the message is one line that says what is known."""
 
 
 class OutOfTime(Exception):
-    """The function did not return in time; its process has been ended."""
+    """The function did not return in time; its process has been killed."""
 
 
 class Worker:
-    """Calls `"module:function"` in a process of its own, one after the other.
+    """Calls `"module:function"`s in a separate process, one after the other.
 
-    The process lives from call to call, so that a library and a device are started once. What it
-    prints, tracebacks too, goes to the standard error output. It ends with this process, and with
-    it all processes that its functions have started.
+    The process survives from call to call, so that libraries and device are initialised once. What
+    it prints, tracebacks included, goes to standard error. It ends with this process, together with
+    all processes that its functions have started.
     """
 
     def __init__(self, environment: Mapping[str, str]) -> None:
         """Starts the process.
 
         Args:
-            environment: its variables, beside those of this process.
+            environment: variables in addition to those of this process.
         """
         context = multiprocessing.get_context("spawn")
         self._connection, theirs = context.Pipe()
@@ -43,11 +43,11 @@ class Worker:
         theirs.close()
 
     def call(self, function: str, arguments: Mapping[str, Any], seconds: float) -> Any:
-        """The function's result, which JSON can carry.
+        """Returns the function's result, which fits into JSON.
 
         Raises:
-            CaseFailed: the process can be used on, unless it died.
-            OutOfTime: there was no result after so many seconds.
+            CaseFailed: it failed; the process can still be used, unless it died.
+            OutOfTime: there was no result after this many seconds.
         """
         try:
             self._connection.send((function, dict(arguments)))
@@ -65,13 +65,13 @@ class Worker:
 
     @property
     def alive(self) -> bool:
-        """Whether it can be called."""
+        """Whether it still accepts calls."""
         return self._process.is_alive()
 
     def close(self) -> None:
-        """Ends the process and those that it has started; a second time there is nothing to do."""
+        """Kills the process and those that it has started; may be called again."""
         if self._process.pid is not None:
-            with contextlib.suppress(ProcessLookupError):  # it has not come so far, or is gone
+            with contextlib.suppress(ProcessLookupError):  # no group yet, or no longer
                 os.killpg(self._process.pid, signal.SIGKILL)
         self._process.kill()
         self._process.join()
@@ -79,17 +79,17 @@ class Worker:
 
 
 def end_with_parent() -> None:
-    """The system ends this process when its parent dies; where it cannot, nothing happens."""
+    """Asks the system to kill this process when its parent dies; does nothing if it cannot."""
     with contextlib.suppress(OSError, AttributeError):
         set_death_signal = 1  # PR_SET_PDEATHSIG of prctl(2)
         ctypes.CDLL(None).prctl(set_death_signal, signal.SIGKILL)
 
 
 def _serve(connection: Connection, environment: dict[str, str]) -> None:
-    os.setsid()  # a group of its own, that ends as a whole
+    os.setsid()  # its own process group, which can be killed as a whole
     end_with_parent()
     os.environ.update(environment)
-    os.dup2(2, 1)  # results go through the connection; the command's own output is not mixed
+    os.dup2(2, 1)  # results go through the connection; standard output belongs to the command
     with contextlib.suppress(EOFError, KeyboardInterrupt):
         while True:
             name, arguments = connection.recv()

@@ -1,4 +1,4 @@
-"""Golden values of the official PyTorch code, and the weights that it was given."""
+"""Golden values from the official PyTorch code, and the weights that it used."""
 
 from __future__ import annotations
 
@@ -12,20 +12,21 @@ import numpy as np
 
 from msl_jax import losses
 from msl_jax.convert import from_torch
-from msl_jax.models import DeepLabV2
+from msl_jax.models import DeepLabV2, ResNet
 
 FOLDER = Path(__file__).parents[3] / "shared" / "goldens"
-MODEL = DeepLabV2(num_classes=19)  # the official network
+# The official network; the goldens' images come ready for it.
+MODEL = DeepLabV2(num_classes=19, backbone=ResNet(input_convention=None))
 
 _FILES = ("official_losses.npz", "official_model.npz", "official_three_steps.npz")
 _WEIGHTS = ("reference_weights.py", "deeplab_names.json")
 
 
 class Goldens:
-    """What the golden files hold.
+    """The contents of the golden files.
 
     Args:
-        folder: the files and the script that makes the weights.
+        folder: of the files and of the script that makes the weights.
 
     Attributes:
         losses: arrays of `official_losses.npz`.
@@ -47,11 +48,11 @@ class Goldens:
 
     @functools.cached_property
     def variables(self) -> Any:
-        """The weights as variables of `MODEL`, on the host; they are float32 numbers."""
+        """The weights as variables of `MODEL`, float32, on the host."""
         with jax.enable_x64(False):
             return jax.device_get(from_torch(self._make_state_dict(0), MODEL))
 
 
 def our_labels(labels: np.ndarray) -> np.ndarray:
-    """Labels of the goldens, whose ignored pixels are -1."""
+    """Our labels from those of the goldens, in which ignored pixels are -1."""
     return np.where(labels < 0, losses.IGNORE, labels).astype(np.uint8)

@@ -7,19 +7,19 @@
     measured = compare(contestants, rounds=7)
     print(json.dumps(reporting.report("train_step", measured, sizes={...})))
 
-A contestant is the name of a function. A new process imports its module, calls it with the
-arguments and gets a `Prepared`, whose `run` does one round and returns when all of it is finished.
-The processes are started one after the other, make a first round each, and then one each in turns,
-of which the first two do not count: until then both take memory that the system has not yet given
-to anybody. The one whose turn it is not waits for a line from its parent, which takes no processor
-time. It ends when its parent does, even within a round.
+A contestant is named by a function. A new process imports its module, calls it with the arguments
+and gets a `Prepared`, whose `run` does one round and returns when everything is finished. The
+processes are started one after the other and make a first round each. Then they take turns, and
+the first turn does not count: until then both claim memory that the system has not given to anybody
+yet. A process that is waiting for its turn blocks on a line from its parent, which takes no
+processor time. It ends when its parent does, even in the middle of a round.
 
-Peak memory is the largest resident memory up to the last round, less what the process held when
-its first round began. What freed memory the process still held then is given back to the system
-before, so that a compiler's leftovers are not used for nothing. MB are 10^6 bytes.
+Peak memory is the largest resident memory up to the last round, minus what the process held when
+its first round began. Before that, memory that is already freed is returned to the system, so that
+a round cannot reuse a compiler's leftovers for free. 1 MB = 10^6 bytes.
 
-This module imports nothing outside the standard library: it is in the process before the first
-import that is measured.
+This module imports only the standard library, because it is in the process before the first import
+that is measured.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ from typing import IO, Any
 
 ROOT = Path(__file__).parents[2]
 
-# Threads of both libraries look for more work for some milliseconds after a round.
+# Threads of both libraries keep looking for work for some milliseconds after a round.
 _PAUSE = 0.1
 _WARM_UP = 1
 _MB = 10**6
@@ -55,8 +55,8 @@ class Contestant:
 
     Attributes:
         prepare: `"module:function"`; the function returns a `Prepared`.
-        arguments: its keyword arguments; they pass through JSON, so tuples become lists.
-        environment: variables of its process, beside those of this one.
+        arguments: its keyword arguments; they go through JSON, so tuples become lists.
+        environment: variables of its process, in addition to those of this one.
     """
 
     prepare: str
@@ -70,7 +70,7 @@ class Prepared:
 
     Attributes:
         run: does one round and returns when it is finished.
-        facts: what else is to be reported, for JSON.
+        facts: anything else to report, for JSON.
     """
 
     run: Callable[[], object]
@@ -84,8 +84,8 @@ class Measured:
     Attributes:
         seconds: of each round.
         first_seconds: of the very first round, which does not count.
-        peak_memory_mb: see above; None where the system has no `/proc`.
-        facts: the contestant's own.
+        peak_memory_mb: see above; None if the system has no `/proc`.
+        facts: those of its `Prepared`.
     """
 
     seconds: Sequence[float]
@@ -95,14 +95,14 @@ class Measured:
 
 
 class ContestantError(RuntimeError):
-    """A contestant's process has failed; the message has the traceback that it left."""
+    """A contestant's process has failed; the message contains its traceback."""
 
 
 class Process:
-    """A contestant in a process of its own, to be used in a `with` statement."""
+    """A contestant in its own process, for use in a `with` statement."""
 
     def __init__(self, contestant: Contestant) -> None:
-        """Starts the process and returns when it has prepared itself and made its first round.
+        """Starts the process; returns after its preparation and its first round.
 
         Args:
             contestant: what to run.
@@ -136,7 +136,7 @@ class Process:
         self.close()
 
     def round(self) -> float:
-        """Makes one round and returns its seconds.
+        """Makes one round and returns how many seconds it took.
 
         Raises:
             ContestantError: it failed, or the process ended.
@@ -146,11 +146,11 @@ class Process:
         return answer["seconds"]
 
     def measured(self, seconds: Sequence[float]) -> Measured:
-        """The measurements, with the seconds of the rounds that count."""
+        """The measurements; `seconds` are those of the rounds that count."""
         return Measured(seconds, self.first_seconds, self._peak, self._facts)
 
     def close(self) -> None:
-        """Ends the process, which does not wait for the end of a round."""
+        """Ends the process, even in the middle of a round."""
         stdin, stdout = self._pipes()
         with contextlib.suppress(BrokenPipeError):
             stdin.close()
@@ -159,7 +159,7 @@ class Process:
 
     def _ask(self, order: Mapping[str, Any]) -> dict[str, Any]:
         stdin, stdout = self._pipes()
-        with contextlib.suppress(BrokenPipeError):  # it has ended: the empty answer tells
+        with contextlib.suppress(BrokenPipeError):  # it has ended: the answer will be empty
             stdin.write(json.dumps(order) + "\n")
             stdin.flush()
         line = stdout.readline()
@@ -177,8 +177,8 @@ class Process:
 
 
 def serve() -> None:
-    """What a contestant's process does: one answer for each order, until the orders end."""
-    # Whatever else is printed here must not come between the answers.
+    """Runs in a contestant's process: gives one answer for each order, until the orders end."""
+    # Anything else that is printed here must not get between the answers.
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
     orders: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
@@ -186,7 +186,7 @@ def serve() -> None:
     def listen() -> None:
         for line in sys.stdin:
             orders.put(json.loads(line))
-        os._exit(0)  # at once: a round may take long, and nobody waits for it any more
+        os._exit(0)  # at once: a round may take long, and nobody is waiting for it any more
 
     threading.Thread(target=listen, daemon=True).start()
     prepared: Prepared | None = None
@@ -216,7 +216,7 @@ def _prepare(order: Mapping[str, Any]) -> Prepared:
 
 
 def _memory_at_start() -> float | None:
-    """Resident MB; from here on the system keeps the peak anew. None where it cannot."""
+    """Resident MB, and resets the peak; None if the system cannot tell."""
     gc.collect()
     with contextlib.suppress(OSError, AttributeError, TypeError):  # not glibc's allocator
         ctypes.CDLL(None).malloc_trim(0)
@@ -235,14 +235,14 @@ def _status(name: str) -> float:
 
 
 def compare(contestants: Mapping[str, Contestant], rounds: int) -> dict[str, Measured]:
-    """Measures all contestants in turns; progress goes to the standard error output.
+    """Measures all contestants in turns; progress goes to standard error.
 
-    A turn is two rounds in a row, of which the second counts: steps follow one another in training
-    too, and the first after a pause pays for memory that a virtual machine gave away meanwhile.
+    A turn is two consecutive rounds, of which the second counts: in training, too, steps follow one
+    another, and the first after a pause pays for memory that a virtual machine gave away meanwhile.
 
     Args:
         contestants: by name.
-        rounds: of each, at least 1.
+        rounds: that count, of each; at least 1.
 
     Raises:
         ContestantError: one of them failed.
@@ -255,7 +255,7 @@ def compare(contestants: Mapping[str, Contestant], rounds: int) -> dict[str, Mea
         for number in range(-_WARM_UP, rounds):
             for name, process in processes.items():
                 time.sleep(_PAUSE)
-                process.round()  # settles: the system may have taken back what was freed before
+                process.round()  # the system may have taken back memory that was freed before
                 taken = process.round()
                 if number >= 0:
                     seconds[name].append(taken)
@@ -264,5 +264,14 @@ def compare(contestants: Mapping[str, Contestant], rounds: int) -> dict[str, Mea
 
 
 def progress(line: str) -> None:
-    """Tells whoever waits; results alone go to the standard output."""
+    """Reports progress on standard error; only results go to standard output."""
     print(line, file=sys.stderr, flush=True)
+
+
+def compilation_cache(folder: Path | str) -> dict[str, str]:
+    """Environment of a process that keeps all compiled programs in a folder."""
+    return {
+        "JAX_COMPILATION_CACHE_DIR": str(folder),
+        # Otherwise JAX keeps only what takes a second or more to compile.
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+    }

@@ -1,4 +1,4 @@
-"""What the official PyTorch code does to load a source example, in a DataLoader's processes."""
+"""How the official PyTorch code loads source examples, in the worker processes of a DataLoader."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ Pair = tuple[Path, Path]
 
 
 class SourceExamples:
-    """Opens, mirrors, resizes, blurs and converts examples, in the official code's order.
+    """Opens, flips, resizes, blurs and converts examples, in the order of the official code.
 
     Args:
-        pairs: files of each image and of its label ids.
+        pairs: the files of each image and of its label ids.
         size: (height, width) of the result.
         blur: blur half of the images.
     """
@@ -36,7 +36,7 @@ class SourceExamples:
         return len(self._pairs)
 
     def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
-        """Image float32 `[3, H, W]`, BGR less the mean, and label float32 `[H, W]`."""
+        """Image float32 `[3, H, W]`, BGR minus the mean, and label float32 `[H, W]`."""
         image_path, label_path = self._pairs[index]
         image: Image.Image = Image.open(image_path).convert("RGB")
         label: Image.Image = Image.open(label_path)
@@ -52,7 +52,7 @@ class SourceExamples:
 
 
 def _train_ids(label: Image.Image) -> np.ndarray:
-    """One comparison for each class, as the official code goes through its ids."""
+    """One comparison per class, just as the official code loops over its ids."""
     ids = np.asarray(label, np.float32)
     mapped = np.full_like(ids, 255)
     for train_id in range(NUM_CLASSES):
@@ -63,18 +63,18 @@ def _train_ids(label: Image.Image) -> np.ndarray:
 def loader(
     pairs: tuple[Pair, ...], size: tuple[int, int], processes: int, *, blur: bool = True
 ) -> Iterable[object]:
-    """PyTorch's loader of shuffled batches of one, as the official code trains with.
+    """PyTorch's loader of shuffled batches of one image, as the official code uses it.
 
     Args:
         pairs: see `SourceExamples`.
         size: see `SourceExamples`.
-        processes: number of processes that load.
+        processes: number of worker processes.
         blur: see `SourceExamples`.
 
     Raises:
-        ModuleNotFoundError: there is no PyTorch.
+        ModuleNotFoundError: PyTorch is not installed.
     """
-    from torch.utils.data import DataLoader  # of an extra: the module is imported without it
+    from torch.utils.data import DataLoader  # optional: this module is imported without it
 
     examples: Any = SourceExamples(pairs, size, blur=blur)  # needs no base class
     return DataLoader(
@@ -83,5 +83,5 @@ def loader(
         shuffle=True,
         num_workers=processes,
         multiprocessing_context="spawn",  # JAX has threads
-        persistent_workers=True,  # so that their start is not measured
+        persistent_workers=True,  # so that their startup is not measured
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -12,30 +13,31 @@ from benchmarks.losses import inputs
 from benchmarks.support.measuring import Prepared
 from benchmarks.support.reporting import program_memory
 from benchmarks.support.work import GUIDANCE_THRESHOLD, IW_ALPHA, LAMBDA_LOW
-from msl_jax.losses.upsampled import LossSum, TargetTerms, cross_entropy_sums, target_sums
+from msl_jax.losses.upsampled import cross_entropy_sums, target_sums
 
-_TERMS = {
-    "max_square": TargetTerms("max_square"),
-    "max_square_iw": TargetTerms("max_square", iw_alpha=IW_ALPHA),
-    "entropy": TargetTerms("entropy"),
-    "entropy_iw": TargetTerms("entropy", iw_alpha=IW_ALPHA),
-    "guidance": TargetTerms("max_square", iw_alpha=IW_ALPHA, threshold=GUIDANCE_THRESHOLD),
+# Name -> keywords of `target_sums`.
+_TARGET: dict[str, dict[str, Any]] = {
+    "max_square": {"loss": "max_square"},
+    "max_square_iw": {"loss": "max_square", "iw_alpha": IW_ALPHA},
+    "entropy": {"loss": "minent"},
+    "entropy_iw": {"loss": "minent", "iw_alpha": IW_ALPHA},
+    "guidance": {"loss": "max_square", "iw_alpha": IW_ALPHA, "threshold": GUIDANCE_THRESHOLD},
 }
 
 
 def of_heads(loss: str, heads: tuple[Array, ...], labels: Array) -> Array:
-    """The loss called so in `benchmarks.losses`, a scalar.
+    """The loss of this name in `benchmarks.losses`, a scalar.
 
     Args:
         loss: its name.
-        heads: small logits `[B, h, w, C]`; both heads for `"guidance"`, else the final one.
+        heads: small logits `[B, h, w, C]`; of both heads for `"guidance"`, else of the final one.
         labels: `[B, H, W]`.
     """
     if loss == "ce":
-        return _mean(cross_entropy_sums(heads, labels)[0])
+        return cross_entropy_sums(heads, labels)[0].mean
     low = heads[1] if loss == "guidance" else None
     size = (labels.shape[1], labels.shape[2])
-    final, *guided = map(_mean, target_sums(heads[0], low, size, _TERMS[loss]))
+    final, *guided = (s.mean for s in target_sums(heads[0], low, size, **_TARGET[loss]))
     return final + LAMBDA_LOW * guided[0] if guided else final
 
 
@@ -54,7 +56,3 @@ def value_and_gradient(*, loss: str, size: Sequence[int]) -> Prepared:
     return Prepared(
         lambda: jax.block_until_ready(compiled(heads, labels)), program_memory(compiled)
     )
-
-
-def _mean(loss: LossSum) -> Array:
-    return loss.total / jnp.maximum(loss.number, 1).astype(loss.total.dtype)

@@ -6,33 +6,31 @@ import functools
 import time
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from ml_collections.config_dict import ConfigDict
 
 from benchmarks.support import work as settings
 from benchmarks.support.measuring import Prepared
-from benchmarks.support.work import Precision, TrainingWork
+from benchmarks.support.work import Backbone, Precision, TrainingWork
+from msl_jax.config import base_config
+from msl_jax.config.presets import complete
 from msl_jax.data.labels import LABEL_SETS
 from msl_jax.evaluation.segmentation import Evaluator, Predictor
-from msl_jax.methods.segmentation import (
-    Objective,
-    TargetLoss,
-    optimizer_groups,
-    parameter_rules,
-    passes,
-)
-from msl_jax.methods.variants import VARIANTS
-from msl_jax.models import DeepLabV2, initial_variables
-from msl_jax.training.optimizer import parameter_groups, poly_schedule, sgd
+from msl_jax.methods import segmentation
+from msl_jax.methods.registry import method_of, training_of
+from msl_jax.methods.segmentation import Objective
+from msl_jax.models import DeepLabV2, ResNet, initial_variables
+from msl_jax.models.backbones.efficientnet_lite import EfficientNetLite0
 from msl_jax.training.state import TrainState
-from msl_jax.training.step import parallel_train_step, replicate
+from msl_jax.training.step import replicate
 
 
 class Step(NamedTuple):
-    """What `parallel_train_step` compiles, with its first state and a batch, on the devices."""
+    """The result of `parallel_train_step`, with its initial state and a batch, on the devices."""
 
     function: Any
     state: TrainState
@@ -40,75 +38,71 @@ class Step(NamedTuple):
 
 
 def build(work: TrainingWork) -> Step:
-    """The step of this work with random weights and images."""
-    model = network(work)
-    variables = _initial_variables(work.depth, work.width)
-    goal = objective(work)
-    optimizer = sgd(
-        parameter_groups(variables["params"], parameter_rules(model, multi=goal.multi)),
-        optimizer_groups(settings.HEAD_RATE, repeated_visits=False),
-        poly_schedule(settings.LEARNING_RATE, settings.POLY_STEPS),
-        momentum=settings.MOMENTUM,
-        weight_decay=settings.WEIGHT_DECAY,
-    )
-    terms = passes(model, goal, "caffe", adapt=work.part == "adapt")
-    state = jax.block_until_ready(replicate(TrainState.create(variables, optimizer)))
+    """The training step, with random weights and images."""
+    model, config = network(work), configuration(work)
+    adapt = work.part == "adapt"
+    variables = _initial_variables(work.depth, work.width, work.backbone)
+    variables = method_of(config, adapt=adapt).extend(config, variables)
+    training = training_of(config, model, variables["params"], adapt=adapt)
+    state = jax.block_until_ready(replicate(training.start(variables)))
     batch = _on_devices(settings.training_batch(work, jax.local_device_count()))
-    return Step(parallel_train_step(terms, optimizer), state, batch)
+    return Step(training.step(), state, batch)
 
 
 def lower(step: Step, work: TrainingWork) -> Any:
-    """The step traced and lowered, in the precision asked for."""
+    """The step traced and lowered, in the requested precision."""
     with matmul_precision(work.precision):
         return step.function.lower(step.state, step.batch)
 
 
 @functools.cache
-def _initial_variables(depth: int, width: int) -> Any:
-    """Random variables on the host, which take a second to draw."""
-    model = network(TrainingWork(depth=depth, width=width))
+def _initial_variables(depth: int, width: int, backbone: Backbone) -> Any:
+    """Random variables on the host; drawing them takes a second."""
+    model = network(TrainingWork(depth=depth, width=width, backbone=backbone))
     return jax.device_get(initial_variables(model, seed=0))
 
 
 def network(work: TrainingWork) -> DeepLabV2:
-    """The official network, of the size and precision asked for."""
+    """The official network, or another one, in the requested size and precision."""
     return DeepLabV2(
         settings.NUM_CLASSES,
-        work.depth,
-        work.width,
-        rematerialize=work.rematerialize,
+        ResNet(work.depth, work.width, rematerialize=work.rematerialize)
+        if work.backbone == "resnet"
+        else EfficientNetLite0(rematerialize=work.rematerialize),
         dtype=jnp.bfloat16 if work.precision == "bfloat16" else jnp.float32,
     )
 
 
+def configuration(work: TrainingWork) -> ConfigDict:
+    """The variant's configuration with the official values, but one visit of each parameter."""
+    config = base_config("benchmark", "source" if work.part == "source" else work.variant)
+    config.repeated_visits = False
+    config.steps = config.source_steps = settings.POLY_STEPS
+    config.poly_steps = config.source_poly_steps = settings.POLY_STEPS
+    config.lambda_target = settings.LAMBDA_TARGET
+    config.compute_dtype = "bfloat16" if work.precision == "bfloat16" else "float32"
+    return complete(config)
+
+
 def objective(work: TrainingWork) -> Objective:
-    """The variant's objective with the official weights."""
-    variant = VARIANTS["source" if work.part == "source" else work.variant]
-    return Objective(
-        cast(TargetLoss, variant.target_loss),
-        multi=variant.multi,
-        lambda_target=settings.LAMBDA_TARGET,
-        lambda_source_low=settings.LAMBDA_LOW,
-        lambda_low=settings.LAMBDA_LOW,
-        iw_alpha=settings.IW_ALPHA if variant.weighted else None,
-        guidance_threshold=settings.GUIDANCE_THRESHOLD,
-    )
+    """The objective of a variant with a target loss."""
+    return segmentation.objective(configuration(work), adapt=work.part == "adapt")
 
 
 def matmul_precision(precision: Precision) -> AbstractContextManager[Any]:
-    """Within it programs are traced that keep all digits of float32, if they are to."""
+    """A context; programs traced in it keep full float32 precision if that is requested."""
     return jax.default_matmul_precision("highest" if precision == "float32" else "default")
 
 
 def training(**fields: Any) -> Prepared:
-    """The training step on uint8 images, compiled ahead of time so that its parts are timed.
+    """The training step on uint8 images, compiled ahead of time so that the stages can be timed.
 
     Args:
         fields: of `TrainingWork`.
 
     Returns:
         A round is one step. Facts: seconds to build the variables, to trace and lower the step, and
-        to compile it (or to load it, where a compilation cache holds it).
+        to compile it (or to load it from a compilation cache).
     """
     work = TrainingWork.from_json(fields)
     clock = _Clock()
@@ -129,31 +123,40 @@ def training(**fields: Any) -> Prepared:
 
 
 def evaluation(
-    *, size: Sequence[int], depth: int, width: int, precision: Precision = "float32"
+    *,
+    size: Sequence[int],
+    depth: int,
+    width: int,
+    precision: Precision = "float32",
+    backbone: Backbone = "resnet",
+    batch_size: int = 1,
 ) -> Prepared:
-    """The evaluation of one uint8 image with labels of its size, from the decoded record on.
+    """The evaluation of uint8 images with labels of their size, starting from decoded records.
 
     Args:
         size: height, width.
-        depth: layers of the network.
+        depth: number of layers of a ResNet.
         width: channels of its stem.
         precision: see `work.PRECISIONS`.
+        backbone: of the network.
+        batch_size: images at once on each device.
 
     Returns:
-        A round is one image a device. Facts: seconds of the first, with compilation; it is no
-        round, so that the compiler's memory is not that of the evaluation.
+        A round is one batch. Facts: seconds of the first, including compilation; it does not count
+        as a round, so that the compiler's memory is not attributed to the evaluation.
     """
-    model = network(TrainingWork(depth=depth, width=width, precision=precision))
-    variables = replicate(_initial_variables(depth, width))
+    work = TrainingWork(depth=depth, width=width, precision=precision, backbone=backbone)
+    model = network(work)
+    variables = replicate(_initial_variables(depth, width, backbone))
     names = LABEL_SETS["cityscapes19"].names
-    evaluator = Evaluator(Predictor(model, "caffe"), names, batch_size=1)
-    rng, devices = np.random.default_rng(0), jax.local_device_count()
+    evaluator = Evaluator(Predictor(model), names, batch_size=batch_size)
+    rng, images = np.random.default_rng(0), batch_size * jax.local_device_count()
     batch = {
-        "image": settings.random_images(rng, (devices, *size)),
-        "label": settings.random_labels(rng, (devices, *size)),
+        "image": settings.random_images(rng, (images, *size)),
+        "label": settings.random_labels(rng, (images, *size)),
     }
     clock = _Clock()
-    with matmul_precision(precision):  # programs are compiled for the precision of their call
+    with matmul_precision(precision):  # a program is compiled for the precision at its call
         evaluator.confusion(variables, batch)
     clock.lap("first_image_seconds")
 
@@ -177,7 +180,7 @@ class _Clock:
 
 
 def _on_devices(batch: Any) -> Any:
-    """The batch where `Prefetch` would put it."""
+    """The batch on the devices, where `Prefetch` would put it."""
     mesh = jax.sharding.Mesh(np.array(jax.local_devices()), ("device",))
     sharding = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec("device"))
     return jax.block_until_ready(jax.device_put(batch, sharding))

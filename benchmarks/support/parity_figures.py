@@ -1,4 +1,4 @@
-"""Figures of parity: an error, how it is measured and its bound; as JSON and Markdown."""
+"""Figures of parity: errors, how they are measured, and their bounds; as JSON and Markdown."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 
 @dataclasses.dataclass(frozen=True)
 class Kind:
-    """What can be compared.
+    """A kind of values that are compared.
 
     Attributes:
-        scale: what an error is divided by: the ``"largest"`` expected value, each one's ``"own"``,
-            the ``"rms"`` of the array that it is an element of, or ``"none"``.
-        float64: bound under x64.
+        scale: what errors are divided by: the ``"largest"`` expected value, the ``"own"`` one of
+            each, the ``"rms"`` of the array that it belongs to, or ``"none"``.
+        float64: bound in float64.
         float32: bound in float32.
     """
 
@@ -29,10 +29,9 @@ class Kind:
     float32: float = 1e-4
 
 
-# In float32 PyTorch differs from itself by up to 2.5e-3 in norms of gradients and by 2 % in single
-# ones: rounding errors grow on their way through a hundred norms over a batch of one or two. After
-# a step some pixels at the guidance's threshold lie on its other side, each of them 8e-4 of those
-# that pass.
+# In float32 PyTorch itself deviates by up to 2.5e-3 in norms of gradients and by 2 % in single
+# elements: rounding errors grow through a hundred batch-norm layers over a batch of one or two.
+# After a step some pixels cross the guidance threshold; each is 8e-4 of those that pass it.
 KINDS = {
     "loss": Kind("own", float32=1e-5),
     "gradient by the logits": Kind("largest", float32=1e-5),
@@ -56,10 +55,10 @@ class Figure:
 
     Attributes:
         golden: which golden value.
-        kind: what of it is compared, one of `KINDS`.
+        kind: what is compared, one of `KINDS`.
         precision: of our computation; the golden values are float64.
         error: the largest over all values compared.
-        count: how many these are.
+        count: number of these values.
     """
 
     golden: str
@@ -70,12 +69,12 @@ class Figure:
 
     @property
     def bound(self) -> float:
-        """The largest error that is allowed."""
+        """The largest error allowed."""
         return getattr(KINDS[self.kind], self.precision)
 
     @property
     def within(self) -> bool:
-        """Whether the bound is kept, which an error that is no number does not."""
+        """Whether the error is within its bound; NaN is not."""
         return self.error <= self.bound
 
 
@@ -87,15 +86,15 @@ def figure(
     expected: ArrayLike,
     rms: ArrayLike | None = None,
 ) -> Figure:
-    """Compares arrays of one shape.
+    """Compares arrays of the same shape.
 
     Args:
         golden: see `Figure`.
         kind: see `Figure`.
         precision: see `Figure`.
-        found: ours.
-        expected: the golden values; where the kind divides by each one's own, none is 0.
-        rms: root mean squares, for a kind that divides by them.
+        found: our values.
+        expected: the golden values; not 0 if the kind divides by each one's own value.
+        rms: root mean squares, if the kind divides by them.
 
     >>> figure("network", "logits", "float32", [1.0, 4.0], [1.5, 5.0]).error
     0.2
@@ -129,7 +128,7 @@ def as_json(figures: Sequence[Figure]) -> list[dict[str, Any]]:
 
 
 def as_markdown(figures: Sequence[Figure]) -> str:
-    """Table with a row for each comparison and, for each precision, the error and its bound."""
+    """A table with a row per comparison and, for each precision, the error and its bound."""
     rows: dict[tuple[str, str, int], dict[str, Figure]] = {}
     for found in figures:
         row = rows.setdefault((found.golden, found.kind, found.count), {})

@@ -1,4 +1,4 @@
-"""What the benchmarks print: one JSON object; and the options that their commands share."""
+"""What the benchmarks print, one JSON object, and the options that their commands share."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ def summary(seconds: Sequence[float]) -> dict[str, Any]:
 
 
 def entry(measured: Measured) -> dict[str, Any]:
-    """One side: median and extremes of the seconds, peak memory and facts."""
+    """One side's results: median and extremes of the seconds, peak memory and facts."""
     peak = measured.peak_memory_mb
     return {**summary(measured.seconds), "peak_memory_mb": peak, **measured.facts}
 
 
 def ratio(ours: Measured, torch: Measured) -> dict[str, float | None]:
-    """Ours over PyTorch's: of the medians of the seconds, and of the peaks of memory."""
+    """Ours / PyTorch's: of the median seconds, and of the peak memory."""
     peaks = ours.peak_memory_mb, torch.peak_memory_mb
     return {
         "seconds": statistics.median(ours.seconds) / statistics.median(torch.seconds),
@@ -40,11 +40,11 @@ def ratio(ours: Measured, torch: Measured) -> dict[str, float | None]:
 
 
 def program_memory(compiled: Any) -> dict[str, float]:
-    """MB that a compiled program needs, as XLA has planned it.
+    """MB that a compiled program needs, as planned by XLA.
 
     Returns:
-        Of the arguments (results that take their memory among them), of the temporaries, and of all
-        with the other results.
+        MB of the arguments (including results that reuse their memory), of the temporaries, and in
+        total, with all other results.
     """
     analysis = compiled.memory_analysis()
     results = analysis.output_size_in_bytes - analysis.alias_size_in_bytes
@@ -57,7 +57,7 @@ def program_memory(compiled: Any) -> dict[str, float]:
 
 
 def surroundings(packages: Sequence[str]) -> dict[str, Any]:
-    """Number of cores and the packages' versions, None for one that is missing."""
+    """Number of cores, and versions of packages, None for those that are missing."""
     versions: dict[str, str | None] = {}
     for name in packages:
         try:
@@ -78,9 +78,9 @@ def report(
 
     Args:
         name: of the benchmark.
-        measured: of `"ours"` and of `"torch"`.
+        measured: for `"ours"` and `"torch"`.
         sizes: what was measured.
-        packages: whose versions matter.
+        packages: those whose versions matter.
     """
     return {
         "benchmark": name,
@@ -92,7 +92,7 @@ def report(
 
 
 def height_width(text: str) -> tuple[int, int]:
-    """Type of a command's option.
+    """Type of a command-line option.
 
     >>> height_width("256,512")
     (256, 512)
@@ -104,13 +104,13 @@ def height_width(text: str) -> tuple[int, int]:
 
 
 def at_least_one(text: str) -> int:
-    """Type of a command's option."""
+    """Type of a command-line option."""
     if int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text} is less than 1")
     return int(text)
 
 
 def need_torch(parser: argparse.ArgumentParser) -> None:
-    """Leaves with a message where there is no PyTorch to compare with."""
+    """Exits with a message if there is no PyTorch to compare with."""
     if importlib.util.find_spec("torch") is None:
-        parser.error("the comparison needs PyTorch: pip install '.[convert]'")
+        parser.error("the comparison needs PyTorch: pip install -e '.[convert]'")

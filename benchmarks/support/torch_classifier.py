@@ -1,6 +1,6 @@
-"""torchvision's ResNet in plain PyTorch, for the tests of parity.
+"""torchvision's ResNet in plain PyTorch, for the parity tests.
 
-Needs PyTorch, of the extra `convert`.
+Needs PyTorch, from the extra `convert`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ class TorchResNet(nn.Module):
 
     Args:
         num_classes: outputs of `fc`.
-        depth: layers: 14, 26, 50 or 101.
+        depth: number of layers: 14, 26, 50 or 101.
         width: channels of the stem, 64 in torchvision.
     """
 

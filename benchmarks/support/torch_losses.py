@@ -1,6 +1,6 @@
-"""PyTorch's side of `benchmarks.losses`: the official formulas, plainly.
+"""PyTorch's side of `benchmarks.losses`: a plain version of the official formulas.
 
-Needs PyTorch, of the extra `convert`.
+Needs PyTorch, from the extra `convert`.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from benchmarks.support.work import GUIDANCE_THRESHOLD, IGNORE, IW_ALPHA, LAMBDA
 
 
 def of_heads(loss: str, heads: Sequence[Tensor], labels: Tensor) -> Tensor:
-    """The loss called so in `benchmarks.losses`, a scalar.
+    """The loss of this name in `benchmarks.losses`, a scalar.
 
     Args:
         loss: its name.
-        heads: small logits `[1, C, h, w]`; both heads for `"guidance"`, else the final one.
+        heads: small logits `[1, C, h, w]`; of both heads for `"guidance"`, else of the final one.
         labels: int64 `[1, H, W]`.
     """
     size = labels.shape[1:]
@@ -52,7 +52,7 @@ def _image_wise_squares(p: Tensor) -> Tensor:
 
 @torch.no_grad()
 def _weights(p: Tensor) -> Tensor:
-    """Image-wise weights `[H, W]` of the one image."""
+    """Image-wise weights `[H, W]` of the only image."""
     num_classes = p.shape[1]
     winner = p[0].argmax(dim=0)
     counts = torch.histc(winner.float(), bins=num_classes + 1, min=-1, max=num_classes - 1)[1:]

@@ -1,7 +1,7 @@
-"""DeepLabv2 in plain PyTorch, to compare with: of the tests of parity and of the benchmarks.
+"""DeepLabv2 in plain PyTorch, for comparison in the parity tests and the benchmarks.
 
-Modules have the names of the public checkpoints: `layer5` is the head on stage 3 (low), `layer6`
-the one on stage 4 (final). Needs PyTorch, of the extra `convert`.
+Modules have the names in public checkpoints: `layer5` is the head on stage 3 (low), `layer6` the
+one on stage 4 (final). Needs PyTorch, from the extra `convert`.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class Bottleneck(nn.Module):
 
 
 class ASPP(nn.Module):
-    """As many convolutions as there are `rates`, of which the first `summed` work."""
+    """One dilated convolution for each of `rates`; the first `summed` of them are used."""
 
     def __init__(self, inputs: int, num_classes: int, rates: Sequence[int], summed: int) -> None:
         super().__init__()
@@ -67,11 +67,12 @@ class DeepLab(nn.Module):
 
     Args:
         num_classes: channels of the logits.
-        depth: layers: 14, 26, 50 or 101.
+        depth: number of layers: 14, 26, 50 or 101.
         width: channels of the stem.
-        placement: `"caffe"` strides in a block's first 1x1 convolution, `"torchvision"` in its 3x3.
-        rates: dilations of the convolutions that a head has.
-        summed: how many of these, from the first on, work.
+        placement: of a block's stride: `"caffe"` in the first 1x1 convolution, `"torchvision"` in
+            the 3x3 one.
+        rates: dilations of a head's convolutions.
+        summed: how many of them, counted from the first, are used.
     """
 
     def __init__(
@@ -105,10 +106,10 @@ class DeepLab(nn.Module):
 
         Args:
             images: `[B, 3, H, W]`.
-            low_head: compute the low head.
+            low_head: whether to compute the low head.
 
         Returns:
-            Final and low `[B, num_classes, h, w]`; low is None where it was not wanted.
+            Final and low `[B, num_classes, h, w]`; low is None if it was not requested.
         """
         x = self.maxpool(functional.relu(self.bn1(self.conv1(images))))
         stage3 = self.layer3(self.layer2(self.layer1(x)))
@@ -116,7 +117,7 @@ class DeepLab(nn.Module):
         return self.layer6(self.layer4(stage3)), low
 
     def blocks(self) -> Iterator[tuple[str, nn.Module]]:
-        """All that is compared, with its name, in the order of the computation."""
+        """Everything that is compared, with its name, in the order of computation."""
         parts = dict(self.named_children())
         for name in ("conv1", "bn1", "maxpool"):
             yield name, parts[name]
@@ -129,7 +130,7 @@ class DeepLab(nn.Module):
 
 
 def randomize(network: nn.Module, seed: int = 0) -> None:
-    """Gives every parameter and statistic a random value, in a range that keeps features tame."""
+    """Sets parameters and statistics to random values, in ranges that keep features moderate."""
     generator = torch.Generator().manual_seed(seed)
 
     def uniform(tensor: Tensor, low: float, high: float) -> None:
@@ -148,7 +149,7 @@ def randomize(network: nn.Module, seed: int = 0) -> None:
 
 
 def arrays(network: nn.Module) -> dict[str, np.ndarray]:
-    """The state dict as NumPy arrays that later steps of the network leave alone."""
+    """The state dict as NumPy arrays that later training steps do not change."""
     return {name: tensor.numpy().copy() for name, tensor in network.state_dict().items()}
 
 

@@ -1,6 +1,6 @@
-"""PyTorch's side of the comparisons: what the official training and evaluation loops do, plainly.
+"""PyTorch's side of the comparisons: a plain version of the official training and evaluation.
 
-Needs PyTorch, of the extra `convert`.
+Needs PyTorch, from the extra `convert`.
 """
 
 from __future__ import annotations
@@ -17,35 +17,36 @@ from torch.nn import functional
 from benchmarks.support import work as settings
 from benchmarks.support.measuring import Prepared
 from benchmarks.support.reporting import CORES
+from benchmarks.support.torch_efficientnet import DeepLabLite0
 from benchmarks.support.torch_network import DeepLab, nchw
-from benchmarks.support.work import MEMORY_FORMAT, Precision, TrainingWork
+from benchmarks.support.work import MEMORY_FORMAT, Backbone, Precision, TrainingWork
 
 _FORMATS = {"channels_first": torch.contiguous_format, "channels_last": torch.channels_last}
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
-# Pixels `[B, 3, H, W]`, and on the source labels int64 `[B, H, W]`, of each domain.
+# Of each domain: pixels `[B, 3, H, W]`, and for the source labels int64 `[B, H, W]`.
 Batch = Mapping[str, Mapping[str, Tensor]]
-# (images `[B, 3, H, W]`, whether the low head is wanted) -> logits of both heads.
+# (images `[B, 3, H, W]`, whether to compute the low head) -> logits of both heads.
 Network = Callable[[Tensor, bool], tuple[Tensor, Tensor | None]]
 
 
 class TrainingStep:
     """One step of the official loop: source, then target, then SGD on the sum of the gradients.
 
-    Every parameter is visited once. The stem's norm is frozen; what has no gradient otherwise
-    (convolutions of rates that are not summed, the low head of the source-only step) is skipped by
-    SGD, as there.
+    Every parameter is visited once. The batch norm of a ResNet's stem is frozen; SGD skips
+    everything else that has no gradient (dilated convolutions that are not used, the low head of
+    the source-only step), as in the official code.
 
     Args:
         network: trained in place, in train mode.
-        adapt: with the target pass and both heads, else source labels on the final head alone.
+        adapt: use the target and both heads; otherwise only source labels on the final head.
         precision: see `work.PRECISIONS`.
-        compiled: run the network by `torch.compile`.
+        compiled: run the network with `torch.compile`.
     """
 
     def __init__(
         self,
-        network: DeepLab,
+        network: DeepLab | DeepLabLite0,
         *,
         adapt: bool,
         precision: Precision = "float32",
@@ -56,7 +57,8 @@ class TrainingStep:
             torch.compile(network, dynamic=False) if compiled else network, precision
         )
         self._adapt = adapt
-        network.bn1.requires_grad_(False)
+        if isinstance(network, DeepLab):
+            network.bn1.requires_grad_(False)
         heads = [*network.layer5.parameters(), *network.layer6.parameters()]
         of_heads = {id(parameter) for parameter in heads}
         backbone = [
@@ -73,9 +75,9 @@ class TrainingStep:
         self._made = 0
 
     def hold_velocities(self) -> None:
-        """Makes SGD's velocities, 0, which it would make in the first step; the steps are the same.
+        """Creates SGD's velocities, 0, ahead of the first step; the steps stay the same.
 
-        Our state has them from the start: both sides are to begin with the same in memory.
+        Our state has them from the start, and both sides should begin with the same memory.
         """
         for group in self._optimizer.param_groups:
             for parameter in group["params"]:
@@ -83,7 +85,7 @@ class TrainingStep:
                 self._optimizer.state[parameter]["momentum_buffer"] = velocity
 
     def __call__(self, batch: Batch) -> dict[str, Tensor]:
-        """Makes the step and returns the losses, each with its weight; a GPU may still be at it."""
+        """Makes the step and returns the weighted losses; a GPU may still be computing."""
         decay = (1 - self._made / settings.POLY_STEPS) ** 0.9
         for group in self._optimizer.param_groups:
             group["lr"] = group["factor"] * settings.LEARNING_RATE * decay
@@ -100,14 +102,14 @@ class TrainingStep:
 
 
 class _Forward:
-    """The network as it runs in a precision; logits are float32."""
+    """The network run in a given precision; logits are float32."""
 
     def __init__(self, network: Callable[..., Any], precision: Precision) -> None:
         self._network = network
         self._mixed = precision == "bfloat16"
         torch.backends.cudnn.allow_tf32 = precision != "float32"
         torch.backends.cuda.matmul.allow_tf32 = precision != "float32"
-        # Tries cuDNN's algorithms in the first step, as XLA does when it compiles.
+        # Tries cuDNN's algorithms in the first step, as XLA does at compile time.
         torch.backends.cudnn.benchmark = True
 
     def __call__(self, images: Tensor, low_head: bool) -> tuple[Tensor, Tensor | None]:
@@ -120,7 +122,7 @@ class _Forward:
 def source_losses(
     network: Network, batch: Mapping[str, Tensor], *, both_heads: bool
 ) -> dict[str, Tensor]:
-    """Cross entropy of the final head, and of the low head with its weight."""
+    """Cross entropy of the final head and, with its weight, of the low head."""
     final, low = _full_size(network, batch["image"], both_heads)
     losses = {"source/final": _cross_entropy(final, batch["label"])}
     if low is not None:
@@ -131,7 +133,7 @@ def source_losses(
 def target_losses(network: Network, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """IW maximum squares of the final head and guidance of the low head, with their weights.
 
-    As the official code normalises them; a batch has one image, as there.
+    Normalised as in the official code, for a batch of one image as there.
     """
     final, low = _full_size(network, batch["image"], True)
     assert low is not None
@@ -148,7 +150,7 @@ def target_losses(network: Network, batch: Mapping[str, Tensor]) -> dict[str, Te
     squares = -(weights * p_final.square().sum(1)).sum() / final.shape[1]
     losses = {"target/final": settings.LAMBDA_TARGET * squares}
     weight = settings.LAMBDA_TARGET * settings.LAMBDA_LOW
-    # The official mean over no pixels at all is NaN. Nothing here waits for the device.
+    # The official mean over no pixels is NaN. The clamp does not wait for the device.
     guidance = _cross_entropy(low, labels, reduction="sum") / sure.sum().clamp(min=1)
     return {**losses, "target/guidance": weight * guidance}
 
@@ -169,11 +171,18 @@ def _cross_entropy(logits: Tensor, labels: Tensor, reduction: str = "mean") -> T
     )
 
 
-def _network(depth: int, width: int, memory_format: str) -> DeepLab:
-    """The random network on `DEVICE`, in this memory format; PyTorch uses all cores from here."""
+def _network(
+    depth: int, width: int, memory_format: str, backbone: Backbone
+) -> DeepLab | DeepLabLite0:
+    """A random network on `DEVICE`, in this memory format; makes PyTorch use all cores."""
     torch.set_num_threads(CORES)
     torch.manual_seed(0)
-    network = DeepLab(settings.NUM_CLASSES, depth, width).to(DEVICE)
+    network: DeepLab | DeepLabLite0
+    if backbone == "resnet":
+        network = DeepLab(settings.NUM_CLASSES, depth, width)
+    else:
+        network = DeepLabLite0(settings.NUM_CLASSES)
+    network.to(DEVICE)
     # Activations follow the weights' format from the first convolution on.
     for parameter in network.parameters():
         if parameter.ndim == 4:
@@ -181,16 +190,18 @@ def _network(depth: int, width: int, memory_format: str) -> DeepLab:
     return network
 
 
-def network_input(images: np.ndarray) -> Tensor:
-    """Uint8 RGB `[B, H, W, 3]` -> float32 `[B, 3, H, W]` as the official loader gives them."""
-    return nchw(images[..., ::-1].astype(np.float32) - settings.BGR_MEAN)
+def network_input(images: np.ndarray, backbone: Backbone) -> Tensor:
+    """Uint8 RGB `[B, H, W, 3]` -> float32 `[B, 3, H, W]`, as the network wants them."""
+    if backbone == "resnet":  # as from the official loader
+        return nchw(images[..., ::-1].astype(np.float32) - settings.BGR_MEAN)
+    return nchw((images.astype(np.float32) - 127) / 128)
 
 
 def training_batch(work: TrainingWork) -> Batch:
-    """The random batch of our side, as the official loader would give it."""
+    """The random batch of our side, as the official loader would return it."""
     batch: dict[str, dict[str, Tensor]] = {}
     for domain, arrays in settings.training_batch(work).items():
-        batch[domain] = {"image": network_input(arrays["image"][0]).to(DEVICE)}
+        batch[domain] = {"image": network_input(arrays["image"][0], work.backbone).to(DEVICE)}
         if "label" in arrays:
             labels = torch.from_numpy(arrays["label"][0].astype(np.int64))
             batch[domain]["label"] = labels.to(DEVICE)
@@ -200,18 +211,18 @@ def training_batch(work: TrainingWork) -> Batch:
 def training(
     *, memory_format: str = MEMORY_FORMAT, compiled: bool = False, **fields: Any
 ) -> Prepared:
-    """The official training step on the GPU or all cores, on images that are floats already.
+    """The official training step on the GPU or all cores, on images that are already floats.
 
     Args:
         memory_format: of the network's activations, `"channels_first"` or `"channels_last"`.
-        compiled: run the network by `torch.compile`.
-        fields: of `TrainingWork`; neither variant nor rematerialisation is looked at.
+        compiled: run the network with `torch.compile`.
+        fields: of `TrainingWork`; variant and rematerialisation are ignored.
 
     Returns:
         A round is one step.
     """
     work = TrainingWork.from_json(fields)
-    network = _network(work.depth, work.width, memory_format)
+    network = _network(work.depth, work.width, memory_format, work.backbone)
     step = TrainingStep(
         network, adapt=work.part == "adapt", precision=work.precision, compiled=compiled
     )
@@ -220,7 +231,7 @@ def training(
     before: dict[str, Tensor] = {}
 
     def run() -> None:
-        # As our loop does: it waits for the losses of the step before.
+        # Waits for the losses of the previous step, as our loop does.
         nonlocal before
         losses = step(batch)
         for loss in before.values():
@@ -237,23 +248,27 @@ def evaluation(
     width: int,
     memory_format: str = MEMORY_FORMAT,
     precision: Precision = "float32",
+    backbone: Backbone = "resnet",
+    batch_size: int = 1,
 ) -> Prepared:
-    """The official evaluation of one image on the GPU or all cores, which is floats already.
+    """The official evaluation of images, already in floats, on the GPU or all cores.
 
     Args:
         size: height, width.
-        depth: layers of the network.
+        depth: number of layers of a ResNet.
         width: channels of its stem.
         memory_format: of the network's activations, `"channels_first"` or `"channels_last"`.
         precision: see `work.PRECISIONS`.
+        backbone: of the network.
+        batch_size: images at once.
 
     Returns:
-        A round is one image.
+        A round is one batch.
     """
-    network = _Forward(_network(depth, width, memory_format).eval(), precision)
+    network = _Forward(_network(depth, width, memory_format, backbone).eval(), precision)
     rng = np.random.default_rng(0)
-    images = network_input(settings.random_images(rng, (1, *size)))
-    labels = settings.random_labels(rng, (1, *size)).astype(np.int64)
+    images = network_input(settings.random_images(rng, (batch_size, *size)), backbone)
+    labels = settings.random_labels(rng, (batch_size, *size)).astype(np.int64)
     confusion = np.zeros((settings.NUM_CLASSES, settings.NUM_CLASSES), np.int64)
 
     def run() -> None:
@@ -267,7 +282,7 @@ def evaluation(
 
 
 def confusion_of(labels: np.ndarray, predictions: np.ndarray, num_classes: int) -> np.ndarray:
-    """Counts int64 `[C, C]`, row = label, column = prediction, as the official code takes them."""
+    """Counts int64 `[C, C]`, row = label, column = prediction, computed as in the official code."""
     counted = (labels >= 0) & (labels < num_classes)
     cells = num_classes * labels[counted] + predictions[counted]
     counts = np.bincount(cells, minlength=num_classes**2)

@@ -1,4 +1,4 @@
-"""`train.py` in a process of its own, whose progress is read from what it prints."""
+"""`train.py` in its own process, with its progress read from what it prints."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ import sys
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import NamedTuple
 
-ROOT = Path(__file__).parents[2]
+from benchmarks.support.measuring import ROOT
+
 # A line of msl_jax.experiment.log.StageLog: title, steps made, steps in all.
 _PROGRESS = re.compile(r"(\S+) (\d+)/\d+  ")
 
 
 class Progress(NamedTuple):
-    """A line of progress: when it came, of which stage, after how many steps."""
+    """A line of progress: when it was printed, in which stage, after how many steps."""
 
     time: float
     stage: str
@@ -26,10 +26,10 @@ class Progress(NamedTuple):
 
 
 class TrainingProcess:
-    """A training; use as a context manager, which kills it at the end.
+    """A training run; a context manager, which kills it on exit.
 
     Attributes:
-        started: when, in seconds of `time.monotonic`.
+        started: time of the start, by `time.monotonic`.
         progress: its lines of progress so far.
     """
 
@@ -40,7 +40,7 @@ class TrainingProcess:
 
         Args:
             arguments: of its command line.
-            environment: variables beside those of this process.
+            environment: variables in addition to those of this process.
         """
         self.started = time.monotonic()
         self.progress: list[Progress] = []
@@ -61,28 +61,37 @@ class TrainingProcess:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Ends the process at once, if it has not ended yet."""
+        """Kills the process if it is still running."""
         self._process.kill()
         self.wait()
 
     @property
     def pid(self) -> int:
-        """Number of the process."""
+        """ID of the process."""
         return self._process.pid
 
     @property
     def printed(self) -> str:
-        """What it has printed on the standard error output."""
+        """What it has printed to standard error."""
         return "".join(self._lines)
 
     def wait(self, seconds: float | None = None) -> int | None:
-        """Waits for its end, at most so long; returns its exit status, None while it runs."""
+        """Waits for its end, up to a limit; returns its exit status, None while it is running."""
         try:
             status = self._process.wait(seconds)
         except subprocess.TimeoutExpired:
             return None
         self._reading.join()
         return status
+
+    def expect_success(self, status: int | None) -> None:
+        """Checks an exit status.
+
+        Raises:
+            RuntimeError: it is not 0; the message has what was printed.
+        """
+        if status != 0:
+            raise RuntimeError(f"train.py ended with status {status}:\n{self.printed}")
 
     def send(self, number: int) -> None:
         """Sends it a signal."""

@@ -1,1 +1,1 @@
-"""The rows of the paper's tables, trained and put beside each other: see `__main__`."""
+"""The rows of the paper's tables, trained and compared: see `__main__`."""

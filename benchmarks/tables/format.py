@@ -8,9 +8,6 @@ from collections.abc import Iterable, Sequence
 
 from benchmarks.tables.results import Spread
 
-# Headings of what `csv_cells` gives.
-CSV_SPREAD = ("n", "mean", "deviation", "low", "high")
-
 
 def table(headings: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
     """A table in Markdown."""
@@ -18,38 +15,30 @@ def table(headings: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
     return "".join(f"| {' | '.join(cells)} |\n" for cells in rows)
 
 
-def number(value: float | None) -> str:
-    """With one decimal, for Markdown."""
-    return "-" if value is None else f"{value:.1f}"
+def number(mean: float | None, deviation: float | None = None, sign: str = "") -> str:
+    """With one decimal, for Markdown.
 
-
-def cell_text(
-    cell: Spread | None, count: int, *, signed: bool = False, extremes: bool = False
-) -> str:
-    """A figure; it says of how many seeds it is where these are not `count`."""
-    if cell is None:
+    >>> number(1.26), number(1.0, 0.25, sign="+"), number(None)
+    ('1.3', '+1.0 ± 0.2', '-')
+    """
+    if mean is None:
         return "-"
-    text = f"{cell.mean:+.1f}" if signed else f"{cell.mean:.1f}"
-    if cell.deviation is not None:
-        text += f" ± {cell.deviation:.1f}"
-        text += f" [{cell.low:.1f}, {cell.high:.1f}]" if extremes else ""
-    return text if cell.n == count else f"{text} (n={cell.n})"
+    return f"{mean:{sign}.1f}" if deviation is None else f"{mean:{sign}.1f} ± {deviation:.1f}"
 
 
-def csv_text(lines: Iterable[Sequence[object]]) -> str:
-    """Lines of cells as CSV."""
+def cell_text(cell: Spread, count: int, *, sign: str = "", extremes: bool = False) -> str:
+    """A figure; it says of how many seeds it is where these are not `count`."""
+    text = number(cell.mean, cell.deviation, sign)
+    if extremes and cell.n > 1:
+        text += f" [{number(cell.low)}, {number(cell.high)}]"
+    return text if cell.n in (0, count) else f"{text} (n={cell.n})"
+
+
+def csv_text(headings: Sequence[str], lines: Iterable[Sequence[object]]) -> str:
+    """Lines of cells as CSV: floats with three decimals, nothing for None."""
     text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows(lines)
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(headings)
+    for line in lines:
+        writer.writerow(f"{cell:.3f}" if isinstance(cell, float) else cell for cell in line)
     return text.getvalue()
-
-
-def csv_cells(cell: Spread | None) -> list[str]:
-    """The cells of a figure, see `CSV_SPREAD`."""
-    if cell is None:
-        return ["0", "", "", "", ""]
-    return [str(cell.n), *map(csv_number, cell[1:])]
-
-
-def csv_number(value: float | None) -> str:
-    """With three decimals."""
-    return "" if value is None else f"{value:.3f}"

@@ -1,31 +1,14 @@
-"""The tables of segmentation as Markdown and CSV."""
+"""The tables as Markdown and CSV: Table 4 of segmentation, Table 1 of classification."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import product
 
-from benchmarks.tables import differences_markdown
-from benchmarks.tables.differences import Line, OfSeeds, differences
-from benchmarks.tables.format import (
-    CSV_SPREAD,
-    cell_text,
-    csv_cells,
-    csv_number,
-    csv_text,
-    number,
-    table,
-)
-from benchmarks.tables.paper import GTA5, published
-from benchmarks.tables.results import (
-    FIGURES,
-    METRICS,
-    Results,
-    class_iou,
-    classes,
-    figure,
-    of_seeds,
-    sensitivity,
-)
+from benchmarks.tables import differences, sensitivity
+from benchmarks.tables.format import cell_text, csv_text, number, table
+from benchmarks.tables.paper import published
+from benchmarks.tables.results import FIGURES, METRICS, Results, Spread
 
 _NOTE = (
     "In percent, after the last step: mean over n seeds ± standard deviation (n - 1) [smallest,"
@@ -35,131 +18,136 @@ _NOTE = (
     " † the checkpoint that was best on target labels: not for conclusions. The paper's are"
     " chosen so, and its oracle is AdaptSegNet's."
 )
-_TWO_HEADS_NOTE = (
-    "Multi rows begin from a source-only network of their own, of two heads, as does their control,"
-    " target_statistics_multi."
+_TASKS_NOTE = (
+    "In percent, after the last step: mean over n seeds ± standard deviation (n - 1). The column"
+    " mean is over the tasks for each seed that all of them have, then over these seeds."
+)
+_CONTROL_NOTE = (
+    "As above, the difference to target_statistics of each seed. This control makes the same steps"
+    " from the same network without a target loss."
 )
 
 
 def files(results: Results) -> dict[str, str]:
     """All tables, by name of their file."""
-    texts = {
-        "tables.md": markdown(results),
-        "table.csv": main_csv(results),
-        "classes.csv": class_csv(results),
-    }
-    if lines := _differences(results):
-        texts["differences.csv"] = differences_markdown.csv("metric", results.metrics, lines)
-    if sensitivity(results, results.metrics[0]):
-        texts["sensitivity.csv"] = sensitivity_csv(results)
-    return texts
-
-
-def markdown(results: Results) -> str:
-    """All tables, each with a heading of the third level."""
-    parts = [_main(results, metric) for metric in results.metrics]
-    if lines := _differences(results):
-        title, headings = f"{results.config}: differences", [METRICS[m] for m in results.metrics]
-        parts.append(differences_markdown.markdown(title, headings, lines, _TWO_HEADS_NOTE))
-    if classes(results):
+    if results.tasks:
+        parts, texts = _by_task(results), {"table.csv": _tasks_csv(results)}
+    else:
+        parts = [_by_figure(results, metric) for metric in results.metrics]
+        texts = {"table.csv": _figures_csv(results), "classes.csv": _classes_csv(results)}
+    if differences.differences(results):
+        parts.append(differences.markdown(results))
+        texts["differences.csv"] = differences.csv(results)
+    if results.classes:
         parts.append(_by_class(results))
-    if sensitivity(results, results.metrics[0]):
-        parts.append(_sensitivity(results))
-    return "\n".join(parts)
+    if sensitivity.sensitivity(results):
+        parts.append(sensitivity.markdown(results))
+        texts["sensitivity.csv"] = sensitivity.csv(results)
+    return {"tables.md": "\n".join(parts), **texts}
 
 
-def _main(results: Results, metric: str) -> str:
+def _by_figure(results: Results, metric: str) -> str:
+    """Table 4's layout."""
     paper, name = published(results.config, metric), METRICS[metric]
     headings = ["row", "n", f"target {name}", "best †", "over source-only"]
     headings += ["over the control", "gap closed", f"source {name}", "paper", "paper: gap closed"]
-    lines = []
-    for row in results.rows:
-        cells = {column: figure(results, row, column, metric) for column in FIGURES}
-        count = len(results.runs.get(row, {}))
-        lines.append(
-            [
-                row,
-                str(count) if count else "-",
-                cell_text(cells["target"], count, extremes=True),
-                cell_text(cells["best"], count),
-                cell_text(cells["over_source_only"], count, signed=True),
-                cell_text(cells["over_control"], count, signed=True),
-                cell_text(cells["gap_closed"], count),
-                cell_text(cells["source"], count),
-                number(paper.miou.get(row)),
-                number(paper.gap_closed(row)),
-            ]
-        )
+    columns = [("", figure, metric) for figure in FIGURES]
+    lines = [
+        [
+            *_line(results, row, columns, extremes=True),
+            *(number(paper.cell(row, figure)[0]) for figure in ("target", "gap_closed")),
+        ]
+        for row in results.rows
+    ]
     title = f"### {results.config}: {name}\n\n{_NOTE} Paper: {paper.title}.\n\n"
     return title + table(headings, lines)
 
 
-def _differences(results: Results) -> list[Line]:
-    def column(metric: str) -> OfSeeds:
-        return lambda row: of_seeds(results, row, "target", metric)
+def _by_task(results: Results) -> list[str]:
+    """Table 1's layout, for the metric and for what it is over the control's."""
+    metric = results.metrics[0]
+    paper = published(results.config, metric)
+    target, over_control = [], []
+    for row in results.rows:
+        ours, over = (
+            _line(results, row, [(task, figure, metric) for task, _ in results.columns])
+            for figure in ("target", "over_control")
+        )
+        target.append(ours)
+        if row in paper.cells:
+            cells = (number(*paper.cell(row, task=task)) for task, _ in results.columns)
+            target.append([f"{row}, paper", "", *cells])
+        if set(over[2:]) != {"-"}:
+            over_control.append(over)
+    headings = ["row", "n", *results.columns.values()]
+    title = f"### {results.config}: target {METRICS[metric]}"
+    note = f"{_TASKS_NOTE} Paper: {paper.title}." if paper.title else _TASKS_NOTE
+    parts = [f"{title}\n\n{note}\n\n{table(headings, target)}"]
+    if over_control:
+        text = table(headings, over_control)
+        parts.append(f"{title} over the control\n\n{_CONTROL_NOTE}\n\n{text}")
+    return parts
 
-    return differences(results.rows, [column(metric) for metric in results.metrics])
+
+def _line(
+    results: Results, row: str, columns: Sequence[tuple[str, str, str]], *, extremes: bool = False
+) -> list[str]:
+    """Name, number of seeds and cells of a row.
+
+    Args:
+        results: of all rows.
+        row: its name.
+        columns: task, figure and metric of each.
+        extremes: whether the target's figures come with their smallest and largest value.
+    """
+    count = results.count(row)
+    cells = (
+        cell_text(
+            results.cell(row, figure, metric, task),
+            count,
+            sign="+" if figure.startswith("over_") else "",
+            extremes=extremes and figure == "target",
+        )
+        for task, figure, metric in columns
+    )
+    return [row, str(count or "-"), *cells]
 
 
 def _by_class(results: Results) -> str:
-    rows = [row for row in results.rows if results.runs.get(row)]
-    lines = [["n", *(str(len(results.runs[row])) for row in rows)]]
-    for name in classes(results):
-        cells = (class_iou(results, row, name) for row in rows)
-        lines.append([name, *(number(cell and cell.mean) for cell in cells)])
-    cells = (figure(results, row, "target", "miou") for row in rows)
-    lines.append(["**mIoU**", *(number(cell and cell.mean) for cell in cells)])
+    rows = [row for row in results.rows if results.count(row)]
+    lines = [["n", *(str(results.count(row)) for row in rows)]]
+    for name, metric in {**results.classes, "**mIoU**": "miou"}.items():
+        lines.append([name, *(number(results.cell(row, "target", metric).mean) for row in rows)])
     title = f"### {results.config}: target IoU by class\n\nMean over n seeds, in percent.\n\n"
     return title + table(["class", *rows], lines)
 
 
-def _sensitivity(results: Results) -> str:
-    metric = results.metrics[0]
-    lines = []
-    for line in sensitivity(results, metric):
-        value = "" if line.value is None else f"{line.value:g}"
-        cells = [line.parameter.symbol, line.parameter.row]
-        cells.append(f"{value} (own)".strip() if line.own else value)
-        count = line.target.n if line.target else 0
-        cells += [str(count) if count else "-", cell_text(line.target, count, extremes=True)]
-        lines.append([*cells, number(line.published)])
-    title = f"### {results.config}: sensitivity\n\n"
-    title += (
-        "As above; measured on target labels, so it chooses nothing. The paper's lambda_T stands"
+def _figures_csv(results: Results) -> str:
+    lines = (
+        (
+            *(metric, row, figure, *results.cell(row, figure, metric)),
+            published(results.config, metric).cell(row, figure)[0],
+        )
+        for metric, row, figure in product(results.metrics, results.rows, FIGURES)
     )
-    title += " at the same multiple of the row's own value, which has the same seeds as the others."
-    title += f" Paper: {GTA5.title.partition(',')[0]}, Table 5.\n\n"
-    headings = ["parameter", "row", "value", "n", f"target {METRICS[metric]}", "paper"]
-    return title + table(headings, lines)
+    return csv_text(("metric", "row", "figure", *Spread._fields, "paper"), lines)
 
 
-def main_csv(results: Results) -> str:
-    """A line for each metric, row and figure."""
-    lines: list[Sequence[object]] = [("metric", "row", "figure", *CSV_SPREAD, "paper")]
-    for metric in results.metrics:
-        paper = published(results.config, metric)
-        for row in results.rows:
-            for name in FIGURES:
-                known = {"target": paper.miou.get(row), "gap_closed": paper.gap_closed(row)}
-                cells = csv_cells(figure(results, row, name, metric))
-                lines.append((metric, row, name, *cells, csv_number(known.get(name))))
-    return csv_text(lines)
+def _tasks_csv(results: Results) -> str:
+    lines = (
+        (
+            *(row, task, figure, *results.cell(row, figure, metric, task)),
+            *published(results.config, metric).cell(row, figure, task),
+        )
+        for row, (task, metric), figure in product(results.rows, results.columns, FIGURES)
+    )
+    headings = ("row", "task", "figure", *Spread._fields, "paper", "paper_deviation")
+    return csv_text(headings, lines)
 
 
-def class_csv(results: Results) -> str:
-    """A line for each row and class: IoU on the target."""
-    lines: list[Sequence[object]] = [("row", "class", *CSV_SPREAD)]
-    for row in results.rows:
-        for name in classes(results):
-            lines.append((row, name, *csv_cells(class_iou(results, row, name))))
-    return csv_text(lines)
-
-
-def sensitivity_csv(results: Results) -> str:
-    """A line for each value of each parameter."""
-    lines: list[Sequence[object]] = [("parameter", "row", "value", "own", *CSV_SPREAD, "paper")]
-    for line in sensitivity(results, results.metrics[0]):
-        value = "" if line.value is None else f"{line.value:g}"
-        start = (line.parameter.key, line.parameter.row, value, "yes" if line.own else "no")
-        lines.append((*start, *csv_cells(line.target), csv_number(line.published)))
-    return csv_text(lines)
+def _classes_csv(results: Results) -> str:
+    lines = (
+        (row, name, *results.cell(row, "target", metric))
+        for row, (name, metric) in product(results.rows, results.classes.items())
+    )
+    return csv_text(("row", "class", *Spread._fields), lines)

@@ -1,19 +1,19 @@
-"""The tables as pictures, PNG and SVG. Needs matplotlib."""
+"""The tables as plots, PNG and SVG. Needs matplotlib."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from benchmarks.tables.paper import GTA5, published, published_accuracy
-from benchmarks.tables.results import METRICS, Results, Spread, figure, of_seeds, sensitivity
+from benchmarks.tables.paper import GTA5, Cell, published
+from benchmarks.tables.results import METRICS, Results, spread
 from benchmarks.tables.runs import PARAMETERS
-from benchmarks.tables.tasks import TaskResults
-from msl_jax.analysis.saving import save
+from benchmarks.tables.sensitivity import Line, sensitivity
+from msl_jax.analysis.plots import save
 
 _OURS: dict[str, Any] = {"color": "tab:blue", "marker": "o", "markersize": 6, "capsize": 3}
 _SEED: dict[str, Any] = {"color": "tab:blue", "marker": ".", "linestyle": "none", "alpha": 0.5}
@@ -25,86 +25,90 @@ _PAPER: dict[str, Any] = {
 }
 
 
-def write(results: Results | TaskResults, output: Path) -> None:
+def write(results: Results, output: Path) -> None:
     """Writes ``table`` and, where parameters were varied, ``sensitivity``."""
     for name, picture in pictures(results):
         save(picture, output, name)
 
 
-def pictures(results: Results | TaskResults) -> Iterator[tuple[str, Figure]]:
-    """Each picture with the name of its file."""
-    if isinstance(results, TaskResults):
-        yield "table", _tasks(results)
-        return
-    rows = results.rows
-    picture = Figure(figsize=(11, 1.5 + 0.35 * len(rows)), layout="constrained")
-    left, right = picture.subplots(1, 2, sharey=True)
-    name = METRICS[results.metrics[0]]
-    paper = published(results.config, results.metrics[0])
-    _by_row(left, results, rows, "target")
-    _by_row(right, results, rows, "gap_closed")
+def pictures(results: Results) -> Iterator[tuple[str, Figure]]:
+    """Each plot with the name of its file."""
+    yield "table", _by_task(results) if results.tasks else _by_figure(results)
+    if lines := sensitivity(results):
+        yield "sensitivity", _sensitivity(results, lines)
+
+
+def _by_figure(results: Results) -> Figure:
+    """The target's metric, and the gap closed, of each row."""
+    metric, rows = results.metrics[0], results.rows
+    picture, (left, right) = _panels(rows, 2, width=11)
+    paper = published(results.config, metric)
+    _by_row(left, results, "target", metric)
+    _by_row(right, results, "gap_closed", metric)
     label = f"paper ({paper.title})"
     if paper.same:
-        _of_paper(left, [paper.miou.get(row) for row in rows], label)
-    _of_paper(right, [paper.gap_closed(row) for row in rows], label)
-    left.set_yticks(range(len(rows)), rows)
-    left.set_ylim(len(rows) - 0.5, -0.5)
+        _of_paper(left, (paper.cell(row) for row in rows), label)
+    _of_paper(right, (paper.cell(row, "gap_closed") for row in rows), label)
+    for axes in (left, right):
+        if axes.get_legend_handles_labels()[1]:
+            axes.legend(fontsize=8)
     left.set(
-        xlabel=f"target {name}, %", title=f"{results.config}: mean ± deviation; below it the seeds"
+        xlabel=f"target {METRICS[metric]}, %",
+        title=f"{results.config}: mean ± deviation; below it the seeds",
     )
     right.axvline(0, color="0.5", linewidth=0.8)
     right.set(xlabel="gap to the oracle closed, %")
-    yield "table", picture
-    if sensitivity(results, results.metrics[0]):
-        yield "sensitivity", _sensitivity(results)
+    return picture
 
 
-def _by_row(axes: Axes, results: Results, rows: list[str], column: str) -> None:
-    metric = results.metrics[0]
-    for place, row in enumerate(rows):
-        cell = figure(results, row, column, metric)
-        if cell is not None:
-            axes.errorbar(cell.mean, place, xerr=_bar(cell), **_OURS)
-            seeds = of_seeds(results, row, column, metric).values()
-            values = [100 * value for value in seeds if value is not None]
-            axes.plot(values, [place + 0.3] * len(values), **_SEED)
-    axes.grid(axis="x", alpha=0.3)
-
-
-def _of_paper(axes: Axes, values: Sequence[float | None], label: str) -> None:
-    """The paper's figures of the rows, from above to below."""
-    places = [(value, place) for place, value in enumerate(values) if value is not None]
-    if places:
-        axes.plot(*zip(*places, strict=True), label=label, **_PAPER)
-        axes.legend(fontsize=8)
-
-
-def _tasks(results: TaskResults) -> Figure:
+def _by_task(results: Results) -> Figure:
     """A panel for each task."""
-    rows, paper = results.rows, published_accuracy(results.config)
-    size = (2 + 3 * len(results.tasks), 1.5 + 0.35 * len(rows))
-    picture = Figure(figsize=size, layout="constrained")
-    panels = picture.subplots(1, len(results.tasks), sharey=True, squeeze=False)[0]
-    for axes, (task, heading) in zip(panels, results.tasks.items(), strict=True):
-        if task in results.found:
-            _by_row(axes, results.found[task], rows, "target")
-        places = [(paper[row][task][0], rows.index(row)) for row in rows if row in paper]
-        if places:
-            axes.plot(*zip(*places, strict=True), label="paper (Table 1)", **_PAPER)
-        axes.set(title=heading, xlabel="target accuracy, %")
-    if paper:
+    metric, rows, tasks = results.metrics[0], results.rows, results.tasks
+    paper, found = published(results.config, metric), {value.task for value in results.values}
+    picture, panels = _panels(rows, len(tasks), width=2 + 3 * len(tasks))
+    for axes, (task, heading) in zip(panels, tasks.items(), strict=True):
+        if task in found:
+            _by_row(axes, results, "target", metric, task)
+        _of_paper(axes, (paper.cell(row, task=task) for row in rows), "paper (Table 1)")
+        axes.set(title=heading, xlabel=f"target {METRICS[metric]}, %")
+    if paper.cells:
         handles, labels = panels[0].get_legend_handles_labels()
         picture.legend(handles, labels, loc="outside right upper", fontsize=8)
-    panels[0].set_yticks(range(len(rows)), rows)
-    panels[0].set_ylim(len(rows) - 0.5, -0.5)
     picture.suptitle(f"{results.config}: mean ± deviation; below it the seeds")
     return picture
 
 
-def _sensitivity(results: Results) -> Figure:
+def _panels(rows: Sequence[str], count: int, width: float) -> tuple[Figure, Sequence[Axes]]:
+    """Panels side by side, with the rows from top to bottom."""
+    picture = Figure(figsize=(width, 1.5 + 0.35 * len(rows)), layout="constrained")
+    panels = picture.subplots(1, count, sharey=True, squeeze=False)[0]
+    panels[0].set_yticks(range(len(rows)), rows)
+    panels[0].set_ylim(len(rows) - 0.5, -0.5)
+    return picture, panels
+
+
+def _by_row(axes: Axes, results: Results, figure: str, metric: str, task: str = "") -> None:
+    """A figure of all rows: the mean, and the seeds below it."""
+    for place, row in enumerate(results.rows):
+        seeds = results.of_seeds(row, figure, metric, task).values()
+        cell = spread(seeds)
+        if cell.mean is not None:
+            values = [100 * value for value in seeds if value is not None]
+            axes.errorbar(cell.mean, place, xerr=cell.deviation or 0.0, **_OURS)
+            axes.plot(values, [place + 0.3] * len(values), **_SEED)
+    axes.grid(axis="x", alpha=0.3)
+
+
+def _of_paper(axes: Axes, cells: Iterable[Cell], label: str) -> None:
+    """The paper's figures of the rows."""
+    places = [(mean, place) for place, (mean, _) in enumerate(cells) if mean is not None]
+    if places:
+        axes.plot(*zip(*places, strict=True), label=label, **_PAPER)
+
+
+def _sensitivity(results: Results, lines: Sequence[Line]) -> Figure:
     """A panel for each parameter that was varied; another experiment's scale is on the right."""
     metric = results.metrics[0]
-    lines = sensitivity(results, metric)
     varied = [p for p in PARAMETERS if any(line.parameter == p for line in lines)]
     picture = Figure(figsize=(4 * len(varied), 3.5), layout="constrained")
     panels = picture.subplots(1, len(varied), sharey=True, squeeze=False)[0]
@@ -113,9 +117,10 @@ def _sensitivity(results: Results) -> Figure:
     for axes, paper, parameter in zip(panels, papers, varied, strict=True):
         tried = [line for line in lines if line.parameter == parameter and line.value is not None]
         for line in tried:
-            if line.target is not None:
+            if line.target.mean is not None:
                 style = {**_OURS, "marker": "s"} if line.own else _OURS
-                axes.errorbar(line.value, line.target.mean, yerr=_bar(line.target), **style)
+                bar = line.target.deviation or 0.0
+                axes.errorbar(line.value, line.target.mean, yerr=bar, **style)
             if line.published is not None:
                 paper.plot(line.value, line.published, **_PAPER, label="paper")
         if parameter.relative_to is not None:
@@ -137,7 +142,3 @@ def _sensitivity(results: Results) -> Figure:
         title = f"paper ({GTA5.title.partition(',')[0]}), %"
         papers[-1].set_ylabel(title, color=_PAPER["color"])
     return picture
-
-
-def _bar(cell: Spread) -> float:
-    return cell.deviation or 0.0

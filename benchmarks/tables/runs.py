@@ -1,17 +1,16 @@
-"""Rows of the tables, and the runs that they take: in which order, and from which networks."""
+"""Rows of the tables, and the runs that they need: their order and where each starts from."""
 
 from __future__ import annotations
 
-import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from msl_jax.methods.variants import CLASSIFICATION_VARIANTS, VARIANTS, Variant, task_name
+from msl_jax.methods.variants import CLASSIFICATION_VARIANTS, VARIANTS, Variant
 from msl_jax.runtime.errors import UserError
 
-# Table 4 with what stands beside it: source-only first, from which others begin, the oracle last.
+# Table 4 with our controls and the oracle: source-only first, because others start from it.
 ROWS = (
     "source",
     "target_statistics",
@@ -24,9 +23,9 @@ ROWS = (
     "max_square_iw_multi",
     "oracle",
 )
-# Table 1 in the same way.
+# Table 1 likewise.
 TASK_ROWS = ("source", "target_statistics", "dann", "minent", "max_square", "oracle")
-# By the configuration's family: its tasks, each one domain to another, with their headings.
+# Tasks (one domain to another) and their headings, by the configuration's family.
 TASKS: dict[str, dict[str, str]] = {
     "office31": {
         "amazon-webcam": "A-W",
@@ -36,9 +35,17 @@ TASKS: dict[str, dict[str, str]] = {
         "dslr-amazon": "D-A",
         "webcam-amazon": "W-A",
     },
+    "pacs": {
+        "photo-art_painting": "P-A",
+        "photo-cartoon": "P-C",
+        "art_painting-photo": "A-P",
+        "art_painting-cartoon": "A-C",
+        "cartoon-photo": "C-P",
+        "cartoon-art_painting": "C-A",
+    },
     "digits": {"mnist-uci": "MNIST to UCI", "uci-mnist": "UCI to MNIST"},
 }
-# Trains the source-only network of two heads, from which the other Multi rows begin.
+# Trains the source-only network with two heads that the other Multi rows start from.
 _FIRST_MULTI = "max_square_multi"
 
 
@@ -46,11 +53,12 @@ class Parameter(NamedTuple):
     """A line of Table 5.
 
     Attributes:
-        symbol: in the paper.
-        row: which varies it.
-        key: of the configuration.
+        symbol: its name in the paper.
+        row: the row that varies it.
+        key: its key in the configuration.
         published: the paper's values with the mIoU in percent, GTA5 to Cityscapes.
-        relative_to: the value that the paper's are multiples of, None where they count as they are.
+        relative_to: the paper's own value, if values are tried as multiples of the own one; else
+            None.
     """
 
     symbol: str
@@ -59,34 +67,28 @@ class Parameter(NamedTuple):
     published: Mapping[float, float]
     relative_to: float | None = None
 
-    def grid(self, own: float) -> list[float]:
-        """The values that a configuration tries beside its own.
-
-        >>> PARAMETERS[0].grid(4.0)
-        [20.0, 8.0, 2.0, 0.8]
-        """
-        scale = 1.0 if self.relative_to is None else own / self.relative_to
-        values = [float(f"{scale * value:.6g}") for value in self.published]
-        return [value for value in values if value != own]
-
-    def in_paper(self, value: float, own: float | None) -> float | None:
-        """The paper's mIoU at a value, None where it has none.
+    def values(self, own: float) -> dict[float, float]:
+        """The values that a configuration tries, with the paper's mIoU at each.
 
         Args:
-            value: of the configuration's grid.
-            own: the configuration's own, None where it is not known.
+            own: the configuration's own value.
+
+        >>> list(PARAMETERS[0].values(4.0))
+        [20.0, 8.0, 4.0, 2.0, 0.8]
         """
-        scale = 1.0
-        if self.relative_to is not None:
-            if not own:
-                return None
-            scale = own / self.relative_to
-        return next((m for v, m in self.published.items() if math.isclose(scale * v, value)), None)
+        scale = 1.0 if self.relative_to is None else own / self.relative_to
+        return {float(f"{scale * value:.6g}"): miou for value, miou in self.published.items()}
+
+    def in_paper(self, value: float, own: float | None) -> float | None:
+        """The paper's mIoU at a value, None if it has none or if `own` is needed and unknown."""
+        if self.relative_to is not None and not own:
+            return None
+        return self.values(own or 0.0).get(float(f"{value:.6g}"))
 
 
 PARAMETERS = (
-    # The weight of a loss belongs to the number of steps and to the normalization, so that other
-    # configurations have another one: around it the same multiples are tried.
+    # The right weight of a loss depends on the number of steps and on normalization, so
+    # configurations differ in it: each tries the same multiples of its own.
     Parameter(
         "lambda_T",
         "max_square",
@@ -110,15 +112,16 @@ PARAMETERS = (
 
 
 class Run(NamedTuple):
-    """One training.
+    """One training run.
 
     Attributes:
         variant: of the method.
         seed: of the run.
-        key: of the configuration, where a parameter is varied, else "".
+        key: of the configuration, if a parameter is varied, else "".
         value: its value.
         task: ``SOURCE-TARGET``, the domains of a classification; "" in segmentation, where the
             configuration decides them.
+        joint: whether it trains on both domains from the start, without a source-only stage.
     """
 
     variant: str
@@ -126,6 +129,7 @@ class Run(NamedTuple):
     key: str = ""
     value: float = 0.0
     task: str = ""
+    joint: bool = False
 
     @property
     def title(self) -> str:
@@ -135,7 +139,7 @@ class Run(NamedTuple):
 
     @property
     def kind(self) -> Variant:
-        """What its variant does."""
+        """Its variant."""
         return {**VARIANTS, **CLASSIFICATION_VARIANTS}[self.variant]
 
     @property
@@ -145,20 +149,20 @@ class Run(NamedTuple):
 
     @property
     def start(self) -> Run | None:
-        """The run of the same task and seed whose source-only network this one begins with."""
-        if not self.kind.adapt or self == Run(_FIRST_MULTI, self.seed):
+        """The run of the same task and seed whose source-only network this one starts from."""
+        if not self.kind.adapt or self.joint or self == Run(_FIRST_MULTI, self.seed):
             return None
         return Run(_FIRST_MULTI if self.kind.multi else "source", self.seed, task=self.task)
 
     def folder(self, workdir: Path) -> Path:
-        """Its workdir, below that of all runs."""
+        """Its workdir, inside that of all runs."""
         return workdir / self.task / f"seed{self.seed}" / self.row
 
     def keys(self, workdir: Path) -> dict[str, str | float]:
         """What it sets in the configuration.
 
         Args:
-            workdir: of all runs, absolute: a run's configuration names where it began.
+            workdir: of all runs, absolute: a run's configuration names the run it started from.
         """
         keys: dict[str, str | float] = {"seed": self.seed}
         if self.task:
@@ -166,14 +170,14 @@ class Run(NamedTuple):
         if self.key:
             keys[self.key] = self.value
         if self.start is not None:
-            # The adaptation's checkpoints lie beside the source-only network of a Multi row.
+            # A Multi row's folder also holds checkpoints of its adaptation.
             which = "" if self.start.variant == "source" else ":source"
             keys["init_from"] = f"{self.start.folder(workdir)}{which}"
         return keys
 
 
 def family(config: str, task: str) -> str:
-    """A configuration's name without the domains of a task, with which such names end.
+    """A configuration's name without the domains of a task at its end.
 
     >>> family("office31-amazon-webcam", "amazon-webcam"), family("gta5", "")
     ('office31', 'gta5')
@@ -182,10 +186,10 @@ def family(config: str, task: str) -> str:
 
 
 def seeds_of(texts: Sequence[str]) -> list[int]:
-    """Seeds as the command lines take them.
+    """Parses seeds from the command line.
 
     Raises:
-        UserError: one is no integer of 0 or more, or there is none.
+        UserError: there is none, or one is not a non-negative integer.
 
     >>> seeds_of(["0", "2"])
     [0, 2]
@@ -200,14 +204,14 @@ def tasks_of(config: Any, chosen: Sequence[str] | None = None) -> list[str]:
 
     Args:
         config: of any variant.
-        chosen: some of them, None for all.
+        chosen: a selection, None for all.
 
     Raises:
         UserError: there is no such task, or the configuration has none.
     """
-    if task_name(config) == "segmentation":
+    if config.task == "segmentation":
         if chosen:
-            raise UserError(f"--tasks: {config.name} is no classification; leave it out")
+            raise UserError(f"--tasks: {config.name} is not a classification; leave it out")
         return [""]
     own = f"{config.get('source')}-{config.get('target')}"
     if not config.name.endswith(f"-{own}"):
@@ -232,15 +236,16 @@ def plan(
     rows: Sequence[str] | None = None,
     own: Mapping[str, float] | None = None,
     tasks: Sequence[str] = ("",),
+    joint: Collection[str] = (),
 ) -> list[Run]:
-    """All runs in their order: the rows of a task and seed before those of the next.
+    """All runs in order: the rows of a task and seed before those of the next.
 
     Args:
         seeds: of the runs. All tasks of a seed come before the next seed.
-        rows: in any order, None for all of the paper's table; those that they begin from are added.
-        own: the configuration's value of each parameter that is to be varied, by key; these runs
-            come at the end.
+        rows: in any order, None for all of the paper's table; those that they start from are added.
+        own: the configuration's value of each parameter to vary, by key; these runs come last.
         tasks: see `tasks_of`.
+        joint: rows without a source-only stage, which start from no other run.
 
     Raises:
         UserError: there is no such row.
@@ -253,12 +258,20 @@ def plan(
     order = [*table, *(row for row in variants if row not in table)]
     rows = sorted(rows, key=order.index)
     seeds = list(dict.fromkeys(seeds))
-    wanted = [Run(row, seed, task=task) for seed in seeds for task in tasks for row in rows]
+    wanted = [
+        Run(row, seed, task=task, joint=row in joint)
+        for seed in seeds
+        for task in tasks
+        for row in rows
+    ]
     for seed in seeds:
         for parameter in PARAMETERS:
             if own is not None and parameter.row in rows:
-                values = parameter.grid(own[parameter.key])
-                wanted += [Run(parameter.row, seed, parameter.key, value) for value in values]
+                wanted += [
+                    Run(parameter.row, seed, parameter.key, value, joint=parameter.row in joint)
+                    for value in parameter.values(own[parameter.key])
+                    if value != own[parameter.key]
+                ]
     runs: dict[Run, None] = {}
     for run in wanted:
         if run.start is not None:

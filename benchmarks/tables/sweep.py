@@ -1,4 +1,4 @@
-"""Makes runs one after the other, each in a process of its own, and goes on where it stopped."""
+"""Executes runs one after the other, each in its own process, and continues where it stopped."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from ml_collections.config_dict import ConfigDict
 
 from benchmarks.support.measuring import progress
 from benchmarks.tables.runs import PARAMETERS, Run
-from msl_jax.commands.train import prepared
 from msl_jax.config import presets
-from msl_jax.runs import workdir as runs
-from msl_jax.runs.lock import expect_free
+from msl_jax.methods.variants import VARIANTS_OF
+from msl_jax.runs.lock import check_unlocked
+from msl_jax.runs.workdir import CONFIG, RESULTS, finished_results
 from msl_jax.runtime import stopping
 
 TRAIN = (sys.executable, str(Path(__file__).parents[2] / "train.py"))
@@ -27,11 +27,11 @@ _STOPPED = {-number for number in stopping.SIGNALS} | {128 + number for number i
 
 
 class Experiment(NamedTuple):
-    """What all runs share.
+    """What all runs have in common.
 
     Attributes:
         config_file: ``configs/NAME.py``.
-        keys: of the configuration, as the user set them.
+        keys: of the configuration, as set by the user.
         workdir: of all runs, absolute.
     """
 
@@ -52,39 +52,47 @@ class Experiment(NamedTuple):
         return [f"--config={self.config_file}:{run.variant}", *keys, f"--workdir={folder}"]
 
     def own_values(self) -> dict[str, float]:
-        """What the rows themselves have for the parameters of Table 5, by key."""
+        """The rows' own values of the parameters of Table 5, by key."""
         return {
             parameter.key: presets.complete(self.config(Run(parameter.row, 0)))[parameter.key]
             for parameter in PARAMETERS
+        }
+
+    def joint_rows(self) -> set[str]:
+        """Rows that train on both domains from the start, as this configuration has them."""
+        task = self.config(Run("source", 0)).task
+        return {
+            row
+            for row, kind in VARIANTS_OF[task].items()
+            if kind.adapt and presets.complete(self.config(Run(row, 0))).source_steps == 0
         }
 
     def finished(self, run: Run) -> bool:
         """Whether a run has its results.
 
         Raises:
-            UserError: they are those of another configuration; the keys that differ are listed.
+            UserError: they belong to another configuration; lists the keys that differ.
         """
         folder = run.folder(self.workdir)
-        if not (folder / runs.RESULTS).exists():
+        if not (folder / RESULTS).exists():
             return False
-        config, _ = prepared(self.config(run), folder)
-        return runs.finished_results(folder, config) is not None
+        return finished_results(folder, self.config(run)) is not None
 
     def steps(self, run: Run) -> int:
-        """How long a run is, in passes of a batch: a step of the adaptation makes two."""
+        """Length of a run in passes over a batch; an adaptation step makes two."""
         config = presets.complete(self.config(run))
         steps = 2 * config.steps if run.kind.adapt else 0
         return steps + (config.source_steps if run.start is None else 0)
 
     def seconds_left(self, left: Sequence[Run], finished: Sequence[Run]) -> float | None:
-        """An estimate by what finished runs took, None where there is none yet."""
+        """An estimate from the durations of finished runs, None if there are none yet."""
         rates = []
         for run in finished:
             folder = run.folder(self.workdir)
-            begun, ended = ((folder / n).stat().st_mtime for n in (runs.CONFIG, runs.RESULTS))
-            if ended > begun:  # else they are copies
+            begun, ended = ((folder / n).stat().st_mtime for n in (CONFIG, RESULTS))
+            if ended > begun:  # else the files are copies
                 rates.append((ended - begun) / self.steps(run))
-        # The median: a run that was stopped seems to have taken all the time until it went on.
+        # The median, because a run that was stopped seems to have lasted until it was resumed.
         return statistics.median(rates) * sum(map(self.steps, left)) if rates else None
 
     def _keys(self, run: Run) -> dict[str, Any]:
@@ -97,31 +105,31 @@ def run_all(
     after: Callable[[], object],
     program: Sequence[str] = TRAIN,
 ) -> dict[Run, str]:
-    """Makes all runs that are not finished.
+    """Executes all runs that are not finished.
 
     Args:
-        experiment: what they share.
-        planned: in their order.
-        after: is called after each that has finished.
-        program: trains, with the arguments of ``train.py``.
+        experiment: what they have in common.
+        planned: the runs in order.
+        after: called after each run that succeeds.
+        program: the training command, which takes the arguments of ``train.py``.
 
     Returns:
-        The runs that failed, or that could not begin because another had failed, and why. Such a
-        run does not keep others from being made.
+        The runs that failed, or that could not start because another one failed, and why. The
+        remaining runs are executed all the same.
 
     Raises:
-        UserError: a finished run is one of another configuration, or somebody trains in a run.
-        Stopped: a signal asked for it, or ended a run; the same call goes on.
+        UserError: a finished run has another configuration, or a run is in use by another process.
+        Stopped: on a signal to this process or to a run; the same call continues.
     """
     done = [run for run in planned if experiment.finished(run)]
     left = [run for run in planned if run not in done]
     failed: dict[Run, str] = {}
     for index, run in enumerate(left):
         if run.start in failed:
-            failed[run] = f"not begun: it begins from {run.start.row}"
+            failed[run] = f"not started: it starts from {run.start.row}"
             progress(f"{run.title}: {failed[run]}, which failed")
             continue
-        expect_free(run.folder(experiment.workdir))
+        check_unlocked(run.folder(experiment.workdir))
         estimate = _duration(experiment.seconds_left(left[index:], done))
         progress(
             f"{run.title}: run {len(planned) - len(left) + index + 1} of {len(planned)};"
@@ -135,12 +143,12 @@ def run_all(
             after()
         else:
             failed[run] = _ending(status)
-            progress(f"{run.title}: {failed[run]}; its message stands above")
+            progress(f"{run.title}: {failed[run]}; see its message above")
     return failed
 
 
 def _ending(status: int) -> str:
-    """How a process failed.
+    """Says how a process failed.
 
     >>> _ending(-9)
     'ended by SIGKILL'
@@ -152,7 +160,7 @@ def show(experiment: Experiment, planned: Sequence[Run]) -> None:
     """Prints the command of each run, and an estimate; writes nothing.
 
     Raises:
-        UserError: a finished run is one of another configuration.
+        UserError: a finished run has another configuration.
     """
     done = [run for run in planned if experiment.finished(run)]
     left = [run for run in planned if run not in done]
@@ -166,27 +174,28 @@ def show(experiment: Experiment, planned: Sequence[Run]) -> None:
 
 
 def _duration(seconds: float | None) -> str:
-    """For people.
+    """Formats a duration for display.
 
     >>> _duration(9000)
     'about 2 h 30 min'
     """
     if seconds is None:
-        return "no estimate before the first has ended"
+        return "no estimate until the first has finished"
     hours, minutes = divmod(round(seconds / 60), 60)
     return f"about {hours} h {minutes} min" if hours else f"about {max(1, minutes)} min"
 
 
 def _finish(command: Sequence[str]) -> int:
-    """Runs a command to its end and returns its exit status; it gets the signals that we get.
+    """Runs a command to its end and returns its exit status; passes our signals on to it.
 
-    Its process group is its own: at a terminal, Ctrl-C would reach it twice, which ends it at once.
+    It gets its own process group: at a terminal, Ctrl-C would otherwise reach it twice, which ends
+    it at once.
 
     Raises:
-        Stopped: a signal asked for it; the command has ended by then.
+        Stopped: on a signal; the command has ended by then.
     """
     with stopping.delayed():
-        # What it prints is progress: tables alone go to the standard output.
+        # What it prints is progress: only tables go to standard output.
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=2, process_group=0)
         try:
             with stopping.at_once():

@@ -1,4 +1,4 @@
-"""A run before and after its adaptation, on the labelled images of its target domain."""
+"""A run before and after its adaptation, measured on labelled images of its target domain."""
 
 from __future__ import annotations
 
@@ -8,24 +8,23 @@ from typing import Any, NamedTuple
 from ml_collections.config_dict import ConfigDict
 
 from msl_jax.analysis.difficulty import (
-    SurenessCounts,
+    ConfidenceCounts,
     accuracies,
     accuracies_of,
+    confidence_counts,
     difficulty_sets,
-    sureness_counts,
 )
 from msl_jax.analysis.guidance import GuidanceSums, guidance_sums
 from msl_jax.analysis.logits import Heads, predictions
-from msl_jax.analysis.pixel_statistics import PixelSums, pixel_sums
-from msl_jax.analysis.sums import add_up
+from msl_jax.analysis.pixel_statistics import PixelSums, add_up, pixel_sums
 from msl_jax.config import base_config
 from msl_jax.data.pipeline import evaluation_batches
 from msl_jax.data.prepared.records import Records
 from msl_jax.data.splits import load_split
 from msl_jax.evaluation.classification import classify_all
-from msl_jax.methods.variants import task_name, variant_of
-from msl_jax.runs import workdir as runs
+from msl_jax.methods.variants import variant_of
 from msl_jax.runs.checkpoints import Checkpoints
+from msl_jax.runs.workdir import ADAPT_STAGE
 from msl_jax.runtime.errors import UserError
 from msl_jax.tasks.classification import build_classifier
 from msl_jax.tasks.registry import build_model
@@ -35,11 +34,11 @@ from msl_jax.weights.trained import open_trained
 
 
 class State(NamedTuple):
-    """What was measured of the network at one point of its training.
+    """Measurements of the network at one point of its training.
 
     Attributes:
         pixels: sums by confidence and class.
-        guidance: sums of the guidance; None where the low head is not trained (variants without
+        guidance: sums of the guidance; None if the low head is not trained (variants without
             Multi) or does not exist (classification).
     """
 
@@ -48,16 +47,16 @@ class State(NamedTuple):
 
 
 class Study(NamedTuple):
-    """A run under study.
+    """The measurements of a run.
 
     Attributes:
         names: class names.
-        variant: of the method.
+        variant: of the run.
         states: before and after the adaptation, by title; "source-only" first.
-        accuracy: over the adaptation, by step: of all pixels, of the top and of the bottom set
-            (Fig. 5), in [0, 1]. The first is source-only, at 0; between it and the last are those
-            steps that still have a checkpoint.
-        task: "segmentation", or "classification", where images count as pixels.
+        accuracy: by step of the adaptation: of all pixels, of the top and of the bottom set
+            (Fig. 5), in [0, 1]. The first one is source-only, at 0; between it and the last are
+            the steps whose checkpoints still exist.
+        task: "segmentation" or "classification"; in the latter each image counts as a pixel.
     """
 
     names: tuple[str, ...]
@@ -68,38 +67,38 @@ class Study(NamedTuple):
 
 
 def study(workdir: str, *, share: float = 0.3) -> Study:
-    """Looks at all labelled images of the target's evaluation split, each at one size.
+    """Measures a run on all labelled images of the target's evaluation split, at a single scale.
 
-    The configuration's `scales` and `flip` do not count, except that the accuracies of a
-    classification are those of its `flip`.
+    The configuration's `scales` and `flip` are ignored, except that the accuracies of a
+    classification use its `flip`.
 
     Args:
-        workdir: of a finished run of an adapting variant; with ``:STEP`` behind it up to that step.
-        share: of the pixels that belongs to the top and to the bottom set, chosen by the confidence
-            of the source-only network.
+        workdir: of a finished run of an adapting variant; followed by ``:STEP``, up to that step.
+        share: share of the pixels in the top and in the bottom set, which the confidence of the
+            source-only network decides.
 
     Raises:
-        UserError: no such run, what it began with is not there any more, or no labels.
+        UserError: no such run, the weights that it started from are gone, or there are no labels.
     """
     after, config = open_trained(workdir, base_config(""), {})
-    if after.run is None or after.run.folder.name != runs.ADAPT_STAGE:
+    if after.run is None or after.run.folder.name != ADAPT_STAGE:
         raise UserError(
-            f"{workdir} is no run of an adapting variant, adapted: found {after.title}. The figures"
-            " compare a network before and after its adaptation"
+            f"{workdir} is not an adapted run: found {after.title}. The figures compare a network"
+            " before and after its adaptation"
         )
     before = weights_before(after.run.folder.parent, config)
     model = build_model(config)
     networks = {0: before.load(model)}
-    for step in Checkpoints(after.run.folder).whole():
+    for step in Checkpoints(after.run.folder).intact():
         if step < after.run.step:
             networks[step] = find(f"{after.run.folder.parent}:{step}").load(model)
     networks[after.run.step] = after.load(model)
-    split = load_split(config, "target_eval", evaluation=True)
+    split = load_split(config, "target_eval", evaluation=True, known=after.known)
     if not split.labelled:
         raise UserError(
             f"config.target_eval={config.target_eval} has no labels, which the figures need"
         )
-    task = task_name(config)
+    task = config.task
     before_and_after, course = _STUDIES[task](
         config, model, list(networks.values()), split.records, share
     )
@@ -119,7 +118,7 @@ _Studied = tuple[list[State], list[dict[str, float]]]
 def _segmentation(
     config: ConfigDict, model: Any, networks: list[Any], records: Records, share: float
 ) -> _Studied:
-    """Looks at networks of segmentation, image by image: pixels are too many to be kept."""
+    """Measures segmentation networks image by image: all pixels would not fit in memory."""
     size, rule = label_size(config, "target"), config.guidance_rule
     multi, alpha, threshold = variant_of(config).multi, config.iw_alpha, config.guidance_threshold
 
@@ -127,16 +126,15 @@ def _segmentation(
         guidance = guidance_sums(*heads, labels, threshold=threshold, rule=rule) if multi else None
         return State(pixel_sums(heads.final, labels, iw_alpha=alpha), guidance)
 
-    def image(found: Iterator[Heads], labels: Any) -> tuple[list[State], list[SurenessCounts]]:
+    def image(found: Iterator[Heads], labels: Any) -> tuple[list[State], list[ConfidenceCounts]]:
         first = last = next(found)
-        counts = [sureness_counts(first.final, first.final, labels)]
-        for last in found:  # one network after the other: logits of many would fill the memory
-            counts.append(sureness_counts(first.final, last.final, labels))
+        counts = [confidence_counts(first.final, first.final, labels)]
+        for last in found:  # one network at a time: the logits of many would not fit in memory
+            counts.append(confidence_counts(first.final, last.final, labels))
         return [state(first, labels), state(last, labels)], counts
 
     states, counts = add_up(
-        image(found, labels)
-        for found, labels in predictions(model, config.input_convention, networks, records, size)
+        image(found, labels) for found, labels in predictions(model, networks, records, size)
     )
     return states, [accuracies_of(count, share) for count in counts]
 
@@ -144,7 +142,7 @@ def _segmentation(
 def _classification(
     config: ConfigDict, model: Any, networks: list[Any], records: Records, share: float
 ) -> _Studied:
-    """Looks at classifiers."""
+    """Measures classifiers."""
     classifier = build_classifier(config, model)
     batches = evaluation_batches(records, config.eval_batch_size)
     found = classify_all(classifier, {str(i): v for i, v in enumerate(networks)}, batches)

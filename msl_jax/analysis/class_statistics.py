@@ -1,4 +1,4 @@
-"""What follows from the sums over pixels: shares of the gradient, and Fig. 2 and 4 of the paper."""
+"""Derived from the sums over pixels: shares of the gradient, and Fig. 2 and 4 of the paper."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ def coarser(sums: np.ndarray, bins: int) -> np.ndarray:
 
 
 class ClassTable(NamedTuple):
-    """Figures of each class, `[C]`; NaN where they are of no pixel.
+    """Statistics of each class, `[C]`; NaN where no pixel counts.
 
     Attributes:
-        iou: intersection over union; 0 for a class that is only predicted, or never.
-        accuracy: share of the pixels labelled as the class that are predicted so.
+        iou: intersection over union; 0 for a class that is only predicted, or only labelled.
+        accuracy: share of the pixels of the class that are predicted as the class.
         confidence: mean of the largest probability over the pixels predicted as the class.
         frequency: share of the labelled pixels; 0 for a class that has none.
     """
@@ -49,8 +49,8 @@ class ClassTable(NamedTuple):
 def class_table(sums: PixelSums) -> ClassTable:
     """The points of Fig. 2 (confidence against IoU) and Fig. 4 (log frequency against IoU).
 
-    The paper does not say which pixels of a class the mean of Fig. 2 is taken over; here it is
-    those predicted as the class, as a target without labels allows.
+    The paper does not say over which pixels of a class the mean of Fig. 2 is taken; here it is over
+    those predicted as the class, which needs no labels.
     """
     labelled = sums.confusion.sum(axis=1)
     return ClassTable(
@@ -62,7 +62,7 @@ def class_table(sums: PixelSums) -> ClassTable:
 
 
 def correlation(x: np.ndarray, y: np.ndarray) -> float:
-    """Pearson's correlation over the classes that have both; NaN for fewer than three.
+    """Pearson's correlation over the classes that have both values; NaN for fewer than three.
 
     >>> correlation(np.array([0.0, 1.0, 2.0, np.nan]), np.array([0.0, 2.0, 4.0, 1.0]))
     1.0

@@ -1,7 +1,9 @@
-"""The demo at a size for notebooks: trained while one reads on."""
+"""The demo, short enough for notebooks: it trains while one reads on."""
 
 from __future__ import annotations
 
+import contextlib
+import io
 import os
 import runpy
 from pathlib import Path
@@ -12,13 +14,13 @@ from msl_jax.commands.train import train
 from msl_jax.config import VARIANTS
 from msl_jax.runtime.errors import UserError
 
-# Enough for a network that is right about the large classes and unsure about the small ones.
+# Enough for a network that recognises the large classes and is unsure about the small ones.
 _KEYS = {"source_steps": 150, "steps": 60, "eval_every": 1000, "log_every": 30}
 _CONFIG = Path("configs") / "demo.py"
 
 
 def demo_config(variant: str) -> ConfigDict:
-    """The demo's configuration, for a kernel that runs in the repository or in its notebooks.
+    """The demo's configuration, for a kernel that runs inside a clone of the repository.
 
     Raises:
         UserError: it runs somewhere else.
@@ -27,16 +29,16 @@ def demo_config(variant: str) -> ConfigDict:
 
 
 def demo_run(variant: str = "max_square_iw_multi") -> str:
-    """Trains a variant of the demo, unless that has been done, and returns its workdir.
+    """Trains a variant of the demo, unless it is trained already, and returns its workdir.
 
-    Runs lie in ``runs/notebooks`` of the repository, or in ``$MSL_JAX_NOTEBOOK_RUNS``. The
-    source-only stage is trained once for the variants of two heads and once for those of one.
+    Runs are in ``runs/notebooks`` of the repository, or in ``$MSL_JAX_NOTEBOOK_RUNS``. The
+    source-only stage is trained once for the variants with two heads and once for those with one.
 
     Args:
         variant: one that adapts, or "source".
 
     Raises:
-        UserError: the kernel does not run in the repository.
+        UserError: the kernel does not run inside a clone of the repository.
     """
     config = demo_config(variant)
     config.update(_KEYS)
@@ -45,17 +47,18 @@ def demo_run(variant: str = "max_square_iw_multi") -> str:
         config.init_from = f"{demo_run(first)}:source"
     default = _repository() / "runs" / "notebooks"
     workdir = Path(os.environ.get("MSL_JAX_NOTEBOOK_RUNS", default)) / f"demo-{variant}"
-    train(config, str(workdir))
+    with contextlib.redirect_stdout(io.StringIO()):  # its table and the next commands
+        train(config, str(workdir))
     return str(workdir)
 
 
 def _repository() -> Path:
-    # Not beside this file: an installed package has no configurations beside it.
+    # Not relative to this file: the package may be installed somewhere else.
     here = Path.cwd()
     for folder in (here, *here.parents):
         if (folder / _CONFIG).is_file():
             return folder
     raise UserError(
-        f"{here} is not inside a clone of this repository ({_CONFIG} is looked for); start the"
-        " notebook there"
+        f"{here} is not inside a clone of this repository (there is no {_CONFIG}); start the"
+        " notebook in one"
     )

@@ -1,4 +1,4 @@
-"""Fig. 5 of the paper: accuracy of the samples of which a first model is most and least sure."""
+"""Fig. 5 of the paper: accuracy on the samples that a first model is most and least sure of."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from msl_jax import losses
 
 
 class DifficultySets(NamedTuple):
-    """Which samples are easy and which are difficult, `[N]` booleans.
+    """Which samples are easy and which are difficult, `[N]` booleans each.
 
     Attributes:
         top: the most confident samples.
@@ -30,8 +30,8 @@ def difficulty_sets(confidence: ArrayLike, share: float = 0.3) -> DifficultySets
 
     Args:
         confidence: `[N]`, largest probability of each sample (or pixel).
-        share: of the samples that belongs to each set, in (0, 0.5]; the paper's is 0.3. Among equal
-            confidences the first samples count as less confident.
+        share: share of the samples in each set, in (0, 0.5]; 0.3 in the paper. Of samples with
+            equal confidence the first ones count as less confident.
 
     Raises:
         ValueError: `share` out of range.
@@ -51,7 +51,7 @@ def difficulty_sets(confidence: ArrayLike, share: float = 0.3) -> DifficultySets
 
 
 def accuracies(correct: ArrayLike, sets: DifficultySets) -> dict[str, float]:
-    """Accuracy over all samples, the top and the bottom set, in [0, 1]; NaN for an empty set.
+    """Accuracy over all samples, the top set and the bottom set, in [0, 1]; NaN for an empty set.
 
     Args:
         correct: `[N]` booleans.
@@ -65,17 +65,17 @@ def accuracies(correct: ArrayLike, sets: DifficultySets) -> dict[str, float]:
     }
 
 
-# Bins of the log-odds of the most probable class. Of the probability itself they would not tell
-# the surest pixels apart: half of them and more can lie above 0.999.
+# Bins of the log-odds of the most probable class. Bins of its probability would not tell the most
+# confident pixels apart: more than half of all pixels can be above 0.999.
 _LOWEST, _HIGHEST, _BINS_PER_UNIT = -8, 56, 64
-SURENESS_BINS = (_HIGHEST - _LOWEST) * _BINS_PER_UNIT
+CONFIDENCE_BINS = (_HIGHEST - _LOWEST) * _BINS_PER_UNIT
 
 
-class SurenessCounts(NamedTuple):
-    """Labelled pixels by how sure the network before its adaptation is of them; they add up.
+class ConfidenceCounts(NamedTuple):
+    """Labelled pixels by the confidence of the network before its adaptation; counts add up.
 
     Attributes:
-        labelled: `[K]`, from the least sure to the surest.
+        labelled: `[K]`, from the least to the most confident.
         correct: `[K]`, those whose label the network in question predicts.
     """
 
@@ -84,11 +84,11 @@ class SurenessCounts(NamedTuple):
 
 
 @jax.jit
-def sureness_counts(first: ArrayLike, logits: ArrayLike, labels: ArrayLike) -> SurenessCounts:
+def confidence_counts(first: ArrayLike, logits: ArrayLike, labels: ArrayLike) -> ConfidenceCounts:
     """Counts of one batch.
 
-    A pixel is the surer, the larger its log-odds log(p / (1 - p)), p the largest probability: the
-    order is that of the confidence, and float32 does not round it to 1.
+    Pixels are ordered by the log-odds log(p / (1 - p)) of their largest probability p: the order is
+    that of the confidence, which float32 would round to 1.
 
     Args:
         first: logits `[..., W, C]` of the network before its adaptation, which decides the bins.
@@ -99,25 +99,27 @@ def sureness_counts(first: ArrayLike, logits: ArrayLike, labels: ArrayLike) -> S
     best = jax.nn.one_hot(first.argmax(-1), first.shape[-1], dtype=bool)
     others = jax.nn.logsumexp(jnp.where(best, -jnp.inf, first), axis=-1)
     place = jnp.floor((first.max(-1) - others - _LOWEST) * _BINS_PER_UNIT)
-    place = jnp.clip(place, 0, SURENESS_BINS - 1).astype(jnp.int32)
+    place = jnp.clip(place, 0, CONFIDENCE_BINS - 1).astype(jnp.int32)
     labelled = labels != losses.IGNORE
     correct = labelled & (jnp.asarray(logits).argmax(-1) == labels)
 
     def by_bin(counted: Array) -> Array:
-        return jax.ops.segment_sum(counted.ravel().astype(jnp.int32), place.ravel(), SURENESS_BINS)
+        return jax.ops.segment_sum(
+            counted.ravel().astype(jnp.int32), place.ravel(), CONFIDENCE_BINS
+        )
 
-    return SurenessCounts(by_bin(labelled), by_bin(correct))
+    return ConfidenceCounts(by_bin(labelled), by_bin(correct))
 
 
-def accuracies_of(counts: SurenessCounts, share: float = 0.3) -> dict[str, float]:
-    """Accuracy over all labelled pixels, the top and the bottom set, in [0, 1]; NaN for none.
+def accuracies_of(counts: ConfidenceCounts, share: float = 0.3) -> dict[str, float]:
+    """Accuracy over all labelled pixels, the top set and the bottom set, in [0, 1]; NaN for none.
 
     Args:
         counts: of all batches.
-        share: of the labelled pixels that belongs to each set, as exactly as the bins allow.
+        share: share of the labelled pixels in each set, as exactly as the bins allow.
 
     Example:
-        >>> counts = SurenessCounts(np.array([0, 3, 4, 3]), np.array([0, 1, 2, 3]))
+        >>> counts = ConfidenceCounts(np.array([0, 3, 4, 3]), np.array([0, 1, 2, 3]))
         >>> accuracies_of(counts, 0.3)["top"]
         1.0
     """

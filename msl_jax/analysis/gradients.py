@@ -1,8 +1,8 @@
 """Gradients of the target losses as functions of the confidence: Fig. 1 of the paper.
 
-For two classes with the probabilities p and 1 - p, the paper's own setting, there are the losses,
-their gradients by automatic differentiation and, to check these against, its closed forms. For C
-classes a loss is a function of the logits, which is where training sees it.
+For two classes with probabilities p and 1 - p, as in the paper, there are the losses, their
+gradients by automatic differentiation and, to check these against, its closed forms. For C classes
+a loss is a function of the logits, as in training.
 
 Reference: Chen, Xue, Cai, ICCV 2019, Section 3.1 and 3.2.
 """
@@ -20,7 +20,7 @@ from msl_jax.losses import pixelwise
 
 Curve = Callable[[ArrayLike], Array]
 
-# The target losses at one pixel, `[..., C]` -> `[...]`, as printed in the paper (no division by C).
+# The target losses at one pixel, `[..., C]` -> `[...]`, as printed in the paper: not divided by C.
 PIXEL_LOSSES: dict[str, Callable[[Array], Array]] = {
     "entropy": pixelwise.entropy,
     "max_square": pixelwise.max_square,
@@ -98,7 +98,7 @@ def one_sure_class(confidence: ArrayLike, num_classes: int) -> Array:
         num_classes: C.
 
     Returns:
-        `[..., C]`; class 0 is the sure one.
+        `[..., C]`; class 0 is the most probable one.
 
     Example:
         >>> print([f"{p:.1f}" for p in jax.nn.softmax(one_sure_class(0.7, 4))])

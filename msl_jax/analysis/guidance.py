@@ -1,4 +1,4 @@
-"""What multi-level guidance does on labelled images: how many pixels pass, and how many rightly."""
+"""Multi-level guidance on labelled images: how many pixels pass, and how many of them rightly."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ class GuidanceSums(NamedTuple):
         pixels: all pixels.
         passed: pixels that get a guidance label.
         guidance: `[C, C]` labelled pixels that passed, by label (row) and guidance label.
-        final: `[C, C]` labelled pixels by label and the final head's prediction.
-        low: `[C, C]` the same of the low head, which the guidance teaches.
+        final: `[C, C]` labelled pixels by label (row) and the final head's prediction.
+        low: `[C, C]` likewise for the low head, which learns from the guidance.
     """
 
     pixels: Any

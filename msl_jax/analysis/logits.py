@@ -12,7 +12,7 @@ from jax import Array
 from msl_jax.data.pipeline import evaluation_batches
 from msl_jax.data.prepared.records import Records
 from msl_jax.models import DeepLabV2, resize_align_corners
-from msl_jax.models.inputs import InputConvention, network_input
+from msl_jax.models.inputs import network_input
 
 
 class Heads(NamedTuple):
@@ -24,39 +24,35 @@ class Heads(NamedTuple):
 
 def predictions(
     model: DeepLabV2,
-    convention: InputConvention,
     networks: Sequence[Any],
     records: Records,
     size: tuple[int, int] | None = None,
 ) -> Iterator[tuple[Iterator[Heads], Array]]:
-    """What several networks say to each image in turn.
+    """Logits of several networks, one image after the other.
 
     Args:
         model: the network.
-        convention: how images enter it.
         networks: variables of the same network in several states, such as before and after its
             adaptation.
         records: labelled.
-        size: (height, width) of labels and logits; None for each label's own.
+        size: (height, width) of labels and logits; None for the size of each label.
 
     Yields:
-        The heads' logits of each network, computed as they are asked for, and the labels
-        `[1, H, W]`.
+        The heads' logits of each network, computed lazily, and the labels `[1, H, W]`.
     """
     for batch in evaluation_batches(records, 1, size):
         shape = batch["label"].shape[1:]
-        on_image = functools.partial(_heads, model, convention, images=batch["image"], size=shape)
+        on_image = functools.partial(_heads, model, images=batch["image"], size=shape)
         yield map(on_image, networks), batch["label"]
 
 
-@functools.partial(jax.jit, static_argnames=("model", "convention", "size"))
+@functools.partial(jax.jit, static_argnames=("model", "size"))
 def _heads(
     model: DeepLabV2,
-    convention: InputConvention,
     variables: Any,
     images: Array,
     size: tuple[int, int],
 ) -> Heads:
-    logits: Any = model.apply(variables, network_input(images, convention), train=False)
+    logits: Any = model.apply(variables, network_input(model, images), train=False)
     final, low = logits
     return Heads(resize_align_corners(final, size), resize_align_corners(low, size))

@@ -1,4 +1,4 @@
-"""The figures of a study, put together, and the numbers that stand in them."""
+"""The figures of a study, put together, and the numbers shown in them."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from msl_jax.analysis.pixel_statistics import PixelSums
 from msl_jax.evaluation import iou
 
 
-def figures(study: Study, beside: Sequence[Study] = ()) -> dict[str, Figure]:
-    """All figures, by file name; that of the guidance where there is any.
+def figures(study: Study, compared: Sequence[Study] = ()) -> dict[str, Figure]:
+    """All figures, by file name; that of the guidance only if there is any.
 
     Args:
         study: of the run.
-        beside: of others, whose accuracies stand in Fig. 5 too.
+        compared: of further runs, for Fig. 5.
     """
     found = {
         "gradients": _gradients(len(study.names)),
         "gradient_shares": _gradient_shares(study),
         "class_balance": _class_balance(study),
-        "difficulty": _difficulty([study, *beside]),
+        "difficulty": _difficulty([study, *compared]),
     }
     before, after = (state.guidance for state in study.states.values())
     if before is not None and after is not None:
@@ -74,7 +74,7 @@ def _class_balance(study: Study) -> Figure:
 
 
 def _measure(study: Study, table: class_statistics.ClassTable) -> tuple[str, np.ndarray]:
-    """What classes are judged by, and its values `[C]`; in segmentation the paper's IoU."""
+    """The metric of a class and its values `[C]`: in segmentation IoU, as in the paper."""
     return ("IoU", table.iou) if study.task == "segmentation" else ("accuracy", table.accuracy)
 
 
@@ -98,13 +98,14 @@ def _guided(names: Sequence[str], before: GuidanceSums, after: GuidanceSums) -> 
     return figure
 
 
-def numbers(study: Study, beside: Sequence[Study] = ()) -> dict[str, Any]:
-    """What the figures show, JSON-able; shares and IoU in [0, 1], None where undefined."""
+def numbers(study: Study, compared: Sequence[Study] = ()) -> dict[str, Any]:
+    """The numbers in the figures, JSON-able; shares and IoU in [0, 1], None if undefined."""
+    others = {other.variant: _accuracies(other) for other in compared}
     return {
         "variant": study.variant,
         "classes": list(study.names),
         "accuracy": _accuracies(study),
-        **({"beside": {other.variant: _accuracies(other) for other in beside}} if beside else {}),
+        **({"compared": others} if others else {}),
         "states": {
             title: {
                 **_balance(study, state.pixels),

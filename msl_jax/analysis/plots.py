@@ -1,20 +1,24 @@
-"""The figures, each drawn into axes that are given; what they show is computed elsewhere."""
+"""The figures, each drawn into given axes; their numbers are computed elsewhere."""
 
 from __future__ import annotations
 
 import functools
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
+import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 from msl_jax.analysis import class_statistics, gradients
 from msl_jax.analysis.guidance import GuidanceSums
 from msl_jax.analysis.pixel_statistics import PixelSums
 from msl_jax.evaluation import iou
+from msl_jax.runtime.files import atomic_write
 
-# One colour for each loss in all figures; the weighted forms are dashed.
+# One colour for each loss in all figures; the weighted losses are dashed.
 COLOURS = {"entropy": "tab:orange", "max_square": "tab:blue"}
 LABELS = {
     "entropy": "entropy",
@@ -47,11 +51,11 @@ def gradient_curves(axes: Axes, gammas: Sequence[float] = GAMMAS) -> None:
 
 
 def logit_gradient_curves(axes: Axes, num_classes: int = 19) -> None:
-    """The same for many classes, with respect to the logits, against the confidence.
+    """The same for many classes: the gradient of the logits against the confidence.
 
     Args:
         axes: to draw into.
-        num_classes: C; the classes beside the most probable one are equally probable.
+        num_classes: C; all classes but the most probable one are equally probable.
     """
     confidence = np.linspace(1 / num_classes, 0.9995, 1000)[:-1]
     logits = gradients.one_sure_class(confidence, num_classes)
@@ -67,12 +71,12 @@ def logit_gradient_curves(axes: Axes, num_classes: int = 19) -> None:
 def gradient_by_confidence(
     axes: Axes, sums: PixelSums, bins: int = 20, *, counted: str = "pixels"
 ) -> None:
-    """Which share of the gradient pixels of each confidence send, and how many they are.
+    """Share of the gradient that comes from pixels of each confidence, and share of such pixels.
 
     Args:
         axes: to draw into.
         sums: of a sweep.
-        bins: bars; must divide the bins of `sums`.
+        bins: number of bars, a divisor of the bins of `sums`.
         counted: what the sums count.
     """
     edges = np.linspace(0, 1, bins + 1)
@@ -89,7 +93,7 @@ def gradient_by_confidence(
 def gradient_by_class(
     axes: Axes, sums: PixelSums, names: Sequence[str], *, counted: str = "pixels"
 ) -> None:
-    """Which share of the gradient each predicted class gets, ordered by its share of the pixels.
+    """Share of the gradient of each predicted class, ordered by its share of the pixels.
 
     Args:
         axes: to draw into.
@@ -126,36 +130,64 @@ def class_scatter(
     label: str,
     measured: str = "IoU",
 ) -> None:
-    """Fig. 2 or Fig. 4: a figure of each class against its IoU, with their correlation.
+    """Fig. 2 or Fig. 4: a statistic of each class against its IoU, with their correlation.
 
     Args:
         axes: to draw into.
-        values: `[C]`, NaN where a class has none.
+        values: `[C]`, NaN for a class without one.
         measure: `[C]`, in [0, 1], NaN likewise.
         names: of the classes.
-        label: what the values are.
-        measured: what the measure is.
+        label: name of the values.
+        measured: name of the measure.
     """
     axes.scatter(values, 100 * measure, color=COLOURS["max_square"])
-    for x, y, name in zip(values, 100 * measure, names, strict=True):
-        if np.isfinite(x) and np.isfinite(y):
-            axes.annotate(name, (x, y), xytext=(4, 3), textcoords="offset points", fontsize=8)
-    found = class_statistics.correlation(values, measure)
     axes.margins(x=0.15)  # room for the names
+    points = np.stack([values, 100 * measure], axis=1)
+    there = np.flatnonzero(np.isfinite(points).all(axis=1)).tolist()
+    known = [names[index] for index in there]
+    axes.autoscale_view()  # until then the places are those of empty axes
+    places = axes.transData.transform(points[there]) * 72 / axes.figure.dpi
+    for point, name, above in zip(points[there], known, label_heights(places, known), strict=True):
+        axes.annotate(name, point, xytext=(4, above), textcoords="offset points", fontsize=8)
+    found = class_statistics.correlation(values, measure)
     title = f"correlation {found:.2f}" if np.isfinite(found) else "no correlation"
     axes.set(xlabel=label, ylabel=f"{measured}, %", title=title)
+
+
+def label_heights(places: np.ndarray, names: Sequence[str]) -> list[float]:
+    """How far above its place each label stands so that none covers another, in points.
+
+    Args:
+        places: `[N, 2]`, x to the right and y upwards, in points.
+        names: what the labels say, in letters of 8 points.
+
+    >>> label_heights(np.asarray([[0.0, 0.0], [9.0, 1.0], [90.0, 0.0]]), ["pole", "person", "car"])
+    [3.0, 11.0, 3.0]
+    """
+    height, letter = 9.0, 4.6
+    heights = [3.0] * len(names)
+    placed: list[tuple[float, float, float]] = []  # left, right and foot of each label
+    for index in np.argsort(places[:, 1], kind="stable"):
+        left, y = (float(value) for value in places[index])
+        right, foot = left + letter * len(names[index]), y + 3.0
+        for other_left, other_right, other in sorted(placed, key=lambda label: label[2]):
+            if left < other_right and other_left < right and abs(foot - other) < height:
+                foot = other + height
+        placed.append((left, right, foot))
+        heights[index] = foot - y
+    return heights
 
 
 def guidance_by_class(
     axes: Axes, names: Sequence[str], before: GuidanceSums, after: GuidanceSums
 ) -> None:
-    """Which share of each class the guidance labels, how rightly, and the low head's IoU.
+    """Share of each class that gets guidance labels, how many are right, and the low head's IoU.
 
     Args:
         axes: to draw into.
         names: of the classes.
         before: sums of the source-only network, whose guidance is shown.
-        after: sums of the adapted one.
+        after: sums of the adapted network.
     """
     labelled, passed = before.final.sum(axis=1), before.guidance.sum(axis=1)
     columns = {
@@ -174,7 +206,7 @@ def guidance_by_class(
 
 
 def accuracy_curves(axes: Axes, accuracy: Mapping[str, Mapping[int, Mapping[str, float]]]) -> None:
-    """Fig. 5: accuracy of the top set, of all and of the bottom set over training.
+    """Fig. 5: accuracy of the top set, of all pixels and of the bottom set during training.
 
     Args:
         axes: to draw into.
@@ -189,6 +221,20 @@ def accuracy_curves(axes: Axes, accuracy: Mapping[str, Mapping[int, Mapping[str,
             axes.plot(list(points), values, style, marker=".", color=colour, label=label)
     axes.set(xlabel="step", ylabel="accuracy, %")
     axes.legend(loc="upper left", bbox_to_anchor=(1, 1), fontsize=8)
+
+
+def save(figure: Figure, folder: Path, name: str, kinds: Sequence[str] = ("png", "svg")) -> None:
+    """Writes ``NAME.png`` and ``NAME.svg``, or those of `kinds`, replacing earlier ones.
+
+    Equal figures give equal files: without a date, and without random names inside.
+    """
+    for kind in kinds:
+        metadata = {"Date": None} if kind == "svg" else {}
+        with (
+            matplotlib.rc_context({"svg.hashsalt": name}),
+            atomic_write(folder / f"{name}.{kind}") as path,
+        ):
+            figure.savefig(path, format=kind, dpi=150, metadata=metadata)
 
 
 def _line(name: str) -> dict[str, Any]:

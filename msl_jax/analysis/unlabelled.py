@@ -1,19 +1,19 @@
-"""Settings compared without a label of the target.
+"""Runs compared without labels of the target.
 
     python -m msl_jax.analysis.unlabelled RUN [RUN ...]
 
-Where the target has no labels, or they are for the evaluation alone, this is what can be seen of
-an adaptation, on training images of the target and labels of the source (of each 200 evenly spaced
-ones, or all where there are fewer); in classification, images take the place of pixels:
+If the target has no labels, or they are reserved for the final evaluation, this is what can be seen
+of an adaptation, on training images of the target and labels of the source (200 evenly spaced ones
+of each, or all if there are fewer); in classification, images take the place of pixels:
 
     confidence   mean probability of the predicted class on target images, in percent. A target loss
-                 that does something raises it.
+                 that has an effect raises it.
     shift        Jensen-Shannon divergence (bits, 0 to 1) between the classes predicted on target
-                 images and those labelled on source images. It grows where classes vanish.
+                 images and those labelled on source images. It grows when classes vanish.
     source       mIoU on the source's evaluation split (classification: accuracy), in percent. It
-                 falls where the network forgets.
+                 falls when the network forgets.
 
-A target loss that is too weak leaves all three as they are; one that is too strong goes on raising
+A target loss that is too weak leaves all three as they are; one that is too strong keeps raising
 the confidence while shift grows and source falls. RUN is a path as eval.py's --checkpoint takes it.
 """
 
@@ -27,20 +27,20 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from msl_jax.runtime.command_line import guard
+from msl_jax.runtime.command_line import guard, program
 from msl_jax.runtime.errors import UserError
 
-# Of each domain, evenly spaced: the figures are shares of many pixels.
+# Of each domain, evenly spaced: they have enough pixels.
 _IMAGES = 200
 
 
 class Signs(NamedTuple):
-    """What is seen of a network; see the module.
+    """What can be seen of a network; see the module.
 
     Attributes:
         confidence: in [0, 1].
         shift: in bits.
-        source: mIoU or accuracy in [0, 1], None where it is not known.
+        source: mIoU or accuracy in [0, 1], None if it is not known.
         predicted: share of the target's pixels of each class, `[C]`.
         labelled: share of the source's labelled pixels of each class, `[C]`.
     """
@@ -53,7 +53,7 @@ class Signs(NamedTuple):
 
 
 def jensen_shannon(p: ArrayLike, q: ArrayLike) -> float:
-    """Divergence of two distributions `[C]` in bits: 0 where they are equal, 1 where disjoint.
+    """Divergence of two distributions `[C]` in bits: 0 if they are equal, 1 if disjoint.
 
     >>> jensen_shannon([0.5, 0.5], [0.5, 0.5]), jensen_shannon([1, 0], [0, 1])
     (0.0, 1.0)
@@ -65,18 +65,18 @@ def jensen_shannon(p: ArrayLike, q: ArrayLike) -> float:
 
 
 def signs(path: str) -> Signs:
-    """Looks at a network of a run.
+    """Measures a network of a run.
 
     Args:
         path: a run, or a checkpoint of one.
 
     Raises:
-        UserError: there is none.
+        UserError: it does not exist.
     """
     from msl_jax.config import base_config
-    from msl_jax.data.splits import load_split
+    from msl_jax.data.splits import load_split, load_unlabelled
     from msl_jax.runs.checkpoints import Checkpoints
-    from msl_jax.runs.metrics import headline
+    from msl_jax.runs.metrics import main_metric
     from msl_jax.tasks.registry import build_model, task_of
     from msl_jax.weights.trained import open_trained
 
@@ -88,24 +88,26 @@ def signs(path: str) -> Signs:
     predicted = np.zeros(config.num_classes, np.int64)
     labelled = np.zeros_like(predicted)
     confidences = []
-    for record in load_split(config, "target_train", evaluation=False).records.spread(_IMAGES):
+    split = load_unlabelled(config, "target_train", weights.known)
+    for record in split.records.spread(_IMAGES):
         classes, confidence = prediction(variables, record["image"][None])
         predicted += np.bincount(classes.ravel(), minlength=config.num_classes)
         confidences.append(float(confidence.mean()))
-    for record in load_split(config, "source_train", evaluation=False).records.spread(_IMAGES):
+    split = load_split(config, "source_train", evaluation=False, known=weights.known)
+    for record in split.records.spread(_IMAGES):
         labels = np.asarray(record["label"])
         known = labels[labels < config.num_classes]
         labelled += np.bincount(known, minlength=config.num_classes)
     shares = [counts / max(counts.sum(), 1) for counts in (predicted, labelled)]
     found = Checkpoints(weights.run.folder).metrics(weights.run.step).get("source")
-    source = headline(found).value if found else None
+    source = main_metric(found).value if found else None
     return Signs(float(np.mean(confidences)), jensen_shannon(*shares), source, *shares)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Runs the command."""
     parser = argparse.ArgumentParser(
-        prog="python -m msl_jax.analysis.unlabelled",
+        prog=program("python -m msl_jax.analysis.unlabelled"),
         description="Compares runs without labels of the target: confidence (%%) and shift of the"
         " classes (bits) on its training images, mIoU or accuracy (%%) on the source.",
     )
@@ -118,6 +120,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
         print(f"{path:{width}}  {100 * sign.confidence:10.1f}  {sign.shift:.4f}  {source:>6}")
 
 
-if __name__ == "__main__":
+def command() -> None:
+    """Runs it as a command of its own: errors as one message."""
     guard(main, "nothing has been changed")
+
+
+if __name__ == "__main__":
+    command()
     sys.exit()

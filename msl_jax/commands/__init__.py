@@ -1,1 +1,1 @@
-"""What train.py, eval.py and predict.py do once their flags are parsed."""
+"""What train.py, eval.py and predict.py do after parsing their flags."""

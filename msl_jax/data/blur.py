@@ -1,8 +1,8 @@
-"""Pillow's Gaussian blur of a small radius, the same pixels in a tenth of the time.
+"""Pillow's Gaussian blur with a small radius: the same pixels in a tenth of the time.
 
 Pillow blurs with three passes of a box filter along the rows, then three along the columns, and
-rounds to 8 bits after each. Up to a radius of 1 the box is a pixel with a part of its two
-neighbours, so a pass is a sum of three products of integers, which XLA compiles for the host.
+rounds to 8 bits after each. Up to a radius of 1 the box is a pixel and a part of its two
+neighbours, so a pass is a sum of three integer products, which XLA compiles for the host.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from PIL import Image, ImageFilter
 MAX_RADIUS = 1.0
 
 _PASSES = 3
-_BITS = 24  # of the weights behind the binary point, as in Pillow
+_BITS = 24  # fractional bits of the weights, as in Pillow
 _HALF = np.uint32(1 << (_BITS - 1))
 
 
@@ -45,7 +45,7 @@ def gaussian_blur(image: np.ndarray, radius: float) -> np.ndarray:
 
 @functools.cache
 def _host() -> jax.Device | None:
-    """The host as a device; None where JAX is told to leave it alone, as by JAX_PLATFORMS=cuda."""
+    """The host as a device; None if JAX may not use it, as with JAX_PLATFORMS=cuda."""
     try:
         return jax.local_devices(backend="cpu")[0]
     except RuntimeError:
@@ -55,8 +55,8 @@ def _host() -> jax.Device | None:
 def _weights(radius: float) -> tuple[np.uint32, np.uint32]:
     """Weights of a pixel and of each of its neighbours, in units of 2^-24.
 
-    Three such boxes have the variance of the Gaussian (Gwosdek et al. 2011, eq. 14 with l = 0). In
-    Pillow's order of operations and its single precision: the last bit counts.
+    Three such boxes have the variance of the Gaussian (Gwosdek et al. 2011, eq. 14 with l = 0).
+    Computed in Pillow's order and in single precision, because the last bit counts.
     """
     sigma, one = np.float32(radius), np.float32(1)
     variance = sigma * sigma / np.float32(_PASSES)
@@ -78,7 +78,7 @@ def _blur(image: Array, centre: Array, side: Array) -> Array:
 def _blur_once(image: Array, axis: int, centre: Array, side: Array) -> Array:
     size = image.shape[axis]
     edges = [(1, 1) if i == axis else (0, 0) for i in range(image.ndim)]
-    # The barriers keep XLA from fusing passes, which would compute each pixel several times.
+    # The barriers keep XLA from fusing passes, which would recompute each pixel several times.
     padded = lax.optimization_barrier(jnp.pad(image, edges, mode="edge"))
     before, pixel, after = (
         lax.slice_in_dim(padded, i, i + size, axis=axis).astype(jnp.uint32) for i in range(3)

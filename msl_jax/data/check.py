@@ -1,4 +1,4 @@
-"""Checks files before they are used: all there, whole, of the right kind and size, known ids."""
+"""Checks files before they are used: all there, readable, of the right kind and size, known ids."""
 
 from __future__ import annotations
 
@@ -6,26 +6,30 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 
-from msl_jax.data import images
+from msl_jax.data import images, label_files
 from msl_jax.data.datasets.dataset import FileExample
+from msl_jax.data.label_counts import LabelCounts, count_label
 from msl_jax.data.labels import IGNORE, LabelSet
+from msl_jax.data.listing import counted
 from msl_jax.runtime.errors import UserError
 
 MISSING_IMAGE, MISSING_LABEL = "missing image", "missing label"
+Result = TypeVar("Result")
+
 UNREADABLE = "unreadable file"
 WRONG_FORMAT = "wrong bit depth or kind of image"
-SIZE_MISMATCH = "image and label of two sizes"
+SIZE_MISMATCH = "image and label of different sizes"
 UNKNOWN_IDS = "unexpected label ids"
 KINDS = (MISSING_IMAGE, MISSING_LABEL, UNREADABLE, WRONG_FORMAT, SIZE_MISMATCH, UNKNOWN_IDS)
 
 _KIND_OF_ERROR: Mapping[type[UserError], str] = {
     images.WrongFormat: WRONG_FORMAT,
     images.SizeMismatch: SIZE_MISMATCH,
-    images.UnknownIds: UNKNOWN_IDS,
+    label_files.UnknownIds: UNKNOWN_IDS,
 }
 
 
@@ -39,31 +43,35 @@ class Problem(NamedTuple):
 
 @dataclass(frozen=True)
 class PairCheck:
-    """What was found in an image and its label.
+    """The result for an image and its label.
 
     Attributes:
-        problems: all that is wrong.
-        pixels: number of pixels of each id in the label file, where that could be read.
+        problems: everything that is wrong.
+        pixels: number of pixels of each id in the label file, if that could be read.
+        counts: what the label holds, if all is right with it.
     """
 
     problems: tuple[Problem, ...] = ()
     pixels: Mapping[int, int] = field(default_factory=dict)
+    counts: LabelCounts = field(default_factory=LabelCounts)
 
 
 @dataclass(frozen=True)
 class SplitCheck:
-    """What was found in a split.
+    """The result for a split.
 
     Attributes:
         title: DATASET/SPLIT.
-        expected: number of images that was published, None where that is not known.
-        num_images: number of image files that are there.
-        num_labels: number of label files that are there; None where the split has none.
-        problems: all that is wrong, in the order of the pairs.
+        expected: published number of images, None if not known.
+        num_images: number of image files found.
+        num_labels: number of label files found; None if the split is unlabelled.
+        problems: everything that is wrong, in the order of the pairs.
         pixels: number of pixels of each id in all label files.
         labels: number of label files in which each id occurs.
-        meanings: class name, "ignored" or "UNEXPECTED" of each id that occurs.
-        photos: number of images of each class, where an image has one as a whole.
+        meanings: class name, "ignored" or "UNEXPECTED" for each id that occurs.
+        counts: what the labels hold, of those with which all is right.
+        label_set: the classes that labels are read as.
+        photos: number of images of each class, if whole images are labelled.
     """
 
     title: str
@@ -74,6 +82,8 @@ class SplitCheck:
     pixels: Mapping[int, int]
     labels: Mapping[int, int]
     meanings: Mapping[int, str]
+    counts: LabelCounts
+    label_set: LabelSet
     photos: Mapping[str, int] = field(default_factory=dict)
 
     @property
@@ -81,31 +91,47 @@ class SplitCheck:
         """Number of pairs that cannot be used."""
         return len({problem.key for problem in self.problems})
 
+    def expect_any(self) -> None:
+        """Checks that the labels, if there are any, teach and measure something.
+
+        Raises:
+            UserError: not one can be used, or not one pixel counts.
+        """
+        if self.num_labels and not self.counts.labels:
+            raise UserError(
+                f"{self.title}: not one of {counted(self.num_labels, 'label')} can be used; the"
+                f" first one: {self.problems[0].message}"
+            )
+        self.counts.expect_any(self.title)
+
 
 def check_pair(example: FileExample) -> PairCheck:
-    """Reads both files of a pair as preparation does, and goes on after a problem."""
+    """Reads both files of a pair as the preparation does, but continues after a problem."""
     found: list[Problem] = []
 
     def note(kind: str, message: str) -> None:
         found.append(Problem(example.key, kind, message))
 
-    image = _read(images.read_image, example.image_path, MISSING_IMAGE, note)
-    if example.label_path is None:
+    photo = _read(example.read_photo, example.image_path, MISSING_IMAGE, note)
+    label_path = example.label_path
+    if label_path is None:
         return PairCheck(tuple(found))
-    ids = _read(example.read_ids, example.label_path, MISSING_LABEL, note)
+    ids = _read(lambda: example.read_ids(label_path), label_path, MISSING_LABEL, note)
     if ids is None:
-        return PairCheck(tuple(found))
-    if image is not None:
+        return PairCheck(tuple(dict.fromkeys(found)))  # one file may be both image and label
+    remarks: tuple[str, ...] = ()
+    if photo is not None:
         try:
-            images.check_pair(image, ids, example.image_path, example.label_path)
+            ids, remarks = images.fit_label(photo, ids, example.image_path, label_path)
         except UserError as error:
             note(_kind(error), str(error))
-    pixels = _count(ids)
+    pixels, counts = label_files.count_ids(ids), LabelCounts()
     try:
-        images.map_ids(ids, example.lookup, example.label_path)
+        label = label_files.map_ids(ids, example.lookup, label_path)
+        counts = count_label(label, example.key, *remarks)
     except UserError as error:
         note(_kind(error), f"{error} Ids of this file: {_shares(pixels)}.")
-    return PairCheck(tuple(found), pixels)
+    return PairCheck(tuple(found), pixels, LabelCounts() if found else counts)
 
 
 def summarize(
@@ -121,17 +147,18 @@ def summarize(
     Args:
         title: DATASET/SPLIT.
         pairs: the pairs as they should be.
-        checks: what was found in each of them, in the same order.
+        checks: results for each of them, in the same order.
         label_set: the classes that labels are read as.
-        expected: number of images that was published.
-        photos: number of images of each class, where an image has one as a whole.
+        expected: published number of images.
+        photos: number of images of each class, if whole images are labelled.
     """
     problems: list[Problem] = []
-    pixels, labels = Counter[int](), Counter[int]()
+    pixels, labels, counts = Counter[int](), Counter[int](), LabelCounts()
     for check in checks:
         problems += check.problems
         pixels.update(check.pixels)
         labels.update(check.pixels.keys())
+        counts.add(check.counts)
     missing = Counter(problem.kind for problem in problems)
     num_labelled = sum(pair.label_path is not None for pair in pairs)
     lookup = pairs[0].lookup if pairs else np.empty(0)
@@ -144,23 +171,26 @@ def summarize(
         pixels,
         labels,
         {label_id: _meaning(label_id, lookup, label_set) for label_id in sorted(pixels)},
+        counts,
+        label_set,
         photos or {},
     )
 
 
 def describe(check: SplitCheck) -> str:
-    """Writes a check for a reader: counts, problems by kind, histogram of ids or classes."""
-    return "\n".join((_counts(check), *_problem_lines(check), *_histogram(check)))
+    """Formats a check as text: counts, problems by kind, histogram of ids or classes."""
+    remarks = check.counts.lines(check.title, check.label_set)
+    return "\n".join((_counts(check), *_problem_lines(check), *_histogram(check), *remarks))
 
 
 def _read(
-    read: Callable[[Path], np.ndarray], path: Path, missing: str, note: Callable[[str, str], None]
-) -> np.ndarray | None:
+    read: Callable[[], Result], path: Path, missing: str, note: Callable[[str, str], None]
+) -> Result | None:
     if not path.is_file():
         note(missing, f"{path}: {'not a file' if path.exists() else 'no such file'}.")
         return None
     try:
-        return read(path)
+        return read()
     except UserError as error:
         note(_kind(error), str(error))
         return None
@@ -168,11 +198,6 @@ def _read(
 
 def _kind(error: UserError) -> str:
     return _KIND_OF_ERROR.get(type(error), UNREADABLE)
-
-
-def _count(ids: np.ndarray) -> dict[int, int]:
-    counts = np.bincount(ids.ravel())
-    return {int(label_id): int(counts[label_id]) for label_id in np.flatnonzero(counts)}
 
 
 def _shares(pixels: Mapping[int, int]) -> str:

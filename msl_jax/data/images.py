@@ -1,12 +1,13 @@
-"""Reads, checks and resizes images and label maps; every fault of a file becomes a `UserError`."""
+"""Reads photos, lays labels on them, resizes both; whatever is wrong becomes a `UserError`."""
 
 from __future__ import annotations
 
-import functools
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
-from PIL import Image, ImageFile, ImageOps
+from PIL import ExifTags, Image, ImageFile, ImageOps
 
 from msl_jax.data import decoding
 from msl_jax.data.decoding import WrongFormat
@@ -14,37 +15,56 @@ from msl_jax.runtime.errors import UserError
 
 
 class SizeMismatch(UserError):
-    """An image and a label of two sizes."""
+    """An image and a label of different sizes."""
 
 
-class UnknownIds(UserError):
-    """A label with ids that its data set does not have."""
+# Remarks on labels, see `fit_label`.
+EITHER_WAY = (
+    "of photos with an EXIF orientation, fitting both ways: taken to lie on the upright photo"
+)
+AS_STORED = "of photos with an EXIF orientation, fitting as stored alone: turned upright with them"
+UPRIGHT = "of photos with an EXIF orientation, fitting the upright photo alone: taken to lie on it"
 
-
-PHOTO_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff", ".ppm")
+# How stored pixels are turned upright, of the orientations that exchange height and width.
+_TURNS: Mapping[int, Callable[[np.ndarray], np.ndarray]] = {
+    5: np.transpose,
+    6: lambda stored: np.rot90(stored, -1),
+    7: lambda stored: np.rot90(stored, 2).T,
+    8: np.rot90,
+}
 
 _PHOTO_MODES = ("1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr")
-# Pillow's names for "of each two bytes take the first", as PNG stores numbers, and "the second".
-_RGB16_HIGH, _RGB16_LOW = "RGB;16B", "RGB;16L"
-_KINDS = {"RGB": "an RGB image", "RGBA": "an RGBA image", "1": "a 1-bit image"}
 
 
-def read_image(path: str | Path, *, upright: bool = False) -> np.ndarray:
-    """Reads a photo.
+class Photo(NamedTuple):
+    """A photo as viewers show it.
+
+    Attributes:
+        pixels: uint8 `[H, W, 3]`, RGB, turned upright.
+        orientation: its EXIF orientation, 1 to 8: from 5 on, height and width are exchanged in the
+            file. 1 if it says nothing.
+    """
+
+    pixels: np.ndarray
+    orientation: int = 1
+
+
+def read_photo(path: str | Path) -> Photo:
+    """Reads a photo and turns it upright by its EXIF orientation.
 
     Args:
-        path: file of one of `decoding.FORMATS`, 8 bits a channel; grey, palette, CMYK and
-            transparent images are converted.
-        upright: turn it as its EXIF orientation says, as viewers do; label maps carry none, so
-            data sets are read as they are stored.
-
-    Returns:
-        uint8 `[H, W, 3]`, RGB.
+        path: file in one of `decoding.FORMATS`, 8 bits a channel; grey, palette, CMYK and
+            transparent images are converted; of an animated GIF the first picture.
 
     Raises:
         UserError: the file is missing, damaged or larger than `decoding.MAX_PIXELS`.
-        WrongFormat: it is not 8-bit, or holds several pictures.
+        WrongFormat: it is not 8-bit, or has several pictures.
     """
+    orientation = 1
+
+    def note_orientation(image: ImageFile.ImageFile) -> None:
+        nonlocal orientation
+        orientation = orientation_of(image)
 
     def to_rgb(image: Image.Image) -> np.ndarray:
         if image.mode not in _PHOTO_MODES:
@@ -52,143 +72,62 @@ def read_image(path: str | Path, *, upright: bool = False) -> np.ndarray:
                 f"{path}: 8 bits a channel expected, found an image of mode {image.mode!r}; convert"
                 " it."
             )
-        if upright:
-            image = ImageOps.exif_transpose(image)
-        if "transparency" in image.info:  # straight to RGB, Pillow would warn of what it drops
+        image = ImageOps.exif_transpose(image)
+        if "transparency" in image.info:  # converted straight to RGB, Pillow would warn
             image = image.convert("RGBA")
         # A copy, since arrays of Pillow's own memory are read-only.
         return np.array(image.convert("RGB"))
 
-    return decoding.decode(Path(path), to_rgb)
+    # Before it is decoded: Pillow turns TIFFs itself.
+    pixels = decoding.decode(Path(path), to_rgb, prepare=note_orientation, first_of=("GIF",))
+    return Photo(pixels, orientation)
 
 
-def read_label_ids(path: str | Path) -> np.ndarray:
-    """Reads a label map of one byte a pixel as it stands in the file.
-
-    Args:
-        path: grey or palette image of one of `decoding.LOSSLESS`; of a palette image the indices
-            count, not the colours.
-
-    Returns:
-        uint8 `[H, W]` of the file's ids.
-
-    Raises:
-        UserError: the file is missing, damaged or too large.
-        WrongFormat: it holds colours, numbers of another depth, or several pictures, or is a JPEG.
-    """
-
-    def expect_ids(image: ImageFile.ImageFile) -> None:
-        kind = _KINDS.get(image.mode, f"an image of mode {image.mode!r}")
-        stored = {args[0] if isinstance(args, tuple) else args for *_, args in image.tile}
-        # "L;4" and the like: Pillow would scale or invert the numbers to fill a byte.
-        scaled = any(str(raw).startswith("L;") for raw in stored)
-        if image.mode not in ("L", "P") or scaled:
-            kind = "grey numbers of another depth, or inverted" if scaled else kind
-            raise WrongFormat(
-                f"{path}: ids expected, found {kind}. A label map has one channel of 8 bits (grey"
-                " or palette), the class id of each pixel."
-            )
-
-    return decoding.decode(Path(path), np.array, formats=decoding.LOSSLESS, prepare=expect_ids)
+def read_image(path: str | Path) -> np.ndarray:
+    """The pixels of `read_photo`."""
+    return read_photo(path).pixels
 
 
-def read_rgb16_ids(path: str | Path) -> np.ndarray:
-    """Reads the first channel of a 16-bit RGB PNG, with both of its bytes.
+def fit_label(
+    photo: Photo, label: np.ndarray, image_path: str | Path, label_path: str | Path
+) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Lays a label on its upright photo.
 
-    Pillow turns such a file into 8 bits a channel and keeps the high byte, which is 0 for every
-    class id. So its decoder is asked for one byte, then for the other; at 1280x760 that takes
-    9 to 28 ms, OpenCV 5 to 14 and pypng 60 to 440.
+    A label of the upright photo's size is taken to lie on it. One that only fits the photo as it is
+    stored is turned upright with it. Resizing would hide a mismatch and teach the network wrong
+    labels (GTA5 has a few).
 
     Args:
-        path: label map whose first channel holds the class ids (SYNTHIA).
+        photo: upright.
+        label: `[H, W]`, as it is stored.
+        image_path: of the photo, for the message.
+        label_path: of the label.
 
     Returns:
-        uint16 `[H, W]` of the file's ids.
+        The label, of the photo's height and width; and a remark on a photo that is not stored
+        upright: which way its label fits.
 
     Raises:
-        UserError: the file is missing, damaged or too large.
-        WrongFormat: it is no 16-bit RGB PNG.
+        SizeMismatch: it fits neither way.
     """
-    high, low = (
-        decoding.decode(
-            Path(path),
-            lambda image: np.array(image.getchannel("R")).astype(np.uint16),
-            prepare=functools.partial(_select_byte, path=Path(path), byte=byte),
-        )
-        for byte in (_RGB16_HIGH, _RGB16_LOW)
+    upright = photo.pixels.shape[:2]
+    stored = upright[::-1] if photo.orientation in _TURNS else upright
+    if label.shape == upright:
+        fits = EITHER_WAY if upright == stored else UPRIGHT
+        return label, (() if photo.orientation == 1 else (fits,))
+    if label.shape == stored:
+        return _TURNS[photo.orientation](label), (AS_STORED,)
+    (height, width), (label_height, label_width) = upright, label.shape
+    raise SizeMismatch(
+        f"{image_path} has {width}x{height} pixels but its label {label_path} has"
+        f" {label_width}x{label_height}; they do not belong together. Fix the pair or leave it out."
     )
-    return high << 8 | low
 
 
-def _select_byte(image: ImageFile.ImageFile, path: Path, byte: str) -> None:
-    """Makes the decoder of an opened 16-bit RGB PNG take that byte of each channel."""
-    # The decoder's argument is the only place where Pillow tells the bit depth of a colour PNG.
-    stored = [tile.args for tile in image.tile]
-    if stored not in ([_RGB16_HIGH], []):  # none where the file ends early: decoding will tell
-        kind = "an 8-bit RGB image" if stored == ["RGB"] else f"an image of mode {image.mode!r}"
-        raise WrongFormat(
-            f"{path}: a 16-bit RGB PNG with the class ids in its first channel expected, found"
-            f" {kind}. A copy with 8 bits a channel has lost the ids: unpack the original file"
-            " again."
-        )
-    image.tile = [tile._replace(args=byte) for tile in image.tile]
-
-
-def check_pair(
-    image: np.ndarray, label: np.ndarray, image_path: str | Path, label_path: str | Path
-) -> None:
-    """Checks that an image `[H, W, 3]` and its label `[H, W]` have one size.
-
-    Resizing would hide a mismatch and teach the network wrong labels (GTA5 has a few).
-
-    Raises:
-        SizeMismatch: the sizes differ.
-    """
-    if image.shape[:2] != label.shape:
-        height, width = image.shape[:2]
-        label_height, label_width = label.shape
-        raise SizeMismatch(
-            f"{image_path} has {width}x{height} pixels but its label {label_path} has"
-            f" {label_width}x{label_height}; they do not belong together. Fix the pair or leave it"
-            " out."
-        )
-
-
-def map_ids(ids: np.ndarray, lookup: np.ndarray, path: str | Path) -> np.ndarray:
-    """Maps ids of a file to train ids.
-
-    Args:
-        ids: uint8 or uint16 `[H, W]`.
-        lookup: table made by `labels.id_lookup`, negative where an id is unknown.
-        path: file the ids come from, for the message.
-
-    Returns:
-        uint8 `[H, W]` of train ids, 255 where ignored.
-
-    Raises:
-        UnknownIds: an id is unknown.
-    """
-    known = lookup >= 0
-    if ids.size and (int(ids.max()) >= len(lookup) or not known[ids].all()):
-        found = np.unique(ids)
-        unknown = [int(i) for i in found if i >= len(lookup) or not known[i]]
-        raise UnknownIds(
-            f"{path}: unknown label id {_ranges(unknown)}; known ids are"
-            f" {_ranges(np.flatnonzero(known).tolist())}. The labels are of another data set, or"
-            " in another encoding (train ids, colours)."
-        )
-    return lookup.astype(np.uint8)[ids]
-
-
-def _ranges(numbers: list[int]) -> str:
-    """Writes sorted `numbers` shortly: "0-3, 7"."""
-    runs: list[list[int]] = []
-    for number in numbers:
-        if runs and number == runs[-1][1] + 1:
-            runs[-1][1] = number
-        else:
-            runs.append([number, number])
-    return ", ".join(f"{low}" if low == high else f"{low}-{high}" for low, high in runs)
+def orientation_of(image: Image.Image) -> int:
+    """The EXIF orientation of an opened picture, 1 if it says nothing."""
+    found = image.getexif().get(ExifTags.Base.Orientation, 1)
+    return found if found in range(1, 9) else 1
 
 
 def resize_image(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
@@ -197,7 +136,7 @@ def resize_image(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
 
 def resize_label(label: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Resizes uint8 `[H, W]` to `size` = (height, width), nearest neighbour: ids do not mix."""
+    """Resizes uint8 `[H, W]` to `size` = (height, width) by nearest neighbour, as ids must be."""
     return _resize(label, size, Image.Resampling.NEAREST)
 
 

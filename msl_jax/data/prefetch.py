@@ -1,4 +1,4 @@
-"""Batches on the devices ahead of their use."""
+"""Batches that are on the devices before they are needed."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ Batch = dict[str, Any]
 
 
 class StatefulIterator(Protocol):
-    """Iterator over batches whose place can be saved as JSON and found again."""
+    """Iterator over batches whose position can be saved as JSON and restored."""
 
     def __next__(self) -> Batch:
         """Returns the next batch."""
         ...
 
     def get_state(self) -> dict[str, Any]:
-        """Returns the place after the batches given out so far."""
+        """Returns the position after the batches returned so far."""
         ...
 
     def set_state(self, state: dict[str, Any]) -> None:
@@ -29,11 +29,11 @@ class StatefulIterator(Protocol):
 
 
 class Prefetch:
-    """Puts batches on this host's devices ahead of their use.
+    """Puts batches on this process's devices before they are needed.
 
-    Gives trees of arrays `[D, N / D, ...]`, one slice for each of D devices, as `jax.pmap` wants
-    them with `in_axes=0`. `device_put` does not wait: the next batches are copied beside the
-    current step.
+    Yields trees of arrays `[D, N / D, ...]`, one slice for each of D devices, as `jax.pmap` expects
+    with `in_axes=0`. `device_put` does not wait: the next batches are copied during the current
+    step.
     """
 
     def __init__(
@@ -46,7 +46,7 @@ class Prefetch:
 
         Args:
             batches: iterator over trees of arrays `[N, ...]`, N a multiple of D.
-            depth: batches on the devices ahead of the one in use.
+            depth: number of batches on the devices before they are needed.
             devices: default is all local devices.
         """
         devices = list(devices or jax.local_devices())
@@ -63,16 +63,24 @@ class Prefetch:
 
     def __next__(self) -> Batch:
         """Returns the next batch on the devices."""
+        self._fill()
+        if not self._queue:
+            raise StopIteration
+        batch, self._state = self._queue.popleft()
+        return batch
+
+    def peek(self) -> Batch | None:
+        """Returns what the next batch will be, which is not given out yet; None at the end."""
+        self._fill()
+        return self._queue[0][0] if self._queue else None
+
+    def _fill(self) -> None:
         while len(self._queue) <= self._depth:
             try:
                 batch = next(self._batches)
             except StopIteration:
                 break
             self._queue.append((jax.tree.map(self._put, batch), self._batches.get_state()))
-        if not self._queue:
-            raise StopIteration
-        batch, self._state = self._queue.popleft()
-        return batch
 
     def _put(self, array: np.ndarray) -> jax.Array:
         count = self._sharding.num_devices
@@ -81,11 +89,11 @@ class Prefetch:
         return jax.device_put(array.reshape(count, -1, *array.shape[1:]), self._sharding)
 
     def get_state(self) -> dict[str, Any]:
-        """Returns the place after the batches given out; those read ahead do not count."""
+        """Returns the position after the batches returned; those read ahead do not count."""
         return self._state
 
     def set_state(self, state: dict[str, Any]) -> None:
-        """Continues at `state`; forgets what was read ahead."""
+        """Continues at `state`; drops what was read ahead."""
         self._queue.clear()
         self._batches.set_state(state)
         self._state = state

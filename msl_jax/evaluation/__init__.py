@@ -1,4 +1,4 @@
-"""From predictions to figures, tables and pictures."""
+"""From predictions to metrics and pictures."""
 
 from msl_jax.evaluation.confusion import confusion_matrix, iou, summary
 

@@ -15,7 +15,7 @@ from jax.typing import ArrayLike
 from msl_jax.data.labels import IGNORE
 from msl_jax.data.pipeline import Batch, evaluation_batches
 from msl_jax.data.prepared.records import Records
-from msl_jax.models.inputs import InputConvention, network_input
+from msl_jax.models.inputs import network_input
 from msl_jax.runtime import parallel
 from msl_jax.training.step import AXIS
 
@@ -24,17 +24,15 @@ Size = tuple[int, int]
 
 @dataclasses.dataclass(frozen=True)
 class Classifier:
-    """Class probabilities of images, of their centre as large as the crops of the training.
+    """Class probabilities of images, from a centre crop of the size of the training's crops.
 
     Attributes:
-        model: network whose result is logits `[B, C]` and features.
-        convention: how images enter it.
+        model: network that returns logits `[B, C]` and features.
         crop: (height, width) of the centre; None for the whole image.
         flip: average over the mirrored image too.
     """
 
     model: Any
-    convention: InputConvention
     crop: Size | None = None
     flip: bool = False
 
@@ -48,16 +46,16 @@ class Classifier:
         return (probabilities + mirrored) / 2
 
     def logits(self, variables: Any, images: Array) -> Array:
-        """uint8 `[B, H, W, 3]` -> logits float32 `[B, C]` of the images as they are."""
+        """uint8 `[B, H, W, 3]` -> logits float32 `[B, C]` of the unmirrored images."""
         return self._network(variables, center_crop(images, self.crop))
 
     def _network(self, variables: Any, images: Array) -> Array:
-        logits, _ = self.model.apply(variables, network_input(images, self.convention), train=False)
+        logits, _ = self.model.apply(variables, network_input(self.model, images), train=False)
         return logits
 
 
 def center_crop(images: Array, size: Size | None) -> Array:
-    """The centre `[B, h, w, 3]` of images `[B, H, W, 3]`, which stay as they are where smaller."""
+    """The centre `[B, h, w, 3]` of images `[B, H, W, 3]`; a side that is smaller stays as it is."""
     if size is None:
         return images
     (height, width), (rows, columns) = images.shape[1:3], size
@@ -73,12 +71,12 @@ def classify(classifier: Classifier, variables: Any, images: ArrayLike) -> tuple
 
 
 class Prediction(NamedTuple):
-    """What a network says to N images.
+    """A network's predictions for N images.
 
     Attributes:
         classes: predicted class of each, int32 `[N]`.
         probabilities: of these classes, float32 `[N]`.
-        logits: of the images as they are, which the losses see, float32 `[N, C]`.
+        logits: of the unmirrored images, as the losses see them, float32 `[N, C]`.
     """
 
     classes: Any
@@ -87,11 +85,11 @@ class Prediction(NamedTuple):
 
 
 class Classified(NamedTuple):
-    """The images of a split with what networks make of them.
+    """The predictions of several networks for the images of a split.
 
     Attributes:
         keys: names of the N images, in the order of the records.
-        labels: uint8 `[N]`, 255 where there is none.
+        labels: uint8 `[N]`, 255 if there is none.
         networks: predictions of each network by its name.
     """
 
@@ -108,7 +106,7 @@ def classify_all(
     Args:
         classifier: gives the probabilities.
         networks: variables of each network by its name.
-        batches: of `evaluation_batches`, one or more; read once.
+        batches: from `evaluation_batches`, at least one; read once.
     """
     keys: list[str] = []
     labels: list[np.ndarray] = []
@@ -138,7 +136,7 @@ def _predicted(classifier: Classifier, variables: Any, images: Array) -> Predict
 
 
 class Evaluator:
-    """Accuracy of a classifier over prepared records, shared out to all devices."""
+    """Accuracy of a classifier over prepared records, computed on all devices."""
 
     def __init__(self, classifier: Classifier, batch_size: int) -> None:
         """Compiles nothing yet.
@@ -160,8 +158,8 @@ class Evaluator:
             count, AXIS, in_axes=(None, 0, 0), out_axes=None, devices=jax.local_devices()
         )
 
-    def __call__(self, variables: Any, records: Records) -> dict[str, float]:
-        """``{"accuracy"}`` in [0, 1] over all records; all processes take part."""
+    def __call__(self, variables: Any, records: Records) -> dict[str, float | None]:
+        """``{"accuracy"}`` in [0, 1] over all records, None if none is labelled; all processes."""
         total = np.zeros(2, np.int64)
         for batch in evaluation_batches(records, self._batch_size, process=parallel.share()):
             images, labels = (
@@ -170,4 +168,4 @@ class Evaluator:
             )
             total += np.asarray(self._count(variables, images, labels), np.int64)
         right, counted = parallel.total(total).tolist()
-        return {"accuracy": right / max(counted, 1)}
+        return {"accuracy": right / counted if counted else None}

@@ -1,4 +1,4 @@
-"""Confusion matrix and the figures that follow from it.
+"""Confusion matrix and the metrics derived from it.
 
 For the 19 classes of Cityscapes they equal those of the benchmark's own scripts
 (`cityscapesscripts.evaluation.evalPixelLevelSemanticLabeling`) to the last digit.
@@ -24,17 +24,17 @@ def confusion_matrix(labels: ArrayLike, predictions: ArrayLike, num_classes: int
 
     Args:
         labels: integers `[...]`; 255 and anything outside `[0, num_classes)` is not counted.
-        predictions: integers `[...]` in `[0, num_classes)` wherever the label counts, as an argmax
-            gives them. Maps that leave pixels without a class need one more class for these, C, and
+        predictions: integers `[...]` in `[0, num_classes)` wherever the label counts, as from an
+            argmax. Label maps with unpredicted pixels need one more class for these, C, and
             `iou(...)[:C]`: then they are misses, as in the official scripts.
         num_classes: C.
 
     Returns:
         int32 `[C, C]`: row = label, column = prediction. Sum batches in int64 on the host: one
-        batch may hold up to 2^31 pixels.
+        batch may have up to 2^31 pixels.
 
     Raises:
-        ValueError: a counted pixel is predicted to be of no class. Compiled code cannot raise:
+        ValueError: the prediction of a counted pixel is not a class. Compiled code cannot raise:
             there such a pixel is not counted.
 
     >>> import numpy as np
@@ -73,7 +73,7 @@ def iou(confusion: ArrayLike) -> np.ndarray:
 
 
 def class_accuracy(confusion: ArrayLike) -> np.ndarray:
-    """Accuracy of each class: the share of what is labelled as the class that is predicted so.
+    """Accuracy of each class: the share of its pixels that are predicted as the class.
 
     Args:
         confusion: counts `[C, C]`, row = label, column = prediction.
@@ -89,43 +89,46 @@ def class_accuracy(confusion: ArrayLike) -> np.ndarray:
     return np.where(labelled > 0, np.diagonal(counts) / np.maximum(labelled, 1), np.nan)
 
 
-def mean_iou(per_class: np.ndarray) -> float:
-    """Mean over the classes that occur.
+def mean_iou(per_class: np.ndarray) -> float | None:
+    """Mean over the classes that occur, in [0, 1]; None if no class does.
 
     Args:
-        per_class: float64 `[C]`, NaN where a class does not occur.
-
-    Returns:
-        In [0, 1]. 0 where no class occurs: JSON has no NaN, which the official scripts give.
+        per_class: float64 `[C]`, NaN for a class that does not occur.
     """
     present = per_class[~np.isnan(per_class)]
-    # Added one by one, as the official scripts do: np.mean adds in pairs, to another last digit.
-    return float(np.cumsum(present)[-1] / len(present)) if len(present) else 0.0
+    # Added one by one, as in the official scripts: np.mean adds pairwise, to another last digit.
+    return float(np.cumsum(present)[-1] / len(present)) if len(present) else None
 
 
-def summary(confusion: ArrayLike, names: tuple[str, ...]) -> dict[str, Any]:
+def summary(
+    confusion: ArrayLike, names: tuple[str, ...], evaluated: tuple[str, ...] | None = None
+) -> dict[str, Any]:
     """The metrics of `results.json`: mIoU over the classes that occur, IoU, pixel accuracy.
 
     Args:
         confusion: counts `[C, C]`.
         names: class names, in the order of the train ids.
+        evaluated: names of the classes whose IoU counts; the others are confused with them all the
+            same, as in the official evaluation of a 19-class network on SYNTHIA's 16. None: all.
 
     Returns:
-        ``{"miou", "iou": {name: IoU or None}, "pixel_accuracy"}``, Python floats in [0, 1]. The 16
-        classes of SYNTHIA have ``"miou_13"`` as well: mIoU*, the mean of 13 of these 16 IoUs,
-        without wall, fence and pole.
+        ``{"miou", "iou": {name: IoU or None}, "pixel_accuracy"}``, Python floats in [0, 1]; None is
+        what was not measured, because no pixel counts. For the 16 classes of SYNTHIA also
+        ``"miou_13"``: mIoU*, the mean of 13 of the 16 IoUs, without wall, fence and pole.
     """
     counts = np.asarray(confusion, np.int64)
-    per_class = iou(counts)
+    found = {
+        name: value
+        for name, value in zip(names, iou(counts), strict=True)
+        if evaluated is None or name in evaluated
+    }
+    per_class = np.array(list(found.values()))
     metrics: dict[str, Any] = {
         "miou": mean_iou(per_class),
-        "iou": {
-            name: None if np.isnan(value) else float(value)
-            for name, value in zip(names, per_class, strict=True)
-        },
-        "pixel_accuracy": float(np.trace(counts) / max(counts.sum(), 1)),
+        "iou": {n: None if np.isnan(value) else float(value) for n, value in found.items()},
+        "pixel_accuracy": float(np.trace(counts) / counts.sum()) if counts.any() else None,
     }
-    if names == _SYNTHIA_16.names:
+    if tuple(found) == _SYNTHIA_16.names:
         subset = _SYNTHIA_16.indices(_SYNTHIA_13.names)
         metrics["miou_13"] = mean_iou(per_class[list(subset)])
     return metrics

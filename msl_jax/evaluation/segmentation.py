@@ -17,7 +17,7 @@ from msl_jax.data.labels import IGNORE
 from msl_jax.data.prefetch import Batch
 from msl_jax.evaluation.confusion import confusion_matrix, summary
 from msl_jax.models import DeepLabV2, resize_align_corners
-from msl_jax.models.inputs import InputConvention, network_input
+from msl_jax.models.inputs import network_input
 from msl_jax.runtime import parallel
 from msl_jax.training.step import AXIS
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:  # what reads records need not be installed to predict
 
 Size = tuple[int, int]
 
-# Probabilities that `predict` holds at a time, 256 MB of them: 3.5 million pixels of 19 classes.
+# Probabilities in memory at a time in `predict`: 256 MB, or 3.5 million pixels with 19 classes.
 STRIP = 2**26
 
 
@@ -36,13 +36,11 @@ class Predictor:
 
     Attributes:
         model: the network; its final head predicts.
-        convention: how images enter it.
         flip: average over the mirrored image too.
-        scales: average over the image at these sizes, 1.0 = as it is.
+        scales: average over the image scaled by these factors.
     """
 
     model: DeepLabV2
-    convention: InputConvention
     flip: bool = False
     scales: tuple[float, ...] = (1.0,)
 
@@ -67,11 +65,11 @@ class Predictor:
             images: uint8 `[B, H, W, 3]`.
 
         Returns:
-            float32 `[B, h, w, C]` each, of the network's own size; those of mirrored images are
-            mirrored back.
+            float32 `[B, h, w, C]` each, at the network's output size; those of mirrored images
+            are mirrored back.
         """
         views = []
-        inputs = network_input(images, self.convention)
+        inputs = network_input(self.model, images)
         for scale in self.scales:
             height, width = (max(16, round(side * scale)) for side in images.shape[1:3])
             view = resize_align_corners(inputs, (height, width))
@@ -88,34 +86,41 @@ class Predictor:
 def mean_probabilities(
     views: Sequence[Array], size: Size, rows: tuple[ArrayLike, int] | None = None
 ) -> Array:
-    """Mean of the views' probabilities at `size`, as the official evaluation takes it.
+    """Mean of the views' probabilities at `size`, as in the official evaluation.
 
-    Logits are up-sampled (align-corners) before the softmax, probabilities are averaged after it.
+    Logits are upsampled (align-corners) before the softmax, probabilities are averaged after it.
 
     Args:
         views: logits, each `[B, h, w, C]`; h and w may differ.
         size: (height, width) of the result.
-        rows: first and number of the rows that are wanted; default is all of them.
+        rows: first row and number of rows to compute; default is all of them.
 
     Returns:
-        `[B, height, width, C]`; only the rows that are wanted.
+        `[B, height, width, C]`, or only these rows of it.
     """
     probabilities = [jax.nn.softmax(resize_align_corners(view, size, rows)) for view in views]
     return sum(probabilities[1:], start=probabilities[0]) / len(views)
 
 
 class Evaluator:
-    """Confusion matrix of a predictor over prepared records, shared out to all devices."""
+    """Confusion matrix of a predictor over prepared records, computed on all devices."""
 
-    def __init__(self, predictor: Predictor, names: tuple[str, ...], batch_size: int) -> None:
+    def __init__(
+        self,
+        predictor: Predictor,
+        names: tuple[str, ...],
+        batch_size: int,
+        evaluated: tuple[str, ...] | None = None,
+    ) -> None:
         """Compiles nothing yet.
 
         Args:
-            predictor: gives the probabilities.
+            predictor: computes the probabilities.
             names: class names in the order of the train ids.
             batch_size: images on each device.
+            evaluated: see `msl_jax.evaluation.confusion.summary`.
         """
-        self._names = names
+        self._names, self._evaluated = names, evaluated
         self._devices = jax.local_device_count()
         self._batch_size = batch_size * self._devices
 
@@ -124,8 +129,8 @@ class Evaluator:
             predictions = mean_probabilities(views, (height, width)).argmax(-1)
             return lax.psum(confusion_matrix(labels, predictions, len(names)), AXIS)
 
-        # Two programs: labels of another size compile the second anew, not the network. Both of
-        # this process's devices alone: processes may have batches of other sizes and numbers.
+        # Two programs, so that labels of another size recompile the second one, not the network.
+        # Both on this process's devices only: batches of other processes may differ.
         devices = jax.local_devices()
         self._logits: Callable[..., Any] = jax.pmap(
             predictor.logits, in_axes=(None, 0), devices=devices
@@ -139,13 +144,13 @@ class Evaluator:
             variables: of the network.
             records: labelled; each process evaluates its share.
             label_size: (height, width) at which labels and predictions are compared; None for each
-                label's own size, to which logits are up-sampled.
+                label's own size, to which logits are upsampled.
         """
         classes = len(self._names)
         total = np.zeros((classes, classes), np.int64)
         for batch in self._batches(records, label_size):
             total += self.confusion(variables, batch)
-        return summary(parallel.total(total), self._names)
+        return summary(parallel.total(total), self._names, self._evaluated)
 
     def confusion(self, variables: Any, batch: Batch) -> np.ndarray:
         """Counts int64 `[C, C]` of one batch on this process's devices, row = label.
@@ -174,15 +179,15 @@ class Evaluator:
 
 
 def group_by_label_size(examples: Iterable[Batch], batch_size: int) -> Iterator[Batch]:
-    """Batches of examples whose labels have one size, from examples in any order.
+    """Batches of examples whose labels have the same size, from examples in any order.
 
     Args:
-        examples: batches of one; images have one size, labels need not.
-        batch_size: N. Up to N - 1 examples of each size wait for another one.
+        examples: batches of one; images have one size, labels may differ in size.
+        batch_size: N. Up to N - 1 examples of each size wait for others.
 
     Yields:
-        `{"image": uint8 [N, H, W, 3], "label": uint8 [N, h, w]}`. Where a size has no more
-        examples, images are 0 and labels 255, so that they count nowhere.
+        `{"image": uint8 [N, H, W, 3], "label": uint8 [N, h, w]}`. Incomplete batches are padded
+        with images of 0 and labels of 255, which count nowhere.
     """
     waiting: defaultdict[Size, list[Batch]] = defaultdict(list)
     for example in examples:
@@ -209,23 +214,28 @@ def predict(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Predicted class and its probability: uint8 and float32 `[B, height, width]`.
 
-    Probabilities of all classes exist for a strip of rows at a time, so that a photo of any size
-    takes little more memory than its own pixels.
+    The probabilities of all classes exist only for a strip of rows at a time, so that a photo of
+    any size takes little more memory than its own pixels.
     """
-    # Two programs, as in Evaluator: photos come in many sizes.
-    views = _logits(predictor, variables, images)
-    (batch, *_, classes), (height, width) = views[0].shape, size
+    return winners(view_logits(predictor, variables, images), size)
+
+
+def winners(views: Sequence[ArrayLike], size: Size) -> tuple[np.ndarray, np.ndarray]:
+    """What `predict` gives, from the logits of all views, each `[B, h, w, C]`."""
+    # A program of its own, as in Evaluator, because photos come in many sizes.
+    (batch, *_, classes), (height, width) = np.shape(views[0]), size
     rows = min(height, max(1, STRIP // (batch * width * classes * len(views))))
     labels, confidence = (np.empty((batch, *size), kind) for kind in (np.uint8, np.float32))
     for top in range(0, height, rows):
-        first = min(top, height - rows)  # all strips have one shape, and thus one program
+        first = min(top, height - rows)  # so that all strips have one shape, and share a program
         strip = slice(first, first + rows)
-        labels[:, strip], confidence[:, strip] = _winners(views, size, np.int32(first), rows)
+        labels[:, strip], confidence[:, strip] = _winners(tuple(views), size, np.int32(first), rows)
     return labels, confidence
 
 
 @jax.jit(static_argnums=0)
-def _logits(predictor: Predictor, variables: Any, images: Array) -> tuple[Array, ...]:
+def view_logits(predictor: Predictor, variables: Any, images: Array) -> tuple[Array, ...]:
+    """`Predictor.logits`, compiled."""
     return predictor.logits(variables, images)
 
 

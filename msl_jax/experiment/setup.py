@@ -2,24 +2,49 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from ml_collections.config_dict import ConfigDict
 
 from msl_jax.config import presets
-from msl_jax.config.keys import check_config
-from msl_jax.data.datasets.registry import open_label_set
-from msl_jax.data.splits import classes_file
+from msl_jax.config.keys import FREE_KEYS, check_config
+from msl_jax.data.datasets.registry import dataset_class
+from msl_jax.data.splits import open_classes
+from msl_jax.runs.workdir import CONFIG, needs_no_init_weights, saved_values
+from msl_jax.runtime import parallel
 from msl_jax.weights.find import Weights, find
 
 
-def starting_weights(config: ConfigDict) -> Weights | None:
-    """What the configuration's network takes of the weights that `init_from` names.
+def resolve(given: ConfigDict, workdir: Path) -> tuple[ConfigDict, Weights | None]:
+    """The complete configuration of a run, and the weights of `init_from` if the run needs them.
 
-    None where it is empty.
+    A run that has begun keeps what was decided then, except for `FREE_KEYS`. Once it is finished or
+    has checkpoints of its own, it needs no other weights. All processes; the first one reads the
+    workdir.
+
+    Args:
+        given: the configuration as the user gives it.
+        workdir: of the run, which need not exist; if it does, the run was given the same, see
+            `runs.workdir.finished_results`.
 
     Raises:
-        UserError: nothing is there.
+        UserError: wrong values, weights that do not fit or are not there, or a damaged run.
     """
-    return find(config.init_from).for_config(config) if config.init_from else None
+    saved, begun = parallel.by_first(
+        lambda: (saved_values(workdir), needs_no_init_weights(workdir))
+    )
+    config = given
+    if saved is not None:
+        config = presets.restored(saved, str(workdir / CONFIG))
+        config.update({key: given[key] for key in FREE_KEYS})
+
+    def resolved() -> tuple[ConfigDict, Weights | None]:
+        start = None
+        if config.init_from and not begun:
+            start = find(config.init_from).for_config(config)
+        return complete(config, start), start
+
+    return parallel.together(resolved)
 
 
 def complete(config: ConfigDict, start: Weights | None) -> ConfigDict:
@@ -32,8 +57,11 @@ def complete(config: ConfigDict, start: Weights | None) -> ConfigDict:
     Raises:
         UserError: wrong values, or such as do not fit the weights.
     """
-    if config.num_classes is None:
-        label_set = open_label_set(config.source_train, None, classes_file(config))
+    known = None
+    if start is not None and start.classifies and not config.reinit_heads:
+        known = start.known and start.known._replace(lists={})
+    if config.num_classes is None or (known and dataset_class(config.source_train).lists_classes):
+        label_set = open_classes(config, "source_train", known)
         config = config.copy_and_resolve_references()
         config.num_classes = label_set.num_classes
     network, origin = None, ""

@@ -1,4 +1,4 @@
-"""What the losses and the guidance labels share about arrays of class scores and labels."""
+"""Operations on arrays of class scores and labels that losses and guidance labels share."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ IGNORE = 255  # the label of a pixel that does not count
 
 
 def argmax_class(x: jax.Array, class_axis: int = -1) -> jax.Array:
-    """Returns the argmax over classes as int32; the first of equal ones, C where one is NaN.
+    """Returns the argmax over classes as int32: the first of several maxima, C where one is NaN.
 
-    Two plain reductions: XLA's own argmax reduces pairs, one class after the other, on the CPU.
+    Two plain reductions: on the CPU XLA's own argmax reduces pairs, one class after the other.
     """
     axis = class_axis % x.ndim
     wins = x == jnp.max(x, axis=axis, keepdims=True)
@@ -26,8 +26,8 @@ def argmax_class(x: jax.Array, class_axis: int = -1) -> jax.Array:
 def is_class(labels: jax.Array, num_classes: int, class_axis: int = -1) -> jax.Array:
     """Returns whether the label is c, for c along a new axis: one-hot booleans.
 
-    Picking a label's entry by comparison cannot index out of range, and unlike that of a gather
-    its gradient is no scatter, which XLA runs slowly on the CPU.
+    Selecting a label's entry by comparison cannot index out of range, and unlike a gather's its
+    gradient is not a scatter, which XLA runs slowly on the CPU.
     """
     labels = jnp.expand_dims(labels, class_axis)
     shape = list(labels.shape)
@@ -37,7 +37,7 @@ def is_class(labels: jax.Array, num_classes: int, class_axis: int = -1) -> jax.A
 
 
 def at_least_float32(x: ArrayLike) -> jax.Array:
-    """Returns x as float64 if it is that, else as float32."""
+    """Returns x in float64 if it is float64, else in float32."""
     x = jnp.asarray(x)
     return x if x.dtype == jnp.float64 else x.astype(jnp.float32)
 

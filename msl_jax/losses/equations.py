@@ -12,15 +12,16 @@ from msl_jax.losses.arrays import (
     IGNORE,
     argmax_class,
     at_least_float32,
+    check_choice,
     check_num_classes,
     is_class,
 )
 
 
 def cross_entropy(logits: ArrayLike, labels: ArrayLike) -> jax.Array:
-    """Cross entropy, averaged over the pixels that count: -1/N sum_n log p[n, label_n].
+    """Cross entropy, averaged over the labelled pixels: -1/N sum_n log p[n, label_n].
 
-    N is the number of labels other than 255. Where there is none, value and gradient are 0.
+    N is the number of labels other than 255. If there is none, value and gradient are 0.
 
     Args:
         logits: `[..., C]`, e.g. `[B, H, W, C]` or `[B, C]`; C is at most 255.
@@ -50,8 +51,8 @@ def cross_entropy(logits: ArrayLike, labels: ArrayLike) -> jax.Array:
 def cross_entropy_sum(logits: ArrayLike, labels: ArrayLike) -> tuple[jax.Array, jax.Array]:
     """Numerator and denominator of `cross_entropy`: (-sum_n log p[n, label_n], N).
 
-    Batches and devices hold different numbers of pixels that count, so a mean of their means is
-    wrong: add up sums and counts, then divide by max(count, 1).
+    Batches and devices hold different numbers of labelled pixels, so a mean of their means is
+    wrong: sum the numerators and the counts, then divide by max(count, 1).
 
     Args:
         logits: `[..., C]`; C is at most 255.
@@ -113,9 +114,7 @@ def entropy(
     References:
         Eq. 3 of the paper; with `iw_alpha`, the weights of Eq. 13.
     """
-    logits = at_least_float32(logits)
-    divisor = pixelwise.divisor(normalization, logits.shape[-1])
-    return _mean(pixelwise.entropy(logits), logits, iw_alpha) / divisor
+    return target_loss("minent", logits, iw_alpha=iw_alpha, normalization=normalization)
 
 
 def scaled_entropy(
@@ -185,17 +184,39 @@ def max_square(
     References:
         Eq. 6 of the paper; Eq. 13 with `iw_alpha`.
     """
-    logits = at_least_float32(logits)
-    image_wise = iw_alpha is not None  # Eq. 13, else Eq. 6
-    divisor = pixelwise.divisor(normalization, logits.shape[-1], printed_half=image_wise)
-    return _mean(pixelwise.max_square(logits), logits, iw_alpha) / divisor
+    return target_loss("max_square", logits, iw_alpha=iw_alpha, normalization=normalization)
+
+
+def target_loss(
+    name: str,
+    logits: ArrayLike,
+    *,
+    iw_alpha: ArrayLike | None = None,
+    normalization: str = "official",
+) -> jax.Array:
+    """The loss of that name in `losses.pixelwise.TARGET_LOSSES`, a mean.
+
+    Args:
+        name: such as "max_square".
+        logits: `[..., C]`; with `iw_alpha` `[..., H, W, C]`.
+        iw_alpha: alpha of the image-wise weighting, in [0, 1]; None is no weighting.
+        normalization: "official" or "paper".
+
+    Raises:
+        ValueError: as for `max_square`, or there is no loss of that name.
+    """
+    check_choice("name", name, tuple(pixelwise.TARGET_LOSSES))
+    loss, logits = pixelwise.TARGET_LOSSES[name], at_least_float32(logits)
+    printed_half = loss.printed_half and iw_alpha is not None
+    divisor = pixelwise.divisor(normalization, logits.shape[-1], printed_half=printed_half)
+    return _mean(loss.of_pixel(logits, -1), logits, iw_alpha) / divisor
 
 
 def image_weights(probabilities: ArrayLike, alpha: ArrayLike) -> jax.Array:
     """Image-wise weight of each pixel: w_n = 1 / (N_c^alpha N^(1 - alpha)), c the winner at n.
 
     N_c counts the pixels of that image whose most probable class is c, N all its pixels. alpha = 0
-    weighs pixels alike (w = 1/N), alpha = 1 weighs the image's classes alike. No gradient flows
+    weights all pixels equally (w = 1/N), alpha = 1 all classes of the image. No gradient flows
     through the weights.
 
     Args:
@@ -207,8 +228,7 @@ def image_weights(probabilities: ArrayLike, alpha: ArrayLike) -> jax.Array:
 
     Raises:
         ValueError: alpha (where it is a plain number) out of range, or fewer than three axes.
-            Classification outputs `[B, C]` are no images: there are
-            no pixels whose classes could be counted.
+            Classification outputs `[B, C]` are not images: there are no pixels to count.
 
     Example:
         >>> image = jnp.array([[[0.9, 0.1], [0.8, 0.2], [0.7, 0.3], [0.4, 0.6]]])  # [1, 4, 2]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import jax
 import jax.numpy as jnp
-from jax import lax
+from jax import Array, lax
 from jax.typing import ArrayLike
 
 from msl_jax.losses.arrays import (
@@ -19,6 +19,7 @@ from msl_jax.losses.arrays import (
     check_num_classes,
     is_class,
 )
+from msl_jax.models.layers import resize_align_corners
 
 GUIDANCE_RULES = ("official", "paper")
 
@@ -31,10 +32,10 @@ def guidance_labels(
     rule: str = "official",
     class_axis: int = -1,
 ) -> jax.Array:
-    """Self-produced guidance: argmax_c (p_final + p_low) / 2 where a head is sure, else 255.
+    """Self-produced guidance: argmax_c (p_final + p_low) / 2 where a head is confident, else 255.
 
-    Rule "official": sure is max_c p > threshold in either head, whatever class that is. Rule
-    "paper": the probability of the label itself exceeds the threshold in either head. No gradient
+    Rule "official": a head is confident if max_c p > threshold, whichever class that is. Rule
+    "paper": if the probability of the label itself exceeds the threshold. No gradient
     flows through the labels; the loss of Eq. 16 is `cross_entropy(low_logits, labels)`.
 
     Args:
@@ -45,7 +46,7 @@ def guidance_labels(
         class_axis: where C stands in the logits' shape.
 
     Returns:
-        `[...]` int32 labels, 255 where nothing passes.
+        `[...]` int32 labels, 255 where no head is confident.
 
     Raises:
         ValueError: unknown rule, heads of different shapes, or C above 255.
@@ -87,7 +88,7 @@ def pseudo_labels(logits: ArrayLike, threshold: ArrayLike, *, class_axis: int = 
         class_axis: where C stands in the logits' shape.
 
     Returns:
-        `[...]` int32 labels, 255 where nothing passes.
+        `[...]` int32 labels, 255 below the threshold.
 
     Raises:
         ValueError: C above 255.
@@ -102,5 +103,29 @@ def pseudo_labels(logits: ArrayLike, threshold: ArrayLike, *, class_axis: int = 
     logits = at_least_float32(logits)
     check_num_classes(logits, class_axis)
     p = jax.nn.softmax(lax.stop_gradient(logits), axis=class_axis)
-    sure = jnp.max(p, axis=class_axis) > jnp.asarray(threshold, p.dtype)
-    return jnp.where(sure, argmax_class(p, class_axis), IGNORE)
+    confident = jnp.max(p, axis=class_axis) > jnp.asarray(threshold, p.dtype)
+    return jnp.where(confident, argmax_class(p, class_axis), IGNORE)
+
+
+def upsampled_labels(logits: Array, size: tuple[int, int]) -> tuple[Array, Array]:
+    """Most probable class of each pixel of an image, and its probability; no gradient flows.
+
+    Args:
+        logits: small, `[B, h, w, C]`, up-sampled with aligned corners; C is at most 255.
+        size: (H, W) of the images.
+
+    Returns:
+        uint8 and float32 (float64 where the logits are) `[B, H, W]`; the class is C where a logit
+        is not a number.
+
+    Raises:
+        ValueError: C above 255.
+    """
+    check_num_classes(logits)
+
+    def of_image(logits: Array) -> tuple[Array, Array]:
+        p = jax.nn.softmax(resize_align_corners(logits[None], size)[0])
+        return argmax_class(p).astype(jnp.uint8), jnp.max(p, axis=-1)
+
+    # One image after the other: an array of all pixels and classes is large.
+    return lax.map(of_image, at_least_float32(lax.stop_gradient(logits)))

@@ -1,13 +1,14 @@
 """Sums over the pixels of up-sampled logits and their gradients, one small tile at a time.
 
-Losses are taken of logits up-sampled to the size of the image, eight times in both directions: at
-1280x720 an array of all pixels and 19 classes is 70 MB, and a loss and its gradient, written array
-by array, pass several such arrays through memory. Here no array of that size exists. The image is
-cut into tiles; each is interpolated from its few source cells, its losses are added up, and their
-gradient goes back to the source cells before the next tile is begun. As the gradient of a sum needs
-no more than the sum does, both are made in one sweep: the backward pass only scales.
+Losses are computed from logits that are up-sampled to the size of the image, by a factor of eight
+in both directions: at 1280x720 an array of all pixels and 19 classes takes 70 MB, and a loss and
+its gradient, written array by array, move several such arrays through memory. Here no array of that
+size exists. The image is cut into tiles; each is interpolated from its few source cells, its losses
+are summed, and their gradient is added to the source cells before the next tile begins. Since the
+gradient of a sum needs nothing beyond what the sum needs, one sweep computes both, and the backward
+pass only scales.
 
-Inside a tile classes come first, `[C, rows, columns]`, so that all arithmetic runs along pixels.
+Within a tile the classes come first, `[C, rows, columns]`: all arithmetic runs along pixels.
 """
 
 from __future__ import annotations
@@ -25,10 +26,10 @@ from jax import Array, lax
 from msl_jax.losses.arrays import at_least_float32
 from msl_jax.models.layers import interpolation_matrix
 
-# Numbers in one head's tile. On the CPU a tile and what is computed from it stay in a core's cache;
-# at 1280x720 with 19 classes half as many cost about a tenth more time, twice as many a third to
-# nine tenths more. On other platforms, where nothing was measured, a tile is large so that few
-# programs are started: at that size there are eight tiles.
+# Elements of one head's tile. On the CPU a tile and what is computed from it stay in the cache of a
+# core; at 1280x720 with 19 classes half as many take about a tenth more time, twice as many a third
+# to nine tenths more. Elsewhere, where nothing has been measured yet, a tile is large so that few
+# kernels are launched: at that size there are eight tiles.
 CPU_TILE = 25_000
 OTHER_TILE = 4_000_000
 
@@ -44,7 +45,7 @@ TileFunction = Callable[
 
 
 class Sums(NamedTuple):
-    """What a sweep gives.
+    """The result of a sweep over all tiles.
 
     Attributes:
         losses: the sum of each loss over an image's pixels, `[B]`.
@@ -79,8 +80,8 @@ def pixel_sums(
     Differentiable once, in reverse mode, with respect to the heads.
 
     Args:
-        function: gives one loss for each head, and flags. It is traced for one tile; arrays that
-            differ from call to call belong into `pixels` and `images`.
+        function: returns one loss for each head, and flags. It is traced for one tile; arrays that
+            differ from call to call belong in `pixels` and `images`.
         heads: small logits `[B, h, w, C]`, all of one shape. Everything is computed in float32,
             or in float64 where they are.
         size: (H, W) of the image.
@@ -97,7 +98,7 @@ def pixel_sums(
 
 
 def pixel_counts(function: TileFunction, head: Array, size: tuple[int, int]) -> tuple[Array, ...]:
-    """The counts alone, of a function that gives no losses; see `pixel_sums`. No gradient flows."""
+    """The counts alone, for a function without losses; see `pixel_sums`. No gradient flows."""
     arrays = _checked((lax.stop_gradient(head),), size, ())
     return _by_platform(function, size, False, *arrays, ())[0].counts
 
@@ -155,7 +156,33 @@ def _by_platform(
     def sweep(tile: int) -> Callable[..., tuple[Sums, tuple[Array, ...]]]:
         return functools.partial(_sweep, function, size, with_gradient, tile)
 
-    return lax.platform_dependent(*arrays, cpu=sweep(CPU_TILE), default=sweep(OTHER_TILE))
+    def swept(*arrays: Any) -> tuple[Sums, tuple[Array, ...]]:
+        return lax.platform_dependent(*arrays, cpu=sweep(CPU_TILE), default=sweep(OTHER_TILE))
+
+    return _on_shards(swept, *arrays)
+
+
+def _on_shards(
+    swept: Callable[..., tuple[Sums, tuple[Array, ...]]], heads: tuple[Array, ...], *others: Any
+) -> tuple[Sums, tuple[Array, ...]]:
+    """The sweep, where a mesh has explicit axes on each device's images alone.
+
+    Raises:
+        ValueError: the heads are sharded along other axes than the batch, or not alike.
+    """
+    shardings = [jax.typeof(head).sharding for head in heads]
+    spec, mesh = shardings[0].spec, shardings[0].mesh
+    if any(spec[1:]) or any(sharding.spec != spec for sharding in shardings):
+        raise ValueError(
+            "The heads [B, h, w, C] may be sharded along the batch alone, and all of them alike;"
+            f" found {' and '.join(f'[B, C, h, w] {sharding.spec}' for sharding in shardings)}."
+            " jax.sharding.reshard changes it."
+        )
+    if not any(spec):
+        return swept(heads, *others)
+    images = jax.sharding.PartitionSpec(spec[0])
+    arrays = jax.sharding.reshard((heads, *others), images)
+    return jax.shard_map(swept, mesh=mesh, in_specs=images, out_specs=images)(*arrays)
 
 
 def _sweep(
@@ -237,8 +264,8 @@ def _upsample(patch: Array, row_weights: Array, column_weights: Array) -> Array:
 def _cut_image(
     source: tuple[int, int], target: tuple[int, int], pixels: float
 ) -> tuple[_Cut, _Cut]:
-    """Cuts rows and columns into tiles of about so many pixels, four times as wide as high."""
-    # Whole vectors in every row: 46 instead of 64 columns cost twice the time.
+    """Cuts rows and columns into tiles of about that many pixels, four times as wide as high."""
+    # Whole vectors in every row: with 46 columns instead of 64 it takes twice as long.
     units = max(1, round(math.sqrt(4 * pixels) / _WIDTH_UNIT))
     width = min(units * _WIDTH_UNIT, target[1])
     height = max(1, int(pixels / width))
@@ -254,12 +281,12 @@ def _cut(source: int, target: int, longest: int, unit: int = 1) -> _Cut:
         longest: length that no tile exceeds.
         unit: the length is a multiple of it, unless the axis is shorter; divides `longest`.
     """
-    number = math.ceil(target / longest)
-    length = min(math.ceil(target / number / unit) * unit, target)
-    first = np.arange(number) * length
+    count = math.ceil(target / longest)
+    length = min(math.ceil(target / count / unit) * unit, target)
+    first = np.arange(count) * length
     starts = np.minimum(first, target - length)
     cells = starts[:, None] + np.arange(length)
-    weights = interpolation_matrix(source, target)[cells]  # [n, T, source], 0 but for neighbours
+    weights = interpolation_matrix(source, target)[cells]  # [n, T, source]: few are not 0
     used: np.ndarray = np.any(weights, axis=1)
     begin, end = used.argmax(axis=1), source - used[:, ::-1].argmax(axis=1)
     patch = int((end - begin).max())

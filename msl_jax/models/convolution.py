@@ -1,9 +1,9 @@
 """Convolution, written for each platform as that platform computes it fastest.
 
-GPUs get real convolutions, in a form that XLA finds cuDNN's kernels for; so do other accelerators,
+GPUs get real convolutions, in a form for which XLA finds cuDNN's kernels; so do other accelerators,
 on which nothing was measured. On the CPU matrix products run about as fast as a core can, so
-everything that is one, or a few of them, becomes that. Measured figures are in docs/performance.md.
-The choice is made when a program is lowered for its platform, not where it is traced.
+whatever can be written as one product, or a few, is. Measured figures are in docs/performance.md.
+The choice is made when a program is lowered for its platform, not when it is traced.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ def conv2d(
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3))
 def _differentiable(x: Array, kernel: Array, window: Window, lowering: Lowering | None) -> Array:
-    return _choose(lowering, _native, _products, window, x, kernel)
+    return by_lowering(lowering, _native, _products, window, x, kernel)
 
 
 def _forward(x: Array, kernel: Array, window: Window, lowering: Lowering | None):
@@ -73,7 +73,7 @@ def _forward(x: Array, kernel: Array, window: Window, lowering: Lowering | None)
 
 
 def _backward(window: Window, lowering: Lowering | None, kept: tuple[Array, Array], g: Array):
-    return _choose(lowering, _native_gradients, _product_gradients, window, *kept, g)
+    return by_lowering(lowering, _native_gradients, _product_gradients, window, *kept, g)
 
 
 _differentiable.defvjp(_forward, _backward)
@@ -82,18 +82,36 @@ _differentiable.defvjp(_forward, _backward)
 _conv2d = jax.jit(_differentiable, static_argnums=(2, 3))
 
 
-def _choose(
-    lowering: Lowering | None,
+def by_lowering(
+    lowering: str | None,
     native: Callable[..., Any],
-    products: Callable[..., Any],
-    window: Window,
+    on_cpu: Callable[..., Any],
+    window: Any,
     *arrays: Array,
 ) -> Any:
-    """Computes in the wanted lowering, or in that of the platform which the program is for."""
-    native, products = (functools.partial(function, window) for function in (native, products))
+    """Computes in the given lowering, or in that of the platform that the program is for.
+
+    Args:
+        lowering: ``"native"``, the name of the one for CPUs, or None for the platform's.
+        native: computes with XLA's own convolution.
+        on_cpu: computes as is faster on CPUs.
+        window: their first argument.
+        arrays: their others.
+
+    Raises:
+        ValueError: they are sharded over an explicit axis of a mesh.
+    """
+    if any(any(jax.typeof(array).sharding.spec) for array in arrays):
+        raise ValueError(
+            "the convolutions of msl_jax do not say how their results are sharded over an explicit"
+            f" axis of a mesh (found {' and '.join(str(jax.typeof(a)) for a in arrays)}). Run the"
+            " step under jax.shard_map with axis_name, or make the mesh with axes of"
+            " jax.sharding.AxisType.Auto."
+        )
+    native, on_cpu = (functools.partial(function, window) for function in (native, on_cpu))
     if lowering is not None:
-        return (native if lowering == "native" else products)(*arrays)
-    return lax.platform_dependent(*arrays, cpu=products, default=native)
+        return (native if lowering == "native" else on_cpu)(*arrays)
+    return lax.platform_dependent(*arrays, cpu=on_cpu, default=native)
 
 
 def _plain(window: Window, x: Array, kernel: Array) -> Array:
@@ -160,7 +178,7 @@ def _split_phases(x: Array, distance: int) -> Array:
 
 
 def _aligned(x: Array) -> Array:
-    """More of the last axis, 0, to a multiple of 8: tensor cores take no others (19 classes)."""
+    """The last axis padded with 0 to a multiple of 8: tensor cores need one (19 is not)."""
     missing = -x.shape[-1] % 8
     return jnp.pad(x, ((0, 0),) * (x.ndim - 1) + ((0, missing),)) if missing else x
 
@@ -234,7 +252,7 @@ def _shifted_gradients(window: Window, x: Array, kernel: Array, g: Array) -> lis
 
 
 def _is_classifier(window: Window, kernel: Array) -> bool:
-    """Whether there are few results against the channels that they are made of."""
+    """Whether there are few output channels for the number of input channels."""
     return window.stride == 1 and kernel.shape[2] >= 8 * kernel.shape[3]
 
 
@@ -267,9 +285,9 @@ def _rows(x: Array) -> Array:
 
 
 def _columns(x: Array) -> Array:
-    """`[B, H, W, C]` -> `[C, B H W]`, laid out so.
+    """`[B, H, W, C]` -> `[C, B H W]`, transposed in memory.
 
-    XLA would take the turned array as it lies, and its product of columns is up to twice as slow.
+    XLA would otherwise read the original by columns, and that product is up to twice as slow.
     """
     return lax.optimization_barrier(_rows(x).T)
 

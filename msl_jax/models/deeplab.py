@@ -2,30 +2,37 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
 from jax import Array
 
-from msl_jax.models.backbones.resnet import ResNet, StridePlacement
+from msl_jax.models.backbones.backbone import Backbone, OnBackbone
+from msl_jax.models.backbones.resnet import ResNet
+from msl_jax.models.keys import Key, counts
 from msl_jax.models.layers import Conv
+
+# Of the four convolutions of a head the official code sums the first two, see `ASPP`.
+OFFICIAL_DILATIONS = (6, 12, 18, 24)
+OFFICIAL_ACTIVE_DILATIONS = (6, 12)
 
 
 class ASPP(nn.Module):
-    """Classifier of DeepLabv2: the sum of dilated 3x3 convolutions over several rates.
+    """Classifier of DeepLabv2: a sum of 3x3 convolutions with several dilations.
 
     Attributes:
         num_classes: channels of the result.
-        rates: dilation of each convolution that has parameters.
-        active_rates: those that are summed. The official code returns from inside its loop, so
+        dilations: of each convolution that has parameters.
+        active_dilations: those that are summed. The official code returns from inside its loop, so
             that only 6 and 12 of its four ever work; the others stay in its checkpoints, untrained.
     """
 
     num_classes: int
-    rates: tuple[int, ...] = (6, 12, 18, 24)
-    active_rates: tuple[int, ...] = (6, 12)
+    dilations: tuple[int, ...] = OFFICIAL_DILATIONS
+    active_dilations: tuple[int, ...] = OFFICIAL_ACTIVE_DILATIONS
     param_dtype: Any = jnp.float32
 
     @nn.compact
@@ -33,74 +40,73 @@ class ASPP(nn.Module):
         """Features `[B, h, w, C]` -> logits `[B, h, w, num_classes]` in float32 or better.
 
         Raises:
-            ValueError: no active rates, or one that has no convolution.
+            ValueError: no active dilations, or one that has no convolution.
         """
-        if not self.active_rates or not set(self.active_rates) <= set(self.rates):
+        active = self.active_dilations
+        if not active or not set(active) <= set(self.dilations):
             raise ValueError(
-                f"active_rates: expected some of the rates {self.rates}, found {self.active_rates}"
+                f"active_dilations: expected some of the dilations {self.dilations}, found {active}"
             )
         total: Any = None
-        for index, rate in enumerate(self.rates):
-            if rate not in self.active_rates and not self.is_initializing():
+        for index, dilation in enumerate(self.dilations):
+            if dilation not in active and not self.is_initializing():
                 continue
             logits = Conv(
                 self.num_classes,
                 size=3,
-                dilation=rate,
+                dilation=dilation,
                 use_bias=True,
                 kernel_init=nn.initializers.normal(0.01),  # as the official code
                 param_dtype=self.param_dtype,
                 name=f"conv{index}",
             )(x)
-            if rate in self.active_rates:
+            if dilation in active:
                 logits = logits.astype(np.promote_types(logits.dtype, np.float32))
                 total = logits if total is None else total + logits
         return total
 
 
-class DeepLabV2(nn.Module):
-    """DeepLabv2 of output stride 8; with no more arguments the official network.
+class DeepLabV2(OnBackbone, nn.Module):
+    """DeepLabv2 with two heads on a backbone; with no more arguments the official network.
 
-    Parameters of the backbone have torchvision's names (`layer3_5/conv2/kernel` for
-    `layer3.5.conv2.weight`), the heads are `low_head` (on stage 3, official `layer5`) and
-    `final_head` (on stage 4, official `layer6`).
+    The parts are `backbone`, `low_head` on its low features and `final_head` on its high features
+    (of the official network stages 3 and 4 of ResNet-101, `layer5` and `layer6`).
 
     Attributes:
         num_classes: classes of both heads.
-        depth: 14, 26, 50 or 101.
-        width: channels of the stem, 64 in the published network.
-        stride_placement: ``"caffe"`` (official) or ``"torchvision"``.
-        head_rates: rates for which a head has parameters.
-        active_rates: rates that are summed, see `ASPP`.
-        frozen_norms: keep the running statistics as they are, also in training.
-        rematerialize: compute each block again for the gradient instead of keeping what is inside.
+        backbone: a `msl_jax.models.backbones.backbone.Backbone`; logits have its output stride.
+        aspp_dilations: dilations for which a head has parameters.
+        active_dilations: those that are summed, see `ASPP`.
+        frozen_batch_norm: keep the running statistics as they are, also in training.
         dtype: compute dtype; default: that of the images. Logits come in float32 or better.
-        param_dtype: dtype of parameters and statistics.
 
     >>> import jax, jax.numpy as jnp
-    >>> model = DeepLabV2(num_classes=5, depth=14, width=4)
+    >>> model = DeepLabV2(num_classes=5, backbone=ResNet(depth=14, width=4))
     >>> variables = model.init(jax.random.key(0), jnp.zeros((1, 33, 49, 3)))
     >>> final, low = model.apply(variables, jnp.zeros((1, 33, 49, 3)))
     >>> final.shape
     (1, 5, 7, 5)
     """
 
+    KEYS: ClassVar[Mapping[str, Key]] = {
+        "aspp_dilations": counts(
+            default=OFFICIAL_DILATIONS, meaning="for which a head has parameters"
+        ),
+        "active_dilations": counts(meaning="those that a head sums, some of aspp_dilations"),
+    }
+
     num_classes: int
-    depth: int = 101
-    width: int = 64
-    stride_placement: StridePlacement = "caffe"
-    head_rates: tuple[int, ...] = (6, 12, 18, 24)
-    active_rates: tuple[int, ...] = (6, 12)
-    frozen_norms: bool = False
-    rematerialize: bool = False
+    backbone: Backbone = ResNet()
+    aspp_dilations: tuple[int, ...] = OFFICIAL_DILATIONS
+    active_dilations: tuple[int, ...] = OFFICIAL_ACTIVE_DILATIONS
+    frozen_batch_norm: bool = False
     dtype: Any = None
-    param_dtype: Any = jnp.float32
 
     @nn.compact
     def __call__(
         self, images: Array, train: bool = False, low_head: bool = True
     ) -> tuple[Array, Array | None]:
-        """Logits of both heads at 1/8 of the images' size.
+        """Logits of both heads at the images' size divided by the backbone's output stride.
 
         Args:
             images: `[B, H, W, 3]`, ready for the network (`models.inputs.network_input`).
@@ -110,26 +116,19 @@ class DeepLabV2(nn.Module):
         Returns:
             `(final, low)`, each `[B, h, w, num_classes]`.
         """
-        x = images.astype(self.dtype or images.dtype)
-        stage3, stage4 = ResNet(
-            self.depth,
-            self.width,
-            self.stride_placement,
-            self.rematerialize,
-            self.param_dtype,
-            name="backbone",
-        )(x, use_running_average=not train or self.frozen_norms)
-
-        final = _classifier(self, "final_head")(stage4)
+        low_features, high_features = self.backbone(
+            images.astype(self.dtype or images.dtype),
+            use_running_average=not train or self.frozen_batch_norm,
+        )
+        final = self._head("final_head")(high_features)
         with_low = low_head or self.is_initializing()
-        return final, _classifier(self, "low_head")(stage3) if with_low else None
+        return final, self._head("low_head")(low_features) if with_low else None
 
-
-def _classifier(model: DeepLabV2, name: str | None = None) -> ASPP:
-    return ASPP(
-        model.num_classes,
-        model.head_rates,
-        model.active_rates,
-        param_dtype=model.param_dtype,
-        name=name,
-    )
+    def _head(self, name: str) -> ASPP:
+        return ASPP(
+            self.num_classes,
+            self.aspp_dilations,
+            self.active_dilations,
+            param_dtype=self.param_dtype,
+            name=name,
+        )

@@ -1,38 +1,67 @@
-"""How images enter a network, which its weights were trained with."""
+"""How images enter a network: as those that its weights were trained with."""
 
 from __future__ import annotations
 
-from typing import Literal
+import dataclasses
+from typing import Any
 
 import jax.numpy as jnp
 from jax import Array
 
-InputConvention = Literal["caffe", "torchvision", "none"]
-
-# Blue, green, red of 0..255 (official code); red, green, blue of 0..1 (torchvision).
-CAFFE_MEAN_BGR = (104.00698793, 116.66876762, 122.67891434)
-TORCHVISION_MEAN = (0.485, 0.456, 0.406)
-TORCHVISION_STD = (0.229, 0.224, 0.225)
+Channels = tuple[float, float, float]
 
 
-def network_input(images: Array, convention: InputConvention) -> Array:
-    """Images as the network expects them.
+@dataclasses.dataclass(frozen=True)
+class InputConvention:
+    """Images as a network expects them: (x / scale - mean) / std, for each channel x of 0..255.
+
+    Attributes:
+        name: what configurations call it.
+        title: what it does, for messages.
+        mean: of each channel, in the network's order.
+        std: likewise.
+        scale: divides 0..255.
+        bgr: whether the network's order is blue, green, red.
+    """
+
+    name: str
+    title: str
+    mean: Channels
+    std: Channels = (1.0, 1.0, 1.0)
+    scale: float = 1.0
+    bgr: bool = False
+
+    def prepare(self, images: Array) -> Array:
+        """uint8 `[..., 3]`, red, green, blue -> float32 `[..., 3]`."""
+        exact = images.astype(jnp.float32)
+        if self.bgr:
+            exact = exact[..., ::-1]
+        return (exact / self.scale - _along(self.mean, images)) / _along(self.std, images)
+
+
+def _along(values: Channels, images: Array) -> Array:
+    """A value for each channel, with as many axes as the images have."""
+    return jnp.array(values, jnp.float32).reshape((1,) * (images.ndim - 1) + (3,))
+
+
+# Of the official code, and of the Caffe networks it started from.
+CAFFE = InputConvention(
+    "caffe", "BGR minus mean", (104.00698793, 116.66876762, 122.67891434), bgr=True
+)
+TORCHVISION = InputConvention(
+    "torchvision", "RGB normalised", (0.485, 0.456, 0.406), (0.229, 0.224, 0.225), scale=255.0
+)
+
+
+def network_input(model: Any, images: Array) -> Array:
+    """Images as a network expects them.
 
     Args:
-        images: uint8 `[..., 3]`, red, green, blue.
-        convention: ``"caffe"`` gives blue, green, red of 0..255 minus the mean (official code);
-            ``"torchvision"`` red, green, blue of 0..1, normalised; ``"none"`` leaves them as they
-            are, for images that have been through it.
+        model: its `input_convention` decides; where that is None, images come ready for it.
+        images: uint8 `[..., 3]`, red, green, blue; ready ones are of any dtype.
 
     Returns:
-        float32 `[..., 3]`; with ``"none"`` of the images' dtype.
+        float32 `[..., 3]`; images that come ready as they are.
     """
-    if convention == "none":
-        return images
-    channel = (1,) * (images.ndim - 1) + (3,)
-    exact = images.astype(jnp.float32)
-    if convention == "caffe":
-        return exact[..., ::-1] - jnp.array(CAFFE_MEAN_BGR, jnp.float32).reshape(channel)
-    mean = jnp.array(TORCHVISION_MEAN, jnp.float32).reshape(channel)
-    std = jnp.array(TORCHVISION_STD, jnp.float32).reshape(channel)
-    return (exact / 255.0 - mean) / std
+    convention = model.input_convention
+    return images if convention is None else convention.prepare(images)

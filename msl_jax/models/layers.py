@@ -1,10 +1,10 @@
-"""Layers that DeepLabv2 needs and Flax lacks: convolution, norms, pooling, resize."""
+"""Layers that the networks need and Flax lacks: convolutions, batch norm, pooling, resize."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, Literal
 
 import jax.numpy as jnp
 import numpy as np
@@ -13,7 +13,8 @@ from jax import Array, lax
 from jax.typing import ArrayLike
 
 from msl_jax.models.convolution import conv2d
-from msl_jax.models.normalization import batch_norm, normalize
+from msl_jax.models.depthwise import Padding, depthwise_conv2d
+from msl_jax.models.normalization import batch_norm, clip, normalize
 
 Initializer = Callable[..., Any]
 
@@ -22,35 +23,94 @@ he_normal = nn.initializers.variance_scaling(2.0, "fan_in", "truncated_normal")
 
 
 class Conv(nn.Module):
-    """Convolution layer with a kernel `[k, k, C, features]` and "same" padding for odd `k`.
+    """Convolution layer with a kernel `[k, k, C, features]`; `k` is odd where `padding` is "same".
 
     Computes in the dtype of its input; parameters are kept in `param_dtype`.
+
+    Attributes:
+        features: channels of the result.
+        size: `k`.
+        stride: step of the window.
+        dilation: distance between the taps of the window.
+        padding: where zeros are added: the same number on every side (``"even"``, as in PyTorch),
+            or as TensorFlow does, see `same_padding` (``"same"``).
+        use_bias: whether a bias is added.
     """
 
     features: int
     size: int = 1
     stride: int = 1
     dilation: int = 1
+    padding: Literal["even", "same"] = "even"
     use_bias: bool = False
     kernel_init: Initializer = he_normal
+    bias_init: Initializer = nn.initializers.zeros
     param_dtype: Any = jnp.float32
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
-        """`[B, H, W, C]` -> `[B, ceil(H / stride), ceil(W / stride), features]`."""
+        """`[B, H, W, C]` -> `[B, H', W', features]`, H' = ceil(H / stride) for odd `k`."""
         shape = (self.size, self.size, x.shape[-1], self.features)
         kernel = self.param("kernel", self.kernel_init, shape, self.param_dtype)
+        padding = self.dilation * (self.size - 1) // 2
+        if self.padding == "same" and self.stride > 1:
+            sides = same_padding(x.shape[1:3], self.size, self.stride, self.dilation)
+            x, padding = jnp.pad(x, ((0, 0), *sides, (0, 0))), 0
         y = conv2d(
             x,
             kernel.astype(x.dtype),
             stride=self.stride,
             dilation=self.dilation,
-            padding=self.dilation * (self.size - 1) // 2,
+            padding=padding,
         )
         if self.use_bias:
-            bias = self.param("bias", nn.initializers.zeros, (self.features,), self.param_dtype)
+            bias = self.param("bias", self.bias_init, (self.features,), self.param_dtype)
             y = y + bias.astype(x.dtype)[None, None, None]
         return y
+
+
+class DepthwiseConv(nn.Module):
+    """A convolution of each channel with a kernel of its own, `[k, k, 1, C]`, padded as TensorFlow.
+
+    Computes in the dtype of its input; parameters are kept in `param_dtype`.
+    """
+
+    size: int
+    stride: int = 1
+    dilation: int = 1
+    param_dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        """`[B, H, W, C]` -> `[B, ceil(H / stride), ceil(W / stride), C]`."""
+        shape = (self.size, self.size, 1, x.shape[-1])
+        kernel = self.param("kernel", he_normal, shape, self.param_dtype)
+        return depthwise_conv2d(
+            x,
+            kernel.astype(x.dtype),
+            stride=self.stride,
+            dilation=self.dilation,
+            padding=same_padding(x.shape[1:3], self.size, self.stride, self.dilation),
+        )
+
+
+def same_padding(sizes: Sequence[int], taps: int, stride: int, dilation: int) -> Padding:
+    """Zeros before and after rows and columns for ceil(size / stride) results, as TensorFlow.
+
+    Half of what the last window needs stands in front, rounded down, so that at a stride the
+    windows' centres depend on whether the size is even.
+
+    >>> same_padding((224, 225), taps=3, stride=2, dilation=1)
+    ((0, 1), (1, 1))
+    """
+
+    def sides(size: int) -> tuple[int, int]:
+        reach = dilation * (taps - 1) + 1
+        missing = max((math.ceil(size / stride) - 1) * stride + reach - size, 0)
+        return missing // 2, missing - missing // 2
+
+    height, width = sizes
+    return sides(height), sides(width)
 
 
 class BatchNorm(nn.Module):
@@ -61,7 +121,7 @@ class BatchNorm(nn.Module):
     computed in float32 or better whatever the input's dtype.
 
     Attributes:
-        momentum: share of the old running value that is kept: PyTorch's 0.1 is 0.9 here.
+        momentum: share of the old running value in the new one: PyTorch's 0.1 is 0.9 here.
         epsilon: added to the variance.
     """
 
@@ -70,13 +130,21 @@ class BatchNorm(nn.Module):
     param_dtype: Any = jnp.float32
 
     @nn.compact
-    def __call__(self, x: Array, *, use_running_average: bool, relu: bool = False) -> Array:
+    def __call__(
+        self,
+        x: Array,
+        *,
+        use_running_average: bool,
+        relu: bool = False,
+        ceiling: float | None = None,
+    ) -> Array:
         """Normalises `[B, H, W, C]`, by the running statistics or by the batch's own.
 
         Args:
             x: features.
             use_running_average: normalise by the running statistics and leave them alone.
             relu: set negative results to 0.
+            ceiling: set larger results to this; ReLU6 has 6.
         """
         features, dtype = (x.shape[-1],), self.param_dtype
         scale = self.param("scale", nn.initializers.ones, features, dtype)
@@ -88,8 +156,8 @@ class BatchNorm(nn.Module):
         if use_running_average:
             mean, var = running_mean.value.astype(compute), running_var.value.astype(compute)
             y = normalize(x, mean, var, scale, bias, self.epsilon)
-            return nn.relu(y) if relu else y
-        y, mean, var = batch_norm(x, scale, bias, self.epsilon, relu)
+            return clip(y, relu, ceiling)
+        y, mean, var = batch_norm(x, scale, bias, self.epsilon, relu, ceiling)
         if not self.is_initializing():
             count = math.prod(x.shape[:3])
             unbiased = var * (count / max(count - 1, 1))

@@ -1,1 +1,1 @@
-"""A run as one HTML page that needs no network: configuration, curves, tables, gallery."""
+"""A run as one self-contained HTML page: tables, curves, gallery, configuration."""

@@ -6,12 +6,12 @@ import math
 from collections.abc import Mapping
 from xml.etree.ElementTree import Element
 
-from msl_jax.report.events import Points
 from msl_jax.report.html import element
+from msl_jax.runs.scalars import Points
 
 _WIDTH, _HEIGHT = 420, 200
 _LEFT, _RIGHT, _TOP, _BOTTOM = 52, 26, 10, 24
-_MOST_POINTS = 300  # more than there are pixels to show
+_MOST_POINTS = 300  # more than the eye can tell apart at this width
 _MOST_DOTS = 40
 
 
@@ -19,9 +19,9 @@ def line_chart(lines: Mapping[str, Points], steps: int, title: str) -> Element:
     """A chart of values over steps.
 
     Args:
-        lines: values by step of each line, at least one line with a value each.
+        lines: values by step for each line; at least one line, each with at least one value.
         steps: where the axis of steps ends.
-        title: for those who do not see it; the first and last value of each line are added.
+        title: the text alternative, to which the first and last value of each line are added.
 
     Returns:
         An element ``svg``; its lines have the classes ``line0``, ``line1`` ...
@@ -71,7 +71,7 @@ def _text(value: float) -> str:
 
 
 def ticks(low: float, high: float, most: int = 5) -> list[float]:
-    """Round numbers, two or more, of which the first is at most `low`, the last at least `high`.
+    """Two or more round numbers: the first is at most `low`, the last at least `high`.
 
     >>> ticks(0.31, 0.48)
     [0.3, 0.35, 0.4, 0.45, 0.5]
@@ -87,7 +87,7 @@ def ticks(low: float, high: float, most: int = 5) -> list[float]:
 
 
 def thinned(points: Points, most: int = _MOST_POINTS) -> Points:
-    """At most `most` points: means of as many points each, at their mean step.
+    """At most `most` points: means over groups of consecutive points, each at its mean step.
 
     >>> thinned({0: 1.0, 1: 3.0, 2: 5.0}, most=2)
     {0: 2.0, 2: 5.0}

@@ -1,4 +1,4 @@
-"""The report of a classification: accuracy, also by class, confusions, and classified images."""
+"""The report of a classification: accuracy overall and by class, confusions, images."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from msl_jax.data.prepared.records import evenly_spaced
 from msl_jax.evaluation.classification import Classified, classify_all
 from msl_jax.report.classification_gallery import ClassifiedImage, class_cards, order_of
 from msl_jax.report.classification_sections import class_sections
-from msl_jax.report.evaluation_section import DOMAINS, columns, evaluation
+from msl_jax.report.html import enlarged
 from msl_jax.report.networks import Networks, predicting
-from msl_jax.report.picture import enlarged
 from msl_jax.report.results import Results
 from msl_jax.report.tables import Row, comparison_table
-from msl_jax.report.task_report import Predictions, Section
+from msl_jax.report.task_report import DOMAINS, Predictions, Section, columns, evaluation_content
+from msl_jax.runs.metrics import NOT_MEASURED
 from msl_jax.tasks.classification import build_classifier
 
 
@@ -32,18 +32,18 @@ class ClassificationReport:
 
     def values(self, measured: dict[str, Any]) -> list[float]:
         """See `TaskReport`."""
-        return [measured["accuracy"]]
+        return [] if measured["accuracy"] is None else [measured["accuracy"]]
 
     def evaluation(self, results: Results, label_set: LabelSet | None) -> Section:
         """See `TaskReport`: one table of both domains."""
         del label_set
         table = _accuracy_table(results)
         return Section(
-            "accuracy", "Accuracy", evaluation(results, [] if table is None else [table])
+            "accuracy", "Accuracy", evaluation_content(results, [] if table is None else [table])
         )
 
     def predictions(self, networks: Networks, count: int) -> Predictions:
-        """See `TaskReport`: all images are predicted, so that they can be counted by class."""
+        """See `TaskReport`: predicts all images, so that they can be counted by class."""
         config, split = networks.config, networks.split
         size, total = config.eval_batch_size, len(split.records)
         batches = evaluation_batches(split.records, size)
@@ -62,9 +62,9 @@ class ClassificationReport:
         images = [_image(split.records[place], found, place) for place in sorted([*even, *more])]
         about = f"{len(even)} of {total:,} images, evenly spaced"
         if more:
-            why = "whose prediction has changed" if pair else "that are taken for another class"
+            why = "whose prediction changed" if pair else "that are misclassified"
             about += f", and {len(more)} more {why}"
-        about += f"; {order}. The number behind a prediction is its probability."
+        about += f"; {order}. The number after a prediction is its probability."
         return Predictions(
             class_sections(found, split.label_set.names),
             class_cards(images, split.label_set, order),
@@ -88,6 +88,7 @@ def _accuracy_table(results: Results) -> Element | None:
             domain,
             [accuracy(network.metrics, domain) for network in networks],
             accuracy(best, domain),
+            missing=NOT_MEASURED,
         )
         for domain in measured
     ]
@@ -97,10 +98,10 @@ def _accuracy_table(results: Results) -> Element | None:
 
 
 def notable(found: Classified) -> list[int]:
-    """Places of the images that are worth a look.
+    """Indices of the images that are worth a look.
 
-    They are those whose prediction the adaptation has changed; of one network alone, those that it
-    takes for another class than their label's.
+    With two networks, those whose prediction the adaptation changed; with one, those that it
+    misclassifies.
     """
     first, *others = (prediction.classes for prediction in found.networks.values())
     if others:
@@ -109,7 +110,7 @@ def notable(found: Classified) -> list[int]:
 
 
 def _image(record: dict[str, Any], found: Classified, place: int) -> ClassifiedImage:
-    """An image of the gallery; `record` is the one at `place` of the split."""
+    """An image of the gallery; `record` is the one at index `place` of the split."""
     label = int(found.labels[place])
     return ClassifiedImage(
         record["key"],

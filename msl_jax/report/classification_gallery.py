@@ -1,4 +1,4 @@
-"""The gallery of classified images, each with its label and what the networks make of it."""
+"""The gallery of classified images, each with its label and predictions."""
 
 from __future__ import annotations
 
@@ -7,9 +7,8 @@ from typing import NamedTuple
 from xml.etree.ElementTree import Element
 
 from msl_jax.data.labels import LabelSet
-from msl_jax.report.html import data_uri, element
+from msl_jax.report.html import Picture, element
 from msl_jax.report.listing import Item, Place, listing
-from msl_jax.report.picture import Picture
 from msl_jax.report.tables import percent
 
 _SIGNS = {True: ("✓", "right", "up"), False: ("✗", "wrong", "down")}
@@ -21,9 +20,9 @@ class ClassifiedImage(NamedTuple):
     Attributes:
         key: its name.
         picture: the image itself.
-        label: train id; None where there is no label.
-        predictions: train id and probability of each network by its title, the source-only network
-            first where there are two.
+        label: train id, None where there is none.
+        predictions: predicted train id and its probability by the network's title, the source-only
+            network first where there are two.
     """
 
     key: str
@@ -33,17 +32,17 @@ class ClassifiedImage(NamedTuple):
 
     @property
     def verdict(self) -> str:
-        """What the adaptation has made of the prediction; empty where it is the same as before."""
+        """How the adaptation changed the prediction; empty where it did not."""
         before, after = self._first[0], self._last[0]
         if before == after:
             return ""
         if self.label is None:
             return "changed"
-        return {before: "spoilt", after: "mended"}.get(self.label, "changed, still wrong")
+        return {before: "broken", after: "fixed"}.get(self.label, "changed, still wrong")
 
     @property
     def weight(self) -> float:
-        """How much there is to see, see `order_of`."""
+        """Images with a larger weight come first; `order_of` says what it is."""
         if len(self.predictions) == 2:
             return float(self.verdict != "")
         found, probability = self._last
@@ -59,27 +58,26 @@ class ClassifiedImage(NamedTuple):
 
 
 def order_of(pair: bool, labelled: bool) -> str:
-    """The order of `ClassifiedImage.weight` in words; `pair`: of two networks."""
+    """What `ClassifiedImage.weight` puts first; `pair`: there are two networks."""
     if pair:
         return "changed predictions first"
-    return "wrong predictions first" if labelled else "least sure predictions first"
+    return "wrong predictions first" if labelled else "least confident predictions first"
 
 
 def class_cards(
     images: Sequence[ClassifiedImage], label_set: LabelSet, order: str
 ) -> list[Element]:
-    """The filter and the list of images, those with most to see first."""
+    """The filter and the list of images, those with the largest weight first."""
     ordered = sorted(images, key=lambda image: -image.weight)
     items = [_item(image, label_set.names) for image in ordered]
     return listing(items, label_set, order, legend=False, kind="cards")
 
 
 def _item(image: ClassifiedImage, names: Sequence[str]) -> Item:
-    _, content, kind = image.picture
-    # What was made larger is PNG, to be shown as sharp as it is.
-    style = "pixels" if kind == "image/png" else "photo"
+    # Enlarged images are PNG files and are shown without smoothing.
+    style = "pixels" if image.picture.kind == "image/png" else "photo"
     alt = f"image {image.key}"
-    picture = element("img", src=data_uri(content, kind), alt=alt, loading="lazy", class_=style)
+    picture = element("img", src=image.picture.uri, alt=alt, loading="lazy", class_=style)
     facts = []
     if image.label is not None:
         facts += [element("dt", "label"), element("dd", names[image.label])]
@@ -98,7 +96,7 @@ def _mark(right: bool) -> Element:
 
 
 def _places(image: ClassifiedImage) -> dict[int, Place]:
-    """The classes that the image is of or is taken for, and which of both."""
+    """The classes of the label and of the predictions, with a note of which it is."""
     roles: dict[int, list[str]] = {}
     if image.label is not None:
         roles.setdefault(image.label, []).append("label")

@@ -1,20 +1,33 @@
-"""Tables of classified images: by class, the confusion matrix, and the confusions that changed."""
+"""Tables of classified images: accuracy by class, confusion matrix, confusions that changed."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import NamedTuple
 from xml.etree.ElementTree import Element
 
 import numpy as np
 
-from msl_jax.report.confusions import Pair, accuracy_by_class
+from msl_jax.evaluation.confusion import class_accuracy
 from msl_jax.report.html import element
 from msl_jax.report.tables import Row, comparison_table
 
-# Larger matrices than this would make the page slow, and nobody reads them.
+# A larger matrix would make the page slow and could not be read.
 MOST_CLASSES = 100
-_DARKEST = 50  # percent of the accent colour, on which text can still be read
+_DARKEST = 50  # percent of the accent colour: text on it can still be read
+
+
+def accuracy_by_class(confusion: np.ndarray) -> list[float | None]:
+    """Share of each class's images that are predicted as such; None for a class without images.
+
+    Args:
+        confusion: counts `[C, C]`, row = label, column = prediction.
+
+    >>> accuracy_by_class(np.array([[3, 1, 0], [0, 2, 0], [0, 0, 0]]))
+    [0.75, 1.0, None]
+    """
+    return [None if np.isnan(share) else share for share in class_accuracy(confusion).tolist()]
 
 
 def accuracy_table(confusions: dict[str, np.ndarray], names: Sequence[str]) -> Element:
@@ -38,7 +51,7 @@ def accuracy_table(confusions: dict[str, np.ndarray], names: Sequence[str]) -> E
 
 
 def predicted_table(predicted: dict[str, np.ndarray], names: Sequence[str]) -> Element:
-    """How many of the images each network takes for each class.
+    """The share of the images that each network predicts as each class.
 
     Args:
         predicted: train ids `[N]` of each network by its title.
@@ -50,7 +63,7 @@ def predicted_table(predicted: dict[str, np.ndarray], names: Sequence[str]) -> E
         for name, *values in zip(names, *(s.tolist() for s in shares), strict=True)
     ]
     return comparison_table(
-        "target: images predicted, in %", "class", list(predicted), rows, judged=False
+        "target: predictions by class, in %", "class", list(predicted), rows, judged=False
     )
 
 
@@ -61,14 +74,14 @@ def _ratio(part: float, whole: int) -> float | None:
 def matrix_table(
     counts: np.ndarray, names: Sequence[str], caption: str, tip: str, *, judged: bool = True
 ) -> Element:
-    """A matrix of counts, the more of its row a cell has the darker; a zero is left out.
+    """A matrix of counts. The larger its share of the row, the darker a cell; zeros are left out.
 
     Args:
         counts: `[C, C]`.
         names: of the classes.
         caption: of the table.
-        tip: what is said of a cell, with the fields ``row`` and ``column``; numbers are added.
-        judged: whether what is off the diagonal is wrong.
+        tip: describes a cell, with the fields ``row`` and ``column``; its count is added.
+        judged: whether the cells off the diagonal are errors.
     """
     heads = (element("th", element("span", name), scope="col", title=name) for name in names)
     rows = []
@@ -99,6 +112,47 @@ def matrix_table(
     )
 
 
+class Pair(NamedTuple):
+    """How many images of one class are predicted as another.
+
+    Attributes:
+        label: train id.
+        prediction: another train id.
+        before: number of images with the source-only network; None where there is none.
+        after: with the other network.
+    """
+
+    label: int
+    prediction: int
+    before: int | None
+    after: int
+
+
+def pairs(before: np.ndarray | None, after: np.ndarray, most: int) -> list[Pair]:
+    """The confusions that changed most; of one network, the most frequent ones.
+
+    Args:
+        before: counts `[C, C]` of the source-only network; None where there is none.
+        after: of the other one.
+        most: the largest number of pairs.
+
+    Returns:
+        The largest change, or count, first; ties in the order of the classes. Zeros are left out.
+
+    >>> pairs(np.array([[5, 2], [4, 1]]), np.array([[6, 1], [0, 5]]), 9)
+    [Pair(label=1, prediction=0, before=4, after=0), Pair(label=0, prediction=1, before=2, after=1)]
+    """
+    weights = after if before is None else np.abs(after - before)
+    weights = np.where(np.eye(len(after), dtype=bool), 0, weights)
+    places = np.argsort(-weights, axis=None, kind="stable")[:most]
+    rows, columns = np.unravel_index(places, weights.shape)
+    return [
+        Pair(r, c, None if before is None else int(before[r, c]), int(after[r, c]))
+        for r, c in zip(rows.tolist(), columns.tolist(), strict=True)
+        if weights[r, c]
+    ]
+
+
 def pairs_table(
     found: Sequence[Pair],
     names: Sequence[str],
@@ -109,7 +163,7 @@ def pairs_table(
     """Pairs of classes with their numbers of images.
 
     Args:
-        found: see `confusions.pairs`.
+        found: see `pairs`.
         names: of the classes.
         networks: titles of the columns, one or two.
         caption: of the table.

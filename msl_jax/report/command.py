@@ -7,12 +7,6 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from ml_collections.config_dict import ConfigDict
-
-from msl_jax.data.datasets.registry import open_label_set
-from msl_jax.data.labels import LabelSet
-from msl_jax.data.splits import classes_file
-from msl_jax.methods.variants import task_name
 from msl_jax.report import output as output_file
 from msl_jax.report.curves import read_curves
 from msl_jax.report.networks import open_networks
@@ -21,8 +15,11 @@ from msl_jax.report.registry import REPORTS
 from msl_jax.report.results import read_results
 from msl_jax.report.settings import settings
 from msl_jax.report.task_report import Predictions, TaskReport
-from msl_jax.runs import workdir as runs
+from msl_jax.runs.classes import saved_classes
+from msl_jax.runs.workdir import CONFIG, run_near, saved_config
+from msl_jax.runtime import command_line
 from msl_jax.runtime.errors import UserError
+from msl_jax.runtime.paths import absolute
 
 IMAGES = 24
 
@@ -30,32 +27,32 @@ IMAGES = 24
 def write_report(
     workdir: str | Path, output: str | Path | None = None, images: int = IMAGES
 ) -> Path:
-    """Writes the report of a run, finished or not, and says on stderr what is missing in it.
+    """Writes the report of a run, finished or not; what is missing from it is said on stderr.
 
     Args:
-        workdir: the run's folder; nothing is changed in it but the report.
-        output: an HTML file, default ``WORKDIR/report.html``. An earlier report there is replaced,
-            if nobody has changed it since.
+        workdir: the run's folder; nothing in it is changed but the report.
+        output: an HTML file, default ``WORKDIR/report.html``. An earlier report there is replaced
+            unless it was edited.
         images: how many evenly spaced target images the gallery shows; with 0 no network is loaded.
 
     Returns:
         The file.
 
     Raises:
-        UserError: no run, damaged results, or an output that cannot be written or is something
+        UserError: not a run, damaged results, or an output that cannot be written or is something
             else.
     """
-    workdir = Path(workdir).expanduser()
-    config = runs.saved_config(workdir)
+    workdir = absolute(workdir)
+    config = saved_config(workdir)
     if config is None:
         raise UserError(
-            f"--workdir {workdir} is no run: expected a folder with {runs.CONFIG}, as train.py"
-            " writes it" + ("" if workdir.exists() else " (it does not exist)")
+            f"--workdir {workdir} is not a run: expected a folder with {CONFIG}, as train.py"
+            f" writes it{'' if workdir.exists() else ' (it does not exist)'}{run_near(workdir)}"
         )
-    task = REPORTS[task_name(config)]
-    results = read_results(workdir, config, task)
-    path = Path(output).expanduser() if output else workdir / "report.html"
-    output_file.expect_writable(path)  # before the work, after what can be refused
+    task = REPORTS[config["task"]]
+    results, known = read_results(workdir, config, task), saved_classes(workdir)
+    path = absolute(output or workdir / "report.html")
+    output_file.expect_writable(path)  # before the work, after all other checks
     predictions, about, notes = _predictions(workdir, task, images)
     report = Report(
         title=f"{config.name}:{config.variant}, seed {config.seed}",
@@ -64,7 +61,7 @@ def write_report(
         results=results,
         curves=read_curves(workdir, config, task.metric, results.before and results.before.metrics),
         settings=settings(config),
-        label_set=_label_set(config),
+        label_set=known and known.classes,
         figures=predictions.figures,
         gallery=predictions.gallery,
         about=about,
@@ -80,7 +77,7 @@ def write_report(
 def _predictions(
     workdir: Path, task: TaskReport, count: int
 ) -> tuple[Predictions, list[str], list[str]]:
-    """What the networks predict, what is to be said of it, and what cannot be shown."""
+    """The predictions, sentences about them, and notes on what cannot be shown."""
     nothing = Predictions((), (), "")
     if count == 0:
         return nothing, ["No images were asked for."], []
@@ -88,41 +85,36 @@ def _predictions(
         networks = open_networks(workdir)
         predictions = task.predictions(networks, count)
     except UserError as error:
-        return nothing, [], [f"There is no {task.predicted}. {error}"]
+        return nothing, [], [f"This page has no {task.predicted}. {error}"]
     about = [predictions.about, f"{'; '.join(networks.described)}."]
     return predictions, about, networks.notes
 
 
-def _label_set(config: ConfigDict) -> LabelSet | None:
-    try:
-        return open_label_set(config.target_eval, config.num_classes, classes_file(config))
-    except UserError:  # such as a file of classes that has been moved: names are in the results
-        return None
-
-
 def _count(text: str) -> int:
     if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"expected a number of 0 or more, found {text!r}")
+        raise argparse.ArgumentTypeError(f"expected an integer of at least 0, found {text!r}")
     return int(text)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Runs the command."""
     parser = argparse.ArgumentParser(
-        prog="python -m msl_jax.report",
-        description="Writes one HTML page of a run: IoU or accuracy, curves, gallery of target"
-        " images, configuration. It loads nothing from elsewhere.",
+        prog=command_line.program("python -m msl_jax.report"),
+        description="Writes a run as one HTML page: IoU or accuracy, curves, a gallery of target"
+        " images, the configuration. The page loads nothing from elsewhere.",
     )
     parser.add_argument("--workdir", required=True, help="the run's folder")
     parser.add_argument(
         "--output",
-        help="HTML file, default WORKDIR/report.html; replaced where it is an unchanged report",
+        help="HTML file, default WORKDIR/report.html; an earlier report there is replaced unless it"
+        " was edited",
     )
     parser.add_argument(
         "--images",
         type=_count,
         default=IMAGES,
-        help=f"evenly spaced target images in the gallery, default {IMAGES}; 0 loads no network",
+        help=f"number of target images in the gallery, evenly spaced, default {IMAGES}; 0 loads no"
+        " network",
     )
     options = parser.parse_args(arguments)
     write_report(options.workdir, options.output, options.images)

@@ -1,19 +1,23 @@
-"""Losses and evaluations over the steps of a run, from what it has logged and kept."""
+"""Losses and evaluations over the steps of a run, from its logs and checkpoints."""
 
 from __future__ import annotations
 
 import contextlib
+import functools
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
 from ml_collections.config_dict import ConfigDict
 
+from msl_jax.methods.concerns import Concerns
+from msl_jax.methods.registry import method_of
 from msl_jax.methods.variants import variant_of
-from msl_jax.report.events import Points, read_scalars
 from msl_jax.report.results import Metrics
-from msl_jax.runs import workdir as runs
 from msl_jax.runs.checkpoints import Checkpoints
+from msl_jax.runs.scalars import SHARE, Points, read_scalars
+from msl_jax.runs.workdir import ADAPT_STAGE, SOURCE_STAGE
 from msl_jax.runtime.errors import DamagedError
 
 _LOSS = "loss/"
@@ -26,19 +30,21 @@ class StageCurves(NamedTuple):
         title: of the stage.
         steps: its length.
         evaluations: by domain, the task's metric in [0, 1].
-        losses: by the name of the part.
+        losses: by the name of the part; shares of pixels too.
+        concerns: of the stage's method, with the step of each.
     """
 
     title: str
     steps: int
     evaluations: dict[str, Points]
     losses: dict[str, Points]
+    concerns: tuple[str, ...] = ()
 
 
 def read_curves(
     workdir: Path, config: ConfigDict, metric: str, baseline: Metrics | None
 ) -> list[StageCurves]:
-    """The curves of the stages that have begun, in their order.
+    """The curves of the stages that have begun, in order.
 
     Args:
         workdir: of the run.
@@ -48,11 +54,10 @@ def read_curves(
     """
     variant = variant_of(config)
     first = "oracle" if variant.oracle else "source-only"
-    stages = [_stage(workdir, runs.SOURCE_STAGE, first, config.source_steps, metric, None)]
+    stages = [_stage(workdir, SOURCE_STAGE, first, config.source_steps, metric, None)]
     if variant.adapt:
-        stages.append(
-            _stage(workdir, runs.ADAPT_STAGE, config.variant, config.steps, metric, baseline)
-        )
+        adapt = _stage(workdir, ADAPT_STAGE, config.variant, config.steps, metric, baseline)
+        stages.append(adapt._replace(concerns=_concerns(config, adapt.losses)))
     return [stage for stage in stages if stage.evaluations or stage.losses]
 
 
@@ -60,7 +65,7 @@ def _stage(
     workdir: Path, name: str, title: str, steps: int, metric: str, baseline: Metrics | None
 ) -> StageCurves:
     scalars = read_scalars(workdir / "logs" / name)
-    # Not every run still has its logs: a few evaluations are in the checkpoints as well.
+    # A run may have lost its logs; its checkpoints hold a few evaluations as well.
     measured = {0: baseline} if baseline else {}
     checkpoints = Checkpoints(workdir / name)
     for step in checkpoints.steps:
@@ -68,19 +73,29 @@ def _stage(
             measured[step] = checkpoints.metrics(step)
     evaluations = {}
     for domain in ("target", "source"):
-        kept = {step: m[domain][metric] for step, m in measured.items() if m.get(domain)}
+        kept = {step: (m.get(domain) or {}).get(metric) for step, m in measured.items()}
         points = _finite({**scalars.get(f"{metric}/{domain}", {}), **kept})
         if points:
             evaluations[domain] = points
     losses = {
         tag.removeprefix(_LOSS): _finite(points)
         for tag, points in sorted(scalars.items())
-        if tag.startswith(_LOSS)
+        if tag.startswith(_LOSS) or tag.endswith(SHARE)
     }
     return StageCurves(
         title, steps, evaluations, {part: points for part, points in losses.items() if points}
     )
 
 
-def _finite(points: Points) -> Points:
-    return {step: points[step] for step in sorted(points) if math.isfinite(points[step])}
+def _concerns(config: ConfigDict, losses: Mapping[str, Points]) -> tuple[str, ...]:
+    """What the method of the adaptation was concerned about."""
+    watch = Concerns(functools.partial(method_of(config, adapt=True).concern, config))
+    steps = sorted({step for points in losses.values() for step in points})
+    rows = ({n: points[step] for n, points in losses.items() if step in points} for step in steps)
+    found = zip(steps, map(watch, rows), strict=True)
+    return tuple(f"step {step:,}: {concern}" for step, concern in found if concern)
+
+
+def _finite(points: Mapping[int, float | None]) -> Points:
+    known = {step: value for step, value in sorted(points.items()) if value is not None}
+    return {step: value for step, value in known.items() if math.isfinite(value)}

@@ -14,11 +14,11 @@ from msl_jax.report.tables import Color, swatch
 
 
 class Place(NamedTuple):
-    """An image in the list of a class.
+    """An image in the list of one class.
 
     Attributes:
-        weight: images with more of it come first.
-        note: what is said of the image there.
+        weight: images with a larger weight come first.
+        note: shown with the image in that list.
     """
 
     weight: float
@@ -30,8 +30,8 @@ class Item(NamedTuple):
 
     Attributes:
         key: its name.
-        classes: by train id, those that it shows.
-        content: what stands below its name.
+        classes: its place in the list of each class that it shows, by train id.
+        content: what is shown below its name.
     """
 
     key: str
@@ -50,10 +50,10 @@ def listing(
     """The filter and the list.
 
     Args:
-        items: in the order in which they are shown without a class.
+        items: in the order in which all of them are shown.
         label_set: classes and their colours.
-        order: of the images with a class, in words.
-        legend: whether the classes' colours mean something.
+        order: of the images of one class, in words.
+        legend: whether to show the colours of the classes.
         kind: class of the list in the style sheet.
     """
     counts = [
@@ -64,7 +64,7 @@ def listing(
         links.append(_link(label.name, f"{label.name} ({count})", label.color if legend else None))
     ignored = element("span", swatch((0, 0, 0)), "ignored", class_="ignored")
     choice = element(
-        "nav", *links, ignored if legend else None, id="filter", aria_label="Images with a class"
+        "nav", *links, ignored if legend else None, id="filter", aria_label="Filter by class"
     )
     status = element("p", f"{len(items)} images", id="shown", role="status")
     large = element("label", element("input", type="checkbox", id="large"), " large pictures")

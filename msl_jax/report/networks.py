@@ -1,4 +1,4 @@
-"""The networks of a run, and the images that they are shown on."""
+"""The networks of a run, and the images that the report shows them on."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from rich.progress import track
 from msl_jax.config import base_config
 from msl_jax.data.splits import Split, load_split
 from msl_jax.methods.variants import variant_of
-from msl_jax.runs import workdir as runs
+from msl_jax.runs.workdir import ADAPT_STAGE
 from msl_jax.runtime.errors import UserError
 from msl_jax.tasks.registry import build_model
 from msl_jax.weights.find import Weights, weights_before
@@ -23,7 +23,7 @@ _T = TypeVar("_T")
 
 
 class Networks(NamedTuple):
-    """The networks of a run, the newest and the one that its adaptation began with.
+    """The newest network of a run, and the one that its adaptation began with.
 
     Attributes:
         config: complete.
@@ -49,15 +49,15 @@ def open_networks(workdir: Path) -> Networks:
         workdir: of the run.
 
     Raises:
-        UserError: there is no whole checkpoint, or the split is not as it should be.
+        UserError: there is no intact checkpoint, or something is wrong with the split.
     """
     weights, config = open_trained(str(workdir), base_config(""), {})
     model = build_model(config)
-    split = load_split(config, "target_eval", evaluation=True)
+    split = load_split(config, "target_eval", evaluation=True, known=weights.known)
     title = _title(weights)
     variables, notes = {title: weights.load(model)}, []
     described = [f"{title}: {weights.title}"]
-    if weights.run and weights.run.folder.name == runs.ADAPT_STAGE:
+    if weights.run and weights.run.folder.name == ADAPT_STAGE:
         try:
             start = weights_before(workdir, config)
             variables = {"source-only": start.load(model), **variables}
@@ -72,7 +72,7 @@ def _title(weights: Weights) -> str:
     assert weights.run is not None
     variant = variant_of(weights.run.config)
     if variant.adapt:
-        return "adapted" if weights.run.folder.name == runs.ADAPT_STAGE else "source-only"
+        return "adapted" if weights.run.folder.name == ADAPT_STAGE else "source-only"
     return "oracle" if variant.oracle else "source-only"
 
 

@@ -1,4 +1,4 @@
-"""Where a report goes, and that nothing of the user's is overwritten there."""
+"""Writes a report to its file, and overwrites nothing that a user made."""
 
 from __future__ import annotations
 
@@ -7,11 +7,10 @@ import os
 import re
 from pathlib import Path
 
-from msl_jax.runs import workdir
 from msl_jax.runtime.errors import UserError
-from msl_jax.runtime.files import written_whole
+from msl_jax.runtime.files import atomic_write, make_folder
 
-# The page tells of itself that this command wrote it, and whether it has been changed since.
+# The first lines say that this command wrote the page; the digest shows whether it was edited.
 _HEAD = "<!doctype html>\n<!-- python -m msl_jax.report; SHA-256 of what follows: {} -->\n"
 _SIGNED = re.compile(re.escape(_HEAD).replace(r"\{\}", "([0-9a-f]{64})").encode())
 
@@ -20,17 +19,17 @@ def expect_writable(path: Path) -> None:
     """Makes the folder of `path` if need be.
 
     Raises:
-        UserError: it cannot be written, or `path` is a folder, or a file other than an earlier
-            report that nobody has changed.
+        UserError: it cannot be written, or `path` is a folder, or a file other than an unedited
+            report.
     """
     if path.is_dir():
         raise UserError(f"--output {path} is a folder; name a file in it, such as report.html")
     if os.path.lexists(path) and not _is_report(path):
         raise UserError(
-            f"--output {path} exists and is no report that this command wrote, or has been changed"
-            " since; give another file or move that one away, nothing is overwritten"
+            f"--output {path} exists and is not a report of this command, or was edited since; give"
+            " another file or move that one away: nothing is overwritten"
         )
-    workdir.make_folder(path.parent, "--output")
+    make_folder(path.parent, "--output")
 
 
 def write(path: Path, html: str) -> int:
@@ -41,13 +40,13 @@ def write(path: Path, html: str) -> int:
         html: the element ``html`` as text.
 
     Raises:
-        UserError: `path` has become another file meanwhile.
+        UserError: another file has appeared at `path` meanwhile.
     """
     expect_writable(path)
-    # Names of files need not be valid UTF-8.
+    # File names need not be valid UTF-8.
     content = html.encode(errors="backslashreplace")
     signed = _HEAD.format(hashlib.sha256(content).hexdigest()).encode() + content
-    with written_whole(path) as partial:
+    with atomic_write(path) as partial:
         partial.write_bytes(signed)
     return len(signed)
 

@@ -10,33 +10,33 @@ from xml.etree.ElementTree import Element
 from msl_jax.data.labels import LabelSet
 from msl_jax.report.charts import line_chart
 from msl_jax.report.curves import StageCurves
-from msl_jax.report.events import Points
 from msl_jax.report.html import element, render
 from msl_jax.report.results import Results
 from msl_jax.report.settings import Setting
 from msl_jax.report.tables import settings_table
 from msl_jax.report.task_report import Section, TaskReport
 from msl_jax.runs.metrics import TITLES
+from msl_jax.runs.scalars import Points
 
-# The browser itself refuses whatever the page might load.
+# Even if the page tried to load something, the browser would refuse.
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:"
 
 
 class Report(NamedTuple):
-    """All that a page shows.
+    """Everything that a page shows.
 
     Attributes:
-        title: names the run.
+        title: of the run.
         place: its folder.
-        task: what is special to its kind of task.
+        task: the parts that depend on its task.
         results: evaluations.
         curves: of the stages that have begun.
         settings: the configuration by group.
         label_set: classes and their colours; None where they cannot be read.
-        figures: sections on what the networks predict.
+        figures: sections about the predictions.
         gallery: the images.
-        about: sentences on the gallery.
-        notes: what is missing in it, and why.
+        about: sentences about the gallery.
+        notes: what is missing from it, and why.
     """
 
     title: str
@@ -110,7 +110,11 @@ def _curves(report: Report) -> list[Element]:
         for name, points in stage.losses.items():
             charts.append(_chart(stage, name, {name: points}))
         content.append(element("h3", f"{stage.title}, {stage.steps:,} steps"))
+        content += [element("p", concern, class_="warning") for concern in stage.concerns]
         content.append(element("div", *charts, class_="charts"))
+        if not stage.losses:
+            text = "The losses of this stage are missing: its metrics.jsonl holds none, or is gone."
+            content.append(element("p", text, class_="muted"))
     return content or [element("p", "The run has logged nothing yet.")]
 
 
@@ -131,6 +135,6 @@ def _gallery(report: Report) -> list[Element]:
 
 
 def _configuration(settings: Mapping[str, Sequence[Setting]]) -> list[Element]:
-    text = "Bold: other than the default, which is the official recipe's."
+    text = "Bold: differs from the default, which is the official recipe."
     tables = [settings_table(group, found) for group, found in settings.items()]
     return [element("p", text, class_="muted"), element("div", *tables, class_="tables")]

@@ -1,4 +1,4 @@
-"""What each kind of task shows on the page of a run."""
+"""The report of each task."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a run has measured so far: its results, or what an unfinished one has kept."""
+"""The evaluations of a run: its results or, before it is finished, those in its checkpoints."""
 
 from __future__ import annotations
 
@@ -8,16 +8,17 @@ from typing import Any, NamedTuple, Protocol
 from ml_collections.config_dict import ConfigDict
 
 from msl_jax.methods.variants import variant_of
-from msl_jax.runs import workdir as runs
 from msl_jax.runs.checkpoints import METRICS, Checkpoints
+from msl_jax.runs.workdir import ADAPT_STAGE, BASELINE, RESULTS, SOURCE_STAGE
 from msl_jax.runtime.errors import DamagedError, UserError
+from msl_jax.runtime.files import read_json
 
 # Metrics of each domain, as in results.json; None for a domain without labels.
 Metrics = dict[str, Any]
 
 
 class MetricsOfTask(Protocol):
-    """What the metrics of a task are, of a `TaskReport`."""
+    """The part of a `TaskReport` that knows the task's metrics."""
 
     task: str
     metrics: str
@@ -32,7 +33,7 @@ class Measured(NamedTuple):
 
     Attributes:
         title: which network.
-        step: of its stage; None where that is not known.
+        step: of its stage, None where it is not known.
         metrics: ``{"target": M, "source": M}``.
     """
 
@@ -46,9 +47,9 @@ class Results(NamedTuple):
 
     Attributes:
         state: whether the run is finished, one sentence.
-        before: source-only, what the adaptation began with.
-        after: the final network; of an unfinished run the one evaluated last.
-        best: of those evaluated, chosen on target labels.
+        before: of the source-only network, with which the adaptation began; None if there was none.
+        after: of the final network; in an unfinished run, of the one evaluated last.
+        best: the best one, chosen on target labels.
     """
 
     state: str
@@ -63,15 +64,15 @@ def read_results(workdir: Path, config: ConfigDict, task: MetricsOfTask) -> Resu
     Args:
         workdir: of the run.
         config: complete.
-        task: tells the metrics of the run's task.
+        task: knows the metrics of the run's task.
 
     Raises:
         UserError: a file is damaged, or holds the results of something else.
     """
-    path = workdir / runs.RESULTS
+    path = workdir / RESULTS
     if not path.exists():
         return _unfinished(workdir, config, task)
-    found = runs.read_json(path)
+    found = read_json(path)
     try:
         final, best, before = found["final"], found["best"], found["source_only"]
         return Results(
@@ -83,20 +84,19 @@ def read_results(workdir: Path, config: ConfigDict, task: MetricsOfTask) -> Resu
     except (KeyError, TypeError) as error:
         raise UserError(
             f"{path} is not as train.py writes it ({error}); copy it again, or move it away and"
-            " give the same training command, which writes it anew from the checkpoints"
+            " repeat the training command, which writes it again from the checkpoints"
         ) from error
 
 
 def _unfinished(workdir: Path, config: ConfigDict, task: MetricsOfTask) -> Results:
     variant = variant_of(config)
-    baseline = workdir / runs.BASELINE
-    before = None
-    if variant.adapt and baseline.exists():
-        metrics = _checked(task, baseline, runs.read_json(baseline))
-        before = Measured("source-only", None, metrics)
-    stage = runs.ADAPT_STAGE if before else runs.SOURCE_STAGE
-    name = "adaptation" if before else "oracle" if variant.oracle else "source-only stage"
-    steps = config.steps if before else config.source_steps
+    baseline = workdir / BASELINE
+    adapting, before = variant.adapt and baseline.exists(), None
+    if adapting and (metrics := read_json(baseline)) is not None:
+        before = Measured("source-only", None, _checked(task, baseline, metrics))
+    stage = ADAPT_STAGE if adapting else SOURCE_STAGE
+    name = "adaptation" if adapting else "oracle" if variant.oracle else "source-only stage"
+    steps = config.steps if adapting else config.source_steps
     checkpoints = Checkpoints(workdir / stage)
     step = checkpoints.latest
     if step is None:
@@ -104,7 +104,7 @@ def _unfinished(workdir: Path, config: ConfigDict, task: MetricsOfTask) -> Resul
     try:
         metrics, best = checkpoints.metrics(step), checkpoints.best()
     except DamagedError as error:
-        return Results(f"Not finished, and {error}.", before)
+        return Results(f"Not finished; {error}.", before)
     path = checkpoints.folder / str(step) / METRICS
     return Results(
         f"Not finished: evaluated up to step {step} of {steps} of the {name}.",
@@ -116,10 +116,10 @@ def _unfinished(workdir: Path, config: ConfigDict, task: MetricsOfTask) -> Resul
 
 
 def _checked(task: MetricsOfTask, path: Path, metrics: Any) -> Metrics:
-    """The metrics of the domains, which are as the task's page needs them.
+    """The metrics of both domains.
 
     Raises:
-        UserError: they are not.
+        UserError: they are not those of the task.
     """
     try:
         domains = {"target": metrics["target"], "source": metrics.get("source")}
@@ -128,7 +128,7 @@ def _checked(task: MetricsOfTask, path: Path, metrics: Any) -> Metrics:
                 raise ValueError("values out of [0, 1]")
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise UserError(
-            f"{path} holds no metrics of a {task.task} ({task.metrics} in [0, 1]), which the report"
-            f" shows: {type(error).__name__} {error}"
+            f"{path} does not hold the metrics of a {task.task} ({task.metrics} in [0, 1]), which"
+            f" the report needs: {type(error).__name__} {error}"
         ) from error
     return domains

@@ -9,13 +9,12 @@ from xml.etree.ElementTree import Element
 import numpy as np
 
 from msl_jax.data.labels import LabelSet
-from msl_jax.report.evaluation_section import DOMAINS, columns, evaluation
-from msl_jax.report.gallery_section import gallery_images
 from msl_jax.report.networks import Networks, predicting
 from msl_jax.report.results import Results
-from msl_jax.report.segmentation_gallery import gallery_image
+from msl_jax.report.segmentation_gallery import gallery_image, gallery_images
 from msl_jax.report.tables import Color, Row, comparison_table
-from msl_jax.report.task_report import Predictions, Section
+from msl_jax.report.task_report import DOMAINS, Predictions, Section, columns, evaluation_content
+from msl_jax.runs.metrics import NOT_MEASURED
 from msl_jax.tasks.registry import task_of
 
 
@@ -29,18 +28,18 @@ class SegmentationReport:
 
     def values(self, measured: dict[str, Any]) -> list[float]:
         """See `TaskReport`."""
-        of_classes = [value for value in measured["iou"].values() if value is not None]
-        return [measured["miou"], measured["pixel_accuracy"], *of_classes]
+        found = [measured["miou"], measured["pixel_accuracy"], *measured["iou"].values()]
+        return [value for value in found if value is not None]
 
     def evaluation(self, results: Results, label_set: LabelSet | None) -> Section:
         """See `TaskReport`: a table for each domain that has labels."""
         colors = {c.name: c.color for c in label_set.classes} if label_set else {}
         found = (_iou_table(results, domain, colors) for domain in DOMAINS)
         tables = [table for table in found if table is not None]
-        return Section("iou", "IoU by class", evaluation(results, tables))
+        return Section("iou", "IoU by class", evaluation_content(results, tables))
 
     def predictions(self, networks: Networks, count: int) -> Predictions:
-        """See `TaskReport`: label, prediction of each network and confidence of the last one."""
+        """See `TaskReport`: label, prediction of each network, confidence of the last one."""
         config, split = networks.config, networks.split
         prediction = task_of(config).prediction(config, networks.model)
 
@@ -57,7 +56,7 @@ class SegmentationReport:
         ]
         about = (
             f"{len(images)} of {len(split.records)} images, evenly spaced. Confidence is the"
-            " probability of the predicted class in the last network, black 0, white 1."
+            " probability that the last network gives to its predicted class: black 0, white 1."
         )
         return Predictions((), gallery_images(images, split.label_set), about)
 
@@ -68,7 +67,7 @@ def _iou_table(results: Results, domain: str, colors: Mapping[str, Color]) -> El
     Args:
         results: of the run.
         domain: "target" or "source".
-        colors: of the classes by name; those that are missing are shown without.
+        colors: of the classes by name; a class that is missing is shown without a colour.
 
     Returns:
         An element ``table``; None where nothing has been measured on the domain.
@@ -81,7 +80,7 @@ def _iou_table(results: Results, domain: str, colors: Mapping[str, Color]) -> El
 
     def mean(name: str, key: str) -> Row:
         chosen = best and best.metrics[domain].get(key)
-        return Row(name, [m.get(key) for m in measured], chosen)
+        return Row(name, [m.get(key) for m in measured], chosen, missing=NOT_MEASURED)
 
     rows = [
         Row(

@@ -1,9 +1,10 @@
-"""Target images with their label maps and what the networks make of them."""
+"""The gallery of target images with their label, predictions and confidence."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
+from xml.etree.ElementTree import Element
 
 import numpy as np
 
@@ -11,14 +12,22 @@ from msl_jax.data.images import resize_label
 from msl_jax.data.labels import IGNORE, LabelSet
 from msl_jax.evaluation.confusion import confusion_matrix, iou
 from msl_jax.evaluation.pictures import confidence_map
-from msl_jax.report.picture import Picture, label_map, photo
+from msl_jax.report.html import Picture, element, label_map, photo
+from msl_jax.report.listing import Item, Place, listing
+from msl_jax.report.tables import change, percent
+
+_ALT = {
+    "image": "photo {}",
+    "label": "label map of {}",
+    "confidence": "confidence in {}: white where the network is confident",
+}
 
 
 class ClassShare(NamedTuple):
-    """What an image shows of one class.
+    """One class in one image.
 
     Attributes:
-        pixels: share of the pixels, in [0, 1], that are what `GalleryImage.measure` says.
+        pixels: share of the image's pixels that `GalleryImage.measure` counts, in [0, 1].
         before: IoU of the source-only network in this image, None where there is none.
         after: of the other network.
     """
@@ -35,9 +44,9 @@ class GalleryImage(NamedTuple):
         key: its name.
         pictures: the image, its label, the predictions, the confidence.
         classes: by train id, those in the label or in a prediction.
-        measure: which pixels of a class are counted, and decide which images come first. With two
-            networks those that became or ceased to be of the class, "changed"; with one and
-            labels, those that are wrongly of the class or wrongly not, "wrong"; else "predicted".
+        measure: which pixels of a class are counted; images with more of them come first. With two
+            networks, those that the adaptation assigned to the class or took from it: "changed".
+            With one and labels, false positives and false negatives: "wrong". Else "predicted".
     """
 
     key: str
@@ -56,7 +65,7 @@ def gallery_image(
 
     Args:
         record: key, image and label, see `msl_jax.data.prepared.records.Records`.
-        labelled: whether the label means anything.
+        labelled: whether the record has a label.
         predicted: gives classes uint8 and their probabilities `[H, W]` of each network, the
             source-only network first where there are two.
         label_set: classes and colours.
@@ -78,7 +87,7 @@ def gallery_image(
 def class_shares(
     label: np.ndarray | None, before: np.ndarray | None, after: np.ndarray, num_classes: int
 ) -> dict[int, ClassShare]:
-    """What an image shows of the classes that are in its label or in a prediction.
+    """The classes that are in the label or in a prediction of one image.
 
     Args:
         label: uint8 `[H, W]`, 255 where ignored.
@@ -108,3 +117,35 @@ def _ious(
         return {}
     values = iou(np.asarray(confusion_matrix(label, prediction, num_classes)))
     return {index: float(value) for index, value in enumerate(values) if not np.isnan(value)}
+
+
+def gallery_images(images: Sequence[GalleryImage], label_set: LabelSet) -> list[Element]:
+    """The filter and the list of images."""
+    order = f"most {images[0].measure} first" if images else ""
+    items = [_item(image) for image in images]
+    return listing(items, label_set, order, legend=True, kind="maps")
+
+
+def _item(image: GalleryImage) -> Item:
+    classes = {
+        index: Place(share.pixels, _note(share, image.measure))
+        for index, share in image.classes.items()
+    }
+    pictures = []
+    for picture in image.pictures:
+        title = picture.title
+        alt = _ALT.get(title, f"prediction of the {title} network for {{}}").format(image.key)
+        shown = element("img", src=picture.uri, alt=alt, loading="lazy")
+        pictures.append(element("figure", shown, element("figcaption", title)))
+    return Item(image.key, classes, [element("div", *pictures, class_="pictures")])
+
+
+def _note(share: ClassShare, measure: str) -> str:
+    """What is said of an image while the filter shows this class."""
+    pixels = f"{percent(share.pixels)} % of the pixels {measure}"
+    if share.after is None:
+        return pixels
+    if share.before is None:
+        return f"IoU {percent(share.after)} %, {pixels}"
+    moved = change(share.before, share.after)
+    return f"IoU {percent(share.before)} → {percent(share.after)} % ({moved}), {pixels}"

@@ -1,4 +1,4 @@
-"""The configuration of a run in groups, beside the defaults."""
+"""The configuration of a run in groups, with the defaults."""
 
 from __future__ import annotations
 
@@ -10,32 +10,40 @@ from msl_jax.config import base_config
 from msl_jax.config.keys import flat
 from msl_jax.config.presets import complete
 
-# Beginnings of keys; a key belongs to the first group that names it, else to "Other".
+# Prefixes of keys; a key belongs to the first group with a prefix of it.
 _GROUPS = {
     "Run": (
         *("name", "task", "variant", "seed", "preset", "shrink", "init_from", "reinit_heads"),
-        "debug",
+        *("registered_by", "debug"),
     ),
     "Data": (
         *("source_train", "source_eval", "source_root", "source_size", "source_augmentation"),
         *("target_train", "target_eval", "target_root", "target_size", "target_augmentation"),
+        *("source_label_ids", "target_label_ids"),
         *("data_root", "classes_file", "records_dir", "num_classes", "on_bad_example"),
     ),
     "Network": ("model.", "input_convention", "compute_dtype", "rematerialize"),
     "Training": (
-        *("source_steps", "source_poly_steps", "source_learning_rate"),
+        *("source_steps", "source_poly_steps", "source_learning_rate", "source_frozen_batch_norm"),
         *("steps", "poly_steps", "learning_rate", "head_rate_multiplier", "momentum"),
-        *("schedule", "weight_decay", "repeated_visits", "batch_size", "accumulate"),
-        *("log_every", "keep_every"),
+        *("schedule", "warmup_steps", "weight_decay", "optimizer", "repeated_visits"),
+        *("batch_size", "accumulate", "log_every", "keep_every"),
     ),
-    "Adaptation": ("lambda_", "iw_alpha", "guidance_", "normalization", "frozen_norms"),
-    "Evaluation": ("eval_", "flip", "scales"),
+    "Adaptation": (
+        "method.",
+        "lambda_",
+        "iw_alpha",
+        "guidance_",
+        "normalization",
+        "frozen_batch_norm",
+    ),
+    "Evaluation": ("eval_", "flip", "scales", "photo_size"),
     "Other": ("",),
 }
 
 
 class Setting(NamedTuple):
-    """A key, its value, and its default: the official recipe's, None where it has none."""
+    """A key, its value, and its default (the official recipe), None where it has none."""
 
     key: str
     value: str
@@ -43,7 +51,7 @@ class Setting(NamedTuple):
 
     @property
     def changed(self) -> bool:
-        """Whether the value is another one than the default."""
+        """Whether the value differs from the default."""
         return self.value != self.default
 
 

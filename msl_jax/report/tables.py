@@ -1,4 +1,4 @@
-"""The tables of a report: shares before and after, and the configuration."""
+"""The tables of a report: shares before and after adaptation, and the configuration."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from msl_jax.report.settings import Setting
 Color = tuple[int, int, int]
 
 
-def percent(value: float | None) -> str:
-    """A share in percent; a dash where there is none.
+def percent(value: float | None, missing: str = "-") -> str:
+    """A share in percent; `missing` where there is none.
 
     >>> percent(0.48132), percent(None)
     ('48.1', '-')
     """
-    return "-" if value is None else f"{100 * value:.1f}"
+    return missing if value is None else f"{100 * value:.1f}"
 
 
 def change(before: float | None, after: float | None) -> str:
@@ -44,9 +44,10 @@ class Row(NamedTuple):
     Attributes:
         name: of the row.
         values: in [0, 1], one for each network; None where there is none.
-        best: of the best network.
-        color: of the class; None for a row without.
-        images: how many it is about; None where the table does not say.
+        best: value of the best network.
+        color: of the class, None for other rows.
+        images: number of images, None in tables without counts.
+        missing: shown where there is no value.
     """
 
     name: str
@@ -54,6 +55,7 @@ class Row(NamedTuple):
     best: float | None = None
     color: Color | None = None
     images: int | None = None
+    missing: str = "-"
 
 
 def comparison_table(
@@ -66,16 +68,16 @@ def comparison_table(
     *,
     judged: bool = True,
 ) -> Element:
-    """Shares in percent, with bars: of one network, or of two and the change.
+    """Shares in percent, with bars: of one network, or of two with the change.
 
     Args:
         caption: of the table.
         head: of the first column.
-        networks: what the columns of values are called, one or two.
-        rows: all with as many values, and all with a count or none.
-        foot: means and the like.
-        best: what the column of the best network is called; None where there is none.
-        judged: whether more is better, which the colour of the change says.
+        networks: headings of the columns of values, one or two.
+        rows: each with a value for each network; all of them with counts, or none.
+        foot: rows of means.
+        best: heading of the column of the best network, None where there is none.
+        judged: whether more is better; changes are then coloured.
 
     Returns:
         An element ``table``.
@@ -91,11 +93,11 @@ def comparison_table(
         content = [element("th", element("div", mark, name, _bars(row.values)), scope="row")]
         if counted:
             content.append(element("td", "" if row.images is None else f"{row.images:,}"))
-        content += [element("td", percent(value)) for value in row.values]
+        content += [element("td", percent(value, row.missing)) for value in row.values]
         if len(row.values) == 2:
             content.append(_change_cell(*row.values, judged=judged))
         if best:
-            content.append(element("td", percent(row.best), class_="best"))
+            content.append(element("td", percent(row.best, row.missing), class_="best"))
         return element("tr", *content)
 
     return element(
@@ -115,7 +117,7 @@ def _change_cell(before: float | None, after: float | None, *, judged: bool) -> 
 
 
 def _bars(values: Sequence[float | None]) -> Element:
-    """Bars of 0 to 100 %, before and after or one alone; the numbers stand beside them."""
+    """Bars of 0 to 100 %, before and after or one alone; hidden from screen readers."""
     kinds = ("before", "after")[-len(values) :]
     bars = [
         element("i", class_=kind, style=f"width:{100 * (value or 0):.1f}%")
@@ -125,7 +127,7 @@ def _bars(values: Sequence[float | None]) -> Element:
 
 
 def settings_table(group: str, found: Sequence[Setting]) -> Element:
-    """Keys and values of a group; what differs from the defaults is marked and shown with them."""
+    """Keys and values of a group; those that differ from the default are bold, next to it."""
     rows = []
     for setting in found:
         value = element("td", element("b" if setting.changed else "span", setting.value))

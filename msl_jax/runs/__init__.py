@@ -1,1 +1,1 @@
-"""What a workdir holds: configuration, checkpoints, results; and how a run goes on from there."""
+"""What a workdir holds: configuration, checkpoints, results; and how a run resumes from them."""

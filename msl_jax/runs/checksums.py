@@ -1,33 +1,42 @@
-"""Checksums of a checkpoint's files, in a file that `sha256sum --check` reads too."""
+"""Checksums of a checkpoint's files, in a file that `sha256sum --check` can read."""
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 
 from msl_jax.runtime.errors import DamagedError
+from msl_jax.runtime.files import open_file
 
 NAME = "SHA256SUMS"
+# What a damaged folder or disk answers. Other errors are those of the path, the permissions or the
+# machine, and the files may be intact.
+_DAMAGE = (
+    *(errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EIO, errno.EBADMSG, errno.EUCLEAN),
+    errno.EINVAL,  # `open_file`: not a regular file
+)
 
 
 def write(folder: Path) -> None:
-    """Writes the checksums of all files below `folder` into its `NAME`; to be called last."""
+    """Writes the checksums of all files below `folder` into its file `NAME`; to be called last."""
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     lines = "".join(f"{_digest(path)}  {path.relative_to(folder).as_posix()}\n" for path in files)
     (folder / NAME).write_bytes(lines.encode() + _last_line(lines.encode()))
 
 
 def check(folder: Path) -> None:
-    """Compares a folder with its checksums. Files that came later do not matter.
+    """Compares a folder with its checksums; files that were added later are ignored.
 
     Raises:
-        DamagedError: the checksums or a file are missing or not as they were written.
-        PermissionError: a file may not be read.
+        DamagedError: the checksums or a file are missing or have changed.
+        OSError: a file cannot be read for a reason that says nothing about it, such as its
+            permissions, or a path that is too long.
     """
-    with _readable(folder, NAME):
-        lines, mark, rest = (folder / NAME).read_bytes().rpartition(b"#")
+    with _readable(folder, NAME), open_file(folder / NAME) as file:
+        lines, mark, rest = file.read().rpartition(b"#")
     if mark + rest != _last_line(lines):
         raise _damaged(folder, NAME, "has changed")
     for line in lines.decode().splitlines():
@@ -39,12 +48,12 @@ def check(folder: Path) -> None:
 
 
 def _digest(path: Path) -> str:
-    with path.open("rb") as file:
+    with open_file(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _last_line(lines: bytes) -> bytes:
-    """Shows that the lines before are all there and unchanged; a comment to sha256sum."""
+    """The checksum of the other lines; a comment to sha256sum."""
     return f"# {hashlib.sha256(lines).hexdigest()}  the lines above\n".encode()
 
 
@@ -52,9 +61,9 @@ def _last_line(lines: bytes) -> bytes:
 def _readable(folder: Path, name: str) -> Iterator[None]:
     try:
         yield
-    except PermissionError:  # says nothing about the file
-        raise
     except OSError as error:
+        if error.errno not in _DAMAGE:
+            raise
         raise _damaged(folder, name, str(error.strerror)) from error
 
 

@@ -1,6 +1,6 @@
-"""One training at a time in a workdir: a lock that is gone when its holder ends, however it ends.
+"""One training at a time in a workdir: a lock that is released when its holder ends, however.
 
-Reading a workdir needs no lock: eval.py and predict.py may look at a run in training.
+Reading a workdir needs no lock: eval.py and predict.py may read a run while it is trained.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ from pathlib import Path
 from msl_jax.runtime.errors import UserError
 from msl_jax.runtime.locking import locked
 
-# Who holds the lock. A file that a killed process has left locks nothing.
+# Says who holds the lock. A file that a killed process has left locks nothing.
 LOCK = "training.lock"
 
 
 @contextlib.contextmanager
-def occupied(workdir: Path) -> Iterator[None]:
-    """Makes the folder if need be and keeps others from training in it.
+def workdir_lock(workdir: Path) -> Iterator[None]:
+    """Creates the folder if necessary and keeps others from training in it.
 
-    On file systems without locks nobody is kept out.
+    On file systems without locks it keeps nobody out.
 
     Raises:
         UserError: another process trains there, or the folder cannot be written.
@@ -33,7 +33,7 @@ def occupied(workdir: Path) -> Iterator[None]:
 
     def refuse() -> None:
         raise UserError(
-            f"{workdir} is in use: {_holder(path)} trains there. Wait for it, stop it, or give"
+            f"{workdir} is in use: {_holder(path)} is training there. Wait for it, stop it, or give"
             " another --workdir."
         )
 
@@ -47,14 +47,14 @@ def occupied(workdir: Path) -> Iterator[None]:
         yield
 
 
-def expect_free(workdir: Path) -> None:
-    """Looks whether another process trains in a folder; for an answer before long preparations.
+def check_unlocked(workdir: Path) -> None:
+    """Checks that no other process is training in a folder, before long preparations.
 
     Raises:
-        UserError: one does, or the folder cannot be written.
+        UserError: one is, or the folder cannot be written.
     """
     if (workdir / LOCK).exists():
-        with occupied(workdir):
+        with workdir_lock(workdir):
             pass
 
 
@@ -67,5 +67,5 @@ def _holder(path: Path) -> str:
     try:
         facts = json.loads(path.read_text())
         return f"process {facts['process']} on {facts['host']}, since {facts['since']},"
-    except (OSError, ValueError, TypeError, KeyError):  # it has not written them yet
+    except (OSError, ValueError, TypeError, KeyError):  # not written yet
         return "another process"

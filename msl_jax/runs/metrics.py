@@ -1,47 +1,58 @@
-"""The one number that metrics are known by, whatever the task."""
+"""The one metric that a task is judged by."""
 
 from __future__ import annotations
 
 from typing import Any, NamedTuple
 
 
-class Headline(NamedTuple):
-    """A metric that stands for all.
+class Metric(NamedTuple):
+    """A metric with its value.
 
     Attributes:
         key: in the metrics M of `results.json`.
         title: for the console.
-        value: in [0, 1].
+        value: in [0, 1]; None if it was not measured.
     """
 
     key: str
     title: str
-    value: float
+    value: float | None
 
+    @property
+    def percent(self) -> str:
+        """The value for the console.
+
+        >>> Metric("miou", "mIoU", 0.5).percent, Metric("miou", "mIoU", None).percent
+        ('50.0', 'not measured')
+        """
+        return NOT_MEASURED if self.value is None else f"{100 * self.value:.1f}"
+
+
+NOT_MEASURED = "not measured"
 
 # By the key in M.
 TITLES = {"miou": "mIoU", "miou_13": "mIoU*", "accuracy": "accuracy"}
 
 
-def headline(metrics: dict[str, Any]) -> Headline:
-    """The metric that is shown while a network is trained.
+def main_metric(metrics: dict[str, Any]) -> Metric:
+    """The metric shown while a network is trained: mIoU, or accuracy in classification.
 
-    >>> headline({"miou": 0.5, "iou": {}, "pixel_accuracy": 0.9}).title
+    >>> main_metric({"miou": 0.5, "iou": {}, "pixel_accuracy": 0.9}).title
     'mIoU'
-    >>> headline({"accuracy": 0.75}).value
+    >>> main_metric({"accuracy": 0.75}).value
     0.75
     """
     return _first(metrics, "miou", "accuracy")
 
 
-def deciding(metrics: dict[str, Any]) -> Headline:
+def selection_metric(metrics: dict[str, Any]) -> Metric:
     """The metric that decides which checkpoint is best.
 
-    In 16-class runs it is the 13-class mIoU, as in the official code.
+    With 16 classes it is mIoU over 13 of them, as in the official code.
     """
     return _first(metrics, "miou_13", "miou", "accuracy")
 
 
-def _first(metrics: dict[str, Any], *keys: str) -> Headline:
+def _first(metrics: dict[str, Any], *keys: str) -> Metric:
     key = next(key for key in keys if key in metrics)
-    return Headline(key, TITLES[key], metrics[key])
+    return Metric(key, TITLES[key], metrics[key])

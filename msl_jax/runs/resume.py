@@ -1,14 +1,13 @@
-"""What a stage of a run has kept of itself, and where it continues.
+"""The checkpoints of a stage of a run, and the point from which it resumes.
 
-Evaluations leave checkpoints in ``WORKDIR/STAGE``. A stage that was asked to stop between two of
-them leaves one without metrics in ``WORKDIR/stopped/STAGE``, which goes when the next evaluation
-has left its own: whether a run was stopped can be seen in none of its final files.
+Each evaluation leaves a checkpoint in ``WORKDIR/STAGE``. A stage that was asked to stop between two
+evaluations leaves one without metrics in ``WORKDIR/stopped/STAGE``, which is deleted when the next
+evaluation has left its own: none of a run's final files shows whether it was stopped.
 """
 
 from __future__ import annotations
 
 import contextlib
-import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,79 +17,102 @@ from msl_jax.runs.checkpoints import Checkpoints
 from msl_jax.runs.workdir import STOPPED
 from msl_jax.runtime import parallel
 from msl_jax.runtime.errors import DamagedError
+from msl_jax.runtime.files import remove_partial
 from msl_jax.training.state import TrainState
 
-Window = Sequence[dict[str, float]]
+RecentMetrics = Sequence[dict[str, float]]
 
 
-class Place(NamedTuple):
-    """Where a stage continues.
+class ResumePoint(NamedTuple):
+    """Where a stage resumes.
 
     Attributes:
         state: of the training.
-        batches: place of the input iterator, None at the beginning.
-        window: metrics of the steps since the last log.
-        evaluated: whether there are metrics of an evaluation of this state.
+        batches: position of the input iterator, None at the beginning.
+        recent_metrics: of the steps since the last log line.
+        evaluated: whether this state has been evaluated.
     """
 
     state: TrainState
     batches: Any
-    window: Window
+    recent_metrics: RecentMetrics
     evaluated: bool
 
 
-class Kept:
-    """The checkpoints of a stage."""
+class StageCheckpoints:
+    """The checkpoints of a stage: those of its evaluations, and the one of a stop."""
 
     def __init__(self, workdir: Path, stage: str, *, keep_every: int = 0) -> None:
-        """Looks at those that exist; writes nothing. `keep_every`: see `Checkpoints`."""
+        """Finds those that exist; writes nothing. `keep_every`: see `Checkpoints`."""
         self.evaluated = Checkpoints(workdir / stage, keep_every=keep_every)
         self._folder = workdir / STOPPED / stage
 
-    def restore(self, start: TrainState) -> Place:
-        """The place of the newest checkpoint, or the beginning; all processes, the first one reads.
+    def restore(self, start: TrainState) -> ResumePoint:
+        """The newest checkpoint, or the beginning; all processes call it, the first one reads.
 
         Args:
             start: the state before the first step.
 
         Raises:
-            UserError: there are evaluated checkpoints, but all are damaged, or of another network.
+            UserError: all evaluated checkpoints are damaged, or they belong to another network.
         """
         state, rest = parallel.read_by_first(lambda: self._newest(start), start)
-        return Place(state, **rest)
+        return ResumePoint(state, **rest)
 
     def _newest(self, start: TrainState) -> tuple[TrainState, dict[str, Any]]:
-        """The state of `Place`, and the rest of it."""
+        """The state of a `ResumePoint`, and its other fields."""
+        point = self._read_newest(start)
+        self._remove_old(int(point[0].step))
+        return point
+
+    def _read_newest(self, start: TrainState) -> tuple[TrainState, dict[str, Any]]:
         stopped = Checkpoints(self._folder)
         step = stopped.latest
         if step is not None and step > (self.evaluated.latest or 0):
             try:
                 state, batches = stopped.restore(step, start)
-                window = stopped.metrics(step)["window"]
-                return state, {"batches": batches, "window": window, "evaluated": False}
-            except DamagedError as error:  # the steps before it are made once more
+                recent = stopped.metrics(step)["recent_metrics"]
+                return state, {"batches": batches, "recent_metrics": recent, "evaluated": False}
+            except DamagedError as error:  # the steps since the last evaluation are repeated
                 print(f"{error}; kept as {stopped.set_aside(step).name}", file=sys.stderr)
         if (newest := self.evaluated.restore_newest(start)) is not None:
             state, batches = newest
-            return state, {"batches": batches, "window": [], "evaluated": True}
-        return start, {"batches": None, "window": [], "evaluated": False}
+            return state, {"batches": batches, "recent_metrics": [], "evaluated": True}
+        return start, {"batches": None, "recent_metrics": [], "evaluated": False}
 
     def save(self, state: TrainState, batches: Any, metrics: dict[str, Any]) -> None:
-        """Keeps a state that was evaluated, as `Checkpoints.save`; one process calls it."""
+        """Saves a state that was evaluated, as `Checkpoints.save` does; one process calls it."""
         self.evaluated.save(state, batches, metrics)
-        shutil.rmtree(self._folder, ignore_errors=True)  # is older
-        with contextlib.suppress(OSError):  # it holds the other stage
+        self._remove_stopped()
+
+    def _remove_old(self, step: int) -> None:
+        """Removes what a process that was killed in its last moments could not, before `step`."""
+        if self.evaluated.latest is not None:
+            with contextlib.suppress(DamagedError):  # the next evaluation will find it
+                self.evaluated.remove_old()
+        remove_partial(self._folder)
+        if step == self.evaluated.latest:
+            self._remove_stopped()
+
+    def _remove_stopped(self) -> None:
+        """Removes the stop's checkpoint, which is no newer than the last evaluation."""
+        stopped = Checkpoints(self._folder)
+        with contextlib.suppress(OSError):  # a damaged one is there, or the other stage has one
+            for step in stopped.steps:
+                stopped.remove(step)
+            self._folder.rmdir()
             self._folder.parent.rmdir()
 
-    def save_stopped(self, state: TrainState, batches: Any, window: Window) -> None:
-        """Keeps a state that was not evaluated, unless it is kept already; one process calls it."""
+    def save_stopped(self, state: TrainState, batches: Any, recent_metrics: RecentMetrics) -> None:
+        """Saves a state that was not evaluated, unless it is there; one process calls it."""
         step = int(state.step)
         if step == self.evaluated.latest:
             return
         stopped = Checkpoints(self._folder)
         if step not in stopped.steps:
             self._folder.parent.mkdir(exist_ok=True)
-            stopped.save(state, batches, {"target": None, "window": list(window)})
+            metrics = {"target": None, "recent_metrics": list(recent_metrics)}
+            stopped.save(state, batches, metrics)
 
     def results(self) -> tuple[dict[str, Any], dict[str, Any] | None]:
         """Metrics of the last evaluation and of the best one, with their steps.

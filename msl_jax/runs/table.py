@@ -7,8 +7,10 @@ from typing import Any
 from rich import box
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
-from msl_jax.runs.metrics import deciding
+from msl_jax.runs.metrics import NOT_MEASURED, selection_metric
+from msl_jax.runtime.text import one_line
 
 _ROWS = {
     "miou": "mIoU",
@@ -18,8 +20,8 @@ _ROWS = {
 }
 
 
-def _percent(value: float | None) -> str:
-    return "-" if value is None else f"{100 * value:.1f}"
+def _percent(value: float | None, missing: str = "-") -> str:
+    return missing if value is None else f"{100 * value:.1f}"
 
 
 def _change(before: float | None, after: float | None) -> str:
@@ -27,7 +29,7 @@ def _change(before: float | None, after: float | None) -> str:
 
 
 def results_table(results: dict[str, Any]) -> Table:
-    """Metrics in percent: source-only beside the final network, on each domain.
+    """Metrics in percent: source-only compared with the final network, on each domain.
 
     A domain without labels has no columns.
     """
@@ -36,43 +38,52 @@ def results_table(results: dict[str, Any]) -> Table:
     measured = final[domains[0]] if domains else {"iou": {}, "miou": None, "pixel_accuracy": None}
     what = "IoU" if "iou" in measured else "accuracy"
     title = f"{results['config']}:{results['variant']}, seed {results['seed']}: {what} in %"
-    table = Table(title=title, box=box.SIMPLE_HEAD)
-    table.add_column("class", no_wrap=True)
+    table = Table(title=Text(one_line(title)), box=box.SIMPLE_HEAD)
+    table.add_column("class", overflow="fold")
     for domain in domains:
         headings = ("source-only", "final", "change") if before else ("final",)
         for place, heading in enumerate(headings):
             first = domain if place == 0 else ""
             table.add_column(f"{first}\n{heading}", justify="right", no_wrap=True)
 
-    def add(name: str, pick: Any) -> None:
+    def add(name: str, pick: Any, missing: str = "-") -> None:
         cells = []
         for domain in domains:
             after = pick(final[domain])
             if before:
                 old = pick(before[domain])
-                cells += [_percent(old), _percent(after), _change(old, after)]
+                cells += [_percent(old, missing), _percent(after, missing), _change(old, after)]
             else:
-                cells.append(_percent(after))
-        table.add_row(name, *cells)
+                cells.append(_percent(after, missing))
+        # As text: square brackets in a name are not markup.
+        table.add_row(Text(one_line(name)), *cells)
 
     for name in measured.get("iou", ()):
         add(name, lambda m, name=name: m["iou"][name])
     table.add_section()
     for key, name in _ROWS.items():
         if key in measured:
-            add(name, lambda m, key=key: m.get(key))
+            add(name, lambda m, key=key: m.get(key), NOT_MEASURED)
     return table
 
 
 def print_results(results: dict[str, Any], console: Console | None = None) -> None:
-    """Prints the table and, where it is known, which checkpoint was best on target labels."""
+    """Prints the table, what its means leave out, and which checkpoint was best on the target."""
     console = console or Console()
+    if not any(results["final"].get(domain) for domain in ("target", "source")):
+        console.print(f"{NOT_MEASURED}: there are no labels", highlight=False)
+        return
     console.print(results_table(results))
+    for domain in ("target", "source"):
+        of_classes = (results["final"][domain] or {}).get("iou", {})
+        if absent := [name for name, value in of_classes.items() if value is None]:
+            text = f"{domain}: {NOT_MEASURED} (in no label, never predicted): {', '.join(absent)}"
+            console.print(text, highlight=False, markup=False)
     best = results.get("best")
     if best:
-        found = deciding(best["target"])
+        found = selection_metric(best["target"])
         console.print(
-            f"Best target {found.title} {_percent(found.value)} at step {best['step']}"
+            f"Best target {found.title} {found.percent} at step {best['step']}"
             " (chosen on target labels: not for conclusions).",
             highlight=False,
         )

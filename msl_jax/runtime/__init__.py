@@ -1,1 +1,1 @@
-"""What everything stands on: errors, files, signals, processes, the command line."""
+"""What everything else builds on: errors, files, signals, processes, the command line."""

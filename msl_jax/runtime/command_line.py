@@ -1,85 +1,58 @@
-"""Flags and errors of the three commands."""
+"""How commands run and end: signals, errors as one message, exit codes."""
 
 from __future__ import annotations
 
 import io
 import os
-import re
 import sys
+import traceback
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import NoReturn
 
-from absl import flags
 from absl import logging as absl_logging
-from ml_collections import config_flags
 
-from msl_jax.runtime import stopping
-from msl_jax.runtime.errors import UserError
+from msl_jax.runtime import closed_pipe, stopping
+from msl_jax.runtime.errors import UserError, out_of_resources
+from msl_jax.runtime.text import lines
 
-# Keeps the messages of XLA's C++ side off the console; it reads this when JAX is imported, so this
-# module has to come before. What goes wrong arrives as an exception all the same. On some CPUs each
-# program taken from the compilation cache would print a false alarm (jax issue 38445).
+# Keeps messages of XLA's C++ code off the console. It reads this when JAX is imported, so this
+# module has to be imported first. Errors still arrive as exceptions. On some CPUs each program
+# from the compilation cache would print a false alarm (jax issue 38445).
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-FLAGS = flags.FLAGS
-DEFAULT_CONFIG = Path(__file__).parents[2] / "configs" / "demo.py"
+PROGRAM = "msl-jax"
 
-# What a checkpoint's path may be, for the flags' help.
-PATH_HELP = "WORKDIR[:best|:STEP|:source], a converted checkpoint, or a .pth or .safetensors file"
-
-# After SIGTERM a command leaves with 143, after SIGINT with 130: see docs/reliability.md.
+# After SIGTERM a command exits with 143, after SIGINT with 130: see docs/reliability.md.
 EXIT_ERROR, EXIT_USAGE = 1, 2
 
-
-def define_config() -> Any:
-    """Defines `--config` and, with it, a flag for each key."""
-    try:
-        return config_flags.DEFINE_config_file(
-            "config", None, "configs/NAME.py[:VARIANT], default configs/demo.py"
-        )
-    except flags.Error as error:  # ml_collections reads a --flagfile here already
-        _fail(_UsageError(f"command line: {error}"), EXIT_USAGE, debug=False)
+_LEAST_ADDRESS_SPACE = 3_000_000 * 1024  # bytes
 
 
-def overrides() -> dict[str, Any]:
-    """Keys that were set by `--config.KEY=VALUE`, with their parsed values."""
-    values = {}
-    for name in FLAGS:
-        if name.startswith("config.") and FLAGS[name].present:
-            values[name.removeprefix("config.")] = FLAGS[name].value
-    return values
+def program(otherwise: str, name: str = "") -> str:
+    """How to call a command: ``msl-jax NAME`` where this process was called so, or `otherwise`.
 
-
-def run(command: Callable[[], object], usage: str, interrupted: str) -> None:
-    """Parses the command line, runs `command` and leaves the process.
-
-    A `UserError` is printed as one message and leaves with code 1, a wrong command line with
-    code 2; neither shows a traceback unless `--config.debug=true` asks for it. After SIGTERM or
-    Ctrl-C the text `interrupted` says what to do.
+    Args:
+        otherwise: by script or module, such as ``python train.py``, which only a clone has.
+        name: of the command; default: the one that runs.
     """
-    _quiet_libraries()
-    if {"-h", "-help", "--help"} & set(sys.argv[1:]):
-        print(usage.strip(), FLAGS.main_module_help(), sep="\n\n")
-        sys.exit()
-    wanted = ("config.debug", "config.debug=true", "config.debug=1", "config.debug=t")
-    debug = any(arg.lower().lstrip("-") in wanted for arg in sys.argv[1:])
+    called, _, own = sys.argv[0].partition(" ")
+    return f"{PROGRAM} {name or own}" if called == PROGRAM and own else otherwise
 
-    def parse_and_run() -> None:
-        try:
-            _parse(sys.argv)
-        except _UsageError as error:
-            _fail(UserError(f"{error}\n\n{usage.strip()}"), EXIT_USAGE, debug)
-        from msl_jax.runtime.compilation_cache import keep_compiled_programs  # imports JAX
 
-        keep_compiled_programs()
-        command()
-
-    guard(parse_and_run, interrupted, debug)
+def note_other_copy(folder: Path) -> None:
+    """Says on stderr if a clone in `folder` has other code than what runs."""
+    clone, running = folder / "msl_jax", Path(__file__).parents[1]
+    if (clone / "__init__.py").is_file() and not clone.samefile(running):
+        print(
+            f"note: this runs the code in {running}, not that in {clone.absolute()}; pip install"
+            f" -e {folder.absolute()} makes it run the latter",
+            file=sys.stderr,
+        )
 
 
 def guard(command: Callable[[], object], interrupted: str, debug: bool = False) -> None:
-    """Runs `command`; an error of the user's ends the process with one message.
+    """Runs `command`; a user's error ends the process with one message.
 
     Args:
         command: what to run.
@@ -87,6 +60,7 @@ def guard(command: Callable[[], object], interrupted: str, debug: bool = False) 
         debug: show the traceback.
     """
     _quiet_libraries()
+    closed_pipe.outlived()
     _print_any_name()
     with stopping.handled():
         try:
@@ -95,14 +69,42 @@ def guard(command: Callable[[], object], interrupted: str, debug: bool = False) 
         except stopping.Stopped as stopped:
             _leave(f" {stopped}" if stopped.args else "", interrupted)
         except Exception as error:
-            if stopping.lost():
+            if stopping.swallowed():
                 _leave("", interrupted)
             if isinstance(error, UserError):
-                _fail(error, EXIT_ERROR, debug)
+                fail(error, EXIT_ERROR, debug)
             if isinstance(error, OSError):
-                # A full disk, a folder that vanished: no mistake in the program.
-                _fail(UserError(str(error)), EXIT_ERROR, debug)
+                # A full disk or a folder that vanished is not a bug.
+                fail(UserError(str(error)), EXIT_ERROR, debug)
+            if (explained := _of_the_machine(error)) is not None:
+                fail(explained, EXIT_ERROR, debug)
             raise
+
+
+def _of_the_machine(error: Exception) -> UserError | None:
+    """An error that the machine causes, not the program, as one for the user."""
+    first = (str(error).splitlines() or [""])[0]
+    raised_in = [frame.filename for frame in traceback.extract_tb(error.__traceback__)][-1:]
+    # Without the package for a platform JAX only asserts that there is one.
+    if any(path.endswith("xla_bridge.py") for path in raised_in) and "JAX_PLATFORMS" in os.environ:
+        wanted, reason = os.environ["JAX_PLATFORMS"], f" ({first})" if first else ""
+        return UserError(
+            f"JAX_PLATFORMS={wanted}: JAX finds no such device{reason}. Unset the variable to use"
+            " the device that is there; a GPU needs the CUDA build of JAX, see README.md"
+        )
+    if isinstance(error, Warning):  # of Python and libraries; none of this project's own
+        return UserError(
+            f"{type(error).__name__}: {first} (python -W error, or PYTHONWARNINGS, makes warnings"
+            " of libraries errors; run without it)"
+        )
+    if out_of_resources(error) or "RESOURCE_EXHAUSTED" in first:
+        return UserError(
+            f"not enough memory ({first or 'MemoryError'}). Lower config.batch_size (with"
+            " config.accumulate), config.eval_batch_size or the sizes, set"
+            " config.rematerialize=true, predict in a --window, or raise the limit (ulimit -v);"
+            " the same command goes on from what is kept"
+        )
+    return None
 
 
 def _leave(where: str, interrupted: str) -> NoReturn:
@@ -111,61 +113,31 @@ def _leave(where: str, interrupted: str) -> NoReturn:
     sys.exit(stopping.exit_code())
 
 
-def _parse(argv: list[str]) -> None:
-    """Parses flags; what absl and ml_collections raise becomes a `_UsageError`."""
-    given = _given_config(argv)
-    if given is None:
-        # Here and not as the flag's default, which would be read when the flag is defined.
-        argv = [argv[0], f"--config={DEFAULT_CONFIG}", *argv[1:]]
+def expect_address_space() -> None:
+    """Refuses a limit (``ulimit -v``) with which XLA would end or hang without a word.
+
+    Measured: on two cores 2,000,000 kB are too few, 3,000,000 are enough for a small network.
+
+    Raises:
+        UserError: there is such a limit.
+    """
     try:
-        remaining = FLAGS(argv)
-        _ = FLAGS.config.name  # a file that could not be read is reported at the first use
-    except OSError as error:
-        raise _UsageError(
-            f"--config={given}: cannot be read; expected configs/NAME.py[:VARIANT] with one of "
-            + ", ".join(_configs())
-        ) from error
-    except (AttributeError, KeyError) as error:
-        raise _UsageError(_unknown_key(str(error), argv)) from error
-    except (flags.Error, TypeError, ValueError) as error:
-        raise _UsageError(f"command line: {error}") from error
-    if len(remaining) > 1:
-        raise _UsageError(f"command line: unexpected argument {remaining[1]!r}")
+        import resource  # not on Windows
+    except ImportError:
+        return
+    found, _ = resource.getrlimit(resource.RLIMIT_AS)
+    if found != resource.RLIM_INFINITY and found < _LEAST_ADDRESS_SPACE:
+        raise UserError(
+            f"the address space is limited to {found // 1024:,} kB (ulimit -v): expected at least"
+            f" {_LEAST_ADDRESS_SPACE // 1024:,}; raise the limit or start from another shell"
+        )
 
 
-def _given_config(argv: list[str]) -> str | None:
-    """What `--config` is set to, None where it is not."""
-    for index, arg in enumerate(argv):
-        name, equals, value = arg.lstrip("-").partition("=")
-        if arg.startswith("-") and name == "config":
-            return value if equals else "".join(argv[index + 1 : index + 2])
-    return None
-
-
-def _unknown_key(text: str, argv: list[str]) -> str:
-    """Names the argument that ml_collections means: `text` holds the last part of its key."""
-    words = re.findall(r"\w+", text)
-    for arg in argv[1:]:
-        key = arg.lstrip("-").partition("=")[0]
-        if key.startswith("config.") and key.rpartition(".")[2] in words:
-            guess = re.search(r'Did you mean "(\w+)', text)
-            hint = f"did you mean {guess[1]}? All" if guess else "all"
-            return f"--{key}: no such key; {hint} keys are listed in msl_jax/config/keys.py"
-    return f"--config: the file cannot be read ({text}); --config.debug=true shows where"
-
-
-def _configs() -> list[str]:
-    return [f"configs/{path.name}" for path in sorted(DEFAULT_CONFIG.parent.glob("*.py"))]
-
-
-class _UsageError(UserError):
-    """The command line itself is wrong."""
-
-
-def _fail(error: UserError, code: int, debug: bool) -> NoReturn:
+def fail(error: UserError, code: int, debug: bool) -> NoReturn:
+    """Ends the process with a message; with `debug`, raises it."""
     if debug:
         raise error
-    print(f"error: {error}", file=sys.stderr)
+    print(f"error: {lines(str(error))}", file=sys.stderr)
     sys.exit(code)
 
 
@@ -175,6 +147,6 @@ def _quiet_libraries() -> None:
 
 
 def _print_any_name() -> None:
-    """Lets names of files be printed that are no valid UTF-8, as stderr does from the start."""
+    """Lets file names that are not valid UTF-8 be printed to stdout, as to stderr by default."""
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")

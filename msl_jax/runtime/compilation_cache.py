@@ -12,24 +12,24 @@ from typing import Any
 
 import jax
 
-# The compiled programs of dozens of configurations; also what the disk must have left.
+# Enough for the programs of dozens of configurations; also the free space that the disk must have.
 LIMIT = 1 << 30  # bytes
 
 
 def keep_compiled_programs() -> None:
     """Turns JAX's persistent compilation cache on, so that the next run starts sooner.
 
-    It lies in ``msl_jax/compilation`` below ``$XDG_CACHE_HOME`` or ``~/.cache``. A cache that the
+    It is in ``msl_jax/compilation`` below ``$XDG_CACHE_HOME`` or ``~/.cache``. A cache that the
     user has chosen (``JAX_COMPILATION_CACHE_DIR``) or turned off
-    (``JAX_ENABLE_COMPILATION_CACHE=false``) stays as it is. A folder that cannot be used costs time
-    and nothing else: a note says so where it cannot be written.
+    (``JAX_ENABLE_COMPILATION_CACHE=false``) stays as it is. Without a usable folder programs are
+    compiled in every run, and a note says so.
     """
-    settings: Any = jax.config  # makes its attributes as it runs, unseen by type checkers
+    settings: Any = jax.config  # type checkers do not see its attributes, made at run time
     if settings.jax_compilation_cache_dir is not None or not settings.jax_enable_compilation_cache:
         return
     try:
         folder = _folder()
-        # JAX runs what it finds there: nobody else may write it.
+        # JAX runs what it finds there, so nobody else may write to it.
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         _prune(folder, LIMIT)
         usable = os.access(folder, os.R_OK | os.W_OK | os.X_OK)
@@ -43,14 +43,14 @@ def keep_compiled_programs() -> None:
         return
     jax.config.update("jax_compilation_cache_dir", str(folder))
     if "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS" not in os.environ:
-        # Small programs count: a run has dozens of them.
+        # Small programs as well: a run has dozens of them.
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
     # A program that cannot be read or written is compiled, with a warning for each of them.
     warnings.filterwarnings("ignore", "Error (reading|writing) persistent compilation cache entry")
 
 
 def _folder() -> Path:
-    """The user's cache folder; as the XDG specification says, a relative path does not count.
+    """The user's cache folder; following the XDG specification, a relative path is ignored.
 
     Raises:
         RuntimeError: the user has no home.
@@ -61,11 +61,11 @@ def _folder() -> Path:
 
 
 def _prune(folder: Path, limit: int) -> None:
-    """Removes the files that were used longest ago, until the others fit in `limit` bytes.
+    """Removes the least recently used files until the others fit in `limit` bytes.
 
-    JAX can bound its cache itself, but takes a lock for every program then and needs a package
-    that it does not bring. Another process may remove or write files meanwhile: one that vanishes
-    while it is read counts as not there.
+    JAX can bound its cache itself, but then takes a lock for every program and needs a package that
+    it does not install. Another process may remove or write files meanwhile: a file that vanishes
+    is ignored.
     """
     found = []
     for path in folder.rglob("*"):

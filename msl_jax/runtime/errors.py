@@ -1,6 +1,8 @@
-"""The exceptions for what a user can put right."""
+"""The exceptions for what a user can fix."""
 
 from __future__ import annotations
+
+import errno
 
 
 class UserError(Exception):
@@ -11,5 +13,16 @@ class UserError(Exception):
     """
 
 
+def out_of_resources(error: Exception) -> bool:
+    """Whether the process ran out of memory, threads or open files; no file is to blame for that.
+
+    >>> out_of_resources(RuntimeError("can't start new thread"))
+    True
+    """
+    if isinstance(error, OSError):
+        return error.errno in (errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.EAGAIN)
+    return isinstance(error, MemoryError) or "can't start new thread" in str(error)
+
+
 class DamagedError(UserError):
-    """Files of this program that are not as they were written; others may stand in for them."""
+    """Files of this program that are not as they were written; others may replace them."""

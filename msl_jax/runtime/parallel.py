@@ -1,7 +1,7 @@
-"""Several processes on one run: how they find each other, who writes, what they agree on.
+"""Several processes in one run: how they find each other, who writes, what they agree on.
 
-One process needs nothing of this: there every function does the plain thing. With several, all
-run the same program and call the functions marked "all processes" in the same order.
+In a run of one process every function here does the obvious thing. With several, all run the same
+program and call the functions marked "all processes" in the same order.
 """
 
 from __future__ import annotations
@@ -11,8 +11,9 @@ import contextlib
 import itertools
 import json
 import os
+import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeVar
 
 import jax
@@ -25,10 +26,10 @@ from msl_jax.runtime.errors import UserError
 
 T = TypeVar("T")
 
-# One process may have to wait while another makes records of a whole data set. A process that
-# dies meanwhile is noticed by its missing heartbeats.
+# One process may have to wait while another prepares the records of a whole data set. If a process
+# dies meanwhile, its missing heartbeats show it.
 _PATIENCE = 7 * 24 * 3600.0  # seconds
-_FAREWELL = 15.0  # seconds for the others to end as well, before a process leaves them
+_FAREWELL = 15.0  # seconds that a process waits for the others at the exit
 _exchanges = itertools.count()
 
 _ADDRESS, _COUNT, _INDEX = "JAX_COORDINATOR_ADDRESS", "JAX_NUM_PROCESSES", "JAX_PROCESS_ID"
@@ -37,24 +38,30 @@ _LAUNCHERS = ("SLURM_STEP_NUM_TASKS", "OMPI_COMM_WORLD_SIZE")
 
 
 def connect() -> None:
-    """Connects the processes of a run, where the environment tells of more than one.
+    """Connects the processes of a run, if the environment says that there are several.
 
-    They are those of one `srun` (Slurm) or `mpirun` (Open MPI), or each is told its place by
+    They are those of one `srun` (Slurm) or `mpirun` (Open MPI), or
     ``JAX_COORDINATOR_ADDRESS`` (HOST:PORT of process 0), ``JAX_NUM_PROCESSES`` and
-    ``JAX_PROCESS_ID``. To be called before anything that uses a device; a second call does nothing.
+    ``JAX_PROCESS_ID`` are set for each of them. To be called before anything that uses a device; a
+    second call does nothing.
 
     Raises:
-        UserError: the variables are not complete, a process does not come, or the processes differ
-            in the number of their devices.
+        UserError: variables are missing, a process does not connect, or the processes have
+            different numbers of devices.
     """
     if jax.distributed.is_initialized() or not _is_one_of_many():
         return
-    # Its handler for SIGTERM would take the place of the commands' own.
+    # Its handler for SIGTERM would replace that of our commands.
     jax.config.update("jax_enable_preemption_service", False)
     place: dict[str, Any] = {}
     if _ADDRESS in os.environ:
-        # Else JAX would look for a launcher all the same, and in a pod ask Kubernetes.
+        # Otherwise JAX would still look for a launcher, and in a pod ask Kubernetes.
         place = {"cluster_detection_method": "deactivate"}
+        if not re.fullmatch(r"(\[[^]]+\]|[^:/\s]+):[0-9]{1,5}", os.environ[_ADDRESS]):
+            raise UserError(
+                f"{_ADDRESS}={os.environ[_ADDRESS]!r}: expected HOST:PORT of process 0, such as"
+                " 10.0.0.1:1234"
+            )
         place |= {"num_processes": _integer(_COUNT), "process_id": _integer(_INDEX)}
     try:
         jax.distributed.initialize(**place)
@@ -64,8 +71,8 @@ def connect() -> None:
     devices = [len(jax.local_devices(index)) for index in range(jax.process_count())]
     if len(set(devices)) > 1:
         raise UserError(
-            f"the processes have different numbers of devices ({devices}); start them with the same"
-            " number each"
+            f"the processes have different numbers of devices ({devices}); start all of them with"
+            " the same number"
         )
 
 
@@ -92,7 +99,7 @@ def _integer(variable: str) -> int | None:
 
 
 def _leave() -> None:
-    """Waits for the others at the exit; where they do not come, leaves without them.
+    """Waits for the others at the exit, but not for long.
 
     JAX would wait for minutes, then abort the process; the others notice that this one is gone.
     """
@@ -109,8 +116,8 @@ def _leave_at_once() -> None:
 
 
 def _wait_for_all(barrier: str, seconds: float) -> None:
-    """All processes: returns when all have come. Not a collective: no device waits busily."""
-    from orbax.checkpoint import multihost  # only several processes need it
+    """All processes: returns when all have called it. Not a collective: no device is kept busy."""
+    from orbax.checkpoint import multihost  # only needed with several processes
 
     wait = multihost.get_barrier_sync_fn()
     wait(key=f"msl_jax/{barrier}", timeout_ms=round(1000 * seconds))
@@ -118,7 +125,7 @@ def _wait_for_all(barrier: str, seconds: float) -> None:
 
 @contextlib.contextmanager
 def losses_explained() -> Iterator[None]:
-    """Turns the error of a collective that lost a process into a `UserError`."""
+    """Turns the error of a collective in which a process is missing into a `UserError`."""
     try:
         yield
     except (ValueError, RuntimeError) as error:
@@ -126,8 +133,9 @@ def losses_explained() -> Iterator[None]:
         if jax.process_count() > 1 and any(word in text for word in ("Gloo", "NCCL", "Barrier")):
             atexit.register(_leave_at_once)  # before `_leave`: there is nobody to wait for
             raise UserError(
-                f"process {jax.process_index()} has lost the others: one of them has ended, see its"
-                " messages. The same command on all of them continues from the last checkpoint."
+                f"process {jax.process_index()} has lost contact with another process; see the"
+                " messages of the one that ended. The same command in all of them continues from"
+                " the last checkpoint."
                 f" ({text.splitlines()[0]})"
             ) from error
         raise
@@ -139,7 +147,7 @@ def is_first() -> bool:
 
 
 def share() -> tuple[int, int]:
-    """(index, number) of this process, for whatever is shared out."""
+    """(index, number) of processes, for work that they share."""
     return jax.process_index(), jax.process_count()
 
 
@@ -150,7 +158,8 @@ def together(function: Callable[[], T]) -> T:
         What this process's call returned.
 
     Raises:
-        UserError: of another process, once all are through. What this one's call raised stays.
+        UserError: `function` failed in another process; raised once all have finished. What it
+            raised in this process is raised as it is.
     """
     if jax.process_count() == 1:
         return function()
@@ -168,10 +177,37 @@ def together(function: Callable[[], T]) -> T:
     return result  # type: ignore[return-value]
 
 
-def first_then_others(function: Callable[[], T]) -> T:
-    """All processes: as `together`, but the others begin when process 0 is through.
+def expect_same(what: str, values: Mapping[str, Any]) -> None:
+    """All processes: checks that each was given the same.
 
-    What process 0 prepares in a shared folder, the others find there.
+    Args:
+        what: stands before a key in the message.
+        values: JSON-able, by key.
+
+    Raises:
+        UserError: a process has others than process 0; in all processes, with the keys.
+    """
+    if jax.process_count() == 1:
+        return
+    first, *others = map(json.loads, _exchanged(json.dumps(values)))
+    lines = [
+        f"  {what}{key}: {first.get(key)!r} in process 0, {other.get(key)!r} in process {index}"
+        for index, other in enumerate(others, 1)
+        for key in sorted({*first, *other})
+        if first.get(key) != other.get(key)
+    ]
+    if lines:
+        raise UserError(
+            "the processes of this run were not given the same:\n"
+            + "\n".join(lines)
+            + "\nStart all of them with the same command."
+        )
+
+
+def first_then_others(function: Callable[[], T]) -> T:
+    """All processes: as `together`, but the others begin when process 0 has finished.
+
+    They find what process 0 has prepared in a shared folder.
     """
     if is_first():
         result = together(function)
@@ -182,10 +218,10 @@ def first_then_others(function: Callable[[], T]) -> T:
 
 
 def by_first(function: Callable[[], T]) -> T:
-    """All processes: `function()` in process 0 alone; its result, or failure, is everyone's.
+    """All processes: `function()` in process 0 alone; all get its result, or fail with it.
 
     Args:
-        function: gives something that JSON can carry.
+        function: its result must be JSON-able.
 
     Raises:
         UserError: `function` failed; process 0 gets its own error.
@@ -200,11 +236,11 @@ def by_first(function: Callable[[], T]) -> T:
 def read_by_first(read: Callable[[], tuple[T, Any]], like: T) -> tuple[T, Any]:
     """All processes: arrays that process 0 reads, bit for bit, and what belongs to them.
 
-    Only process 0 need reach the files.
+    Only process 0 needs access to the files.
 
     Args:
-        read: gives a tree of arrays, and something that JSON can carry.
-        like: a tree of the same structure, shapes and dtypes; the values are not looked at.
+        read: returns a tree of arrays, and something JSON-able.
+        like: a tree of the same structure, shapes and dtypes; its values do not matter.
 
     Raises:
         UserError: `read` failed.
@@ -214,7 +250,7 @@ def read_by_first(read: Callable[[], tuple[T, Any]], like: T) -> tuple[T, Any]:
     blank = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), like)
     tree, rest = together(read if is_first() else lambda: (blank, None))
     rest = by_first(lambda: rest)
-    # As bytes: the broadcast is a sum, which would lose the sign of -0.0.
+    # As bytes, because the broadcast is a sum, which would lose the sign of -0.0.
     as_bytes = jax.tree.map(lambda leaf: np.ravel(leaf).view(np.uint8), tree)
     found = multihost_utils.broadcast_one_to_all(as_bytes)
 
@@ -228,7 +264,7 @@ def total(counts: np.ndarray) -> np.ndarray:
     """All processes: the sum of their int64 `counts`, exact."""
     if jax.process_count() == 1:
         return counts
-    # JAX would make int32 of them.
+    # As int64, JAX would turn them into int32.
     halves = multihost_utils.process_allgather(counts.view(np.uint32))
     return halves.view(np.int64).sum(axis=0)
 
@@ -236,28 +272,31 @@ def total(counts: np.ndarray) -> np.ndarray:
 def _exchanged(text: str) -> list[str]:
     """All processes: the texts of all, in the order of the processes."""
     _wait_for_all(str(next(_exchanges)), _PATIENCE)
-    own = np.frombuffer(text.encode(), np.uint8)
+    own = np.frombuffer(text.encode(errors="surrogateescape"), np.uint8)
     lengths = multihost_utils.process_allgather(np.int32(len(own)))
     if not lengths.any():
         return [""] * len(lengths)
-    # A program is compiled for each size: there are few powers of two.
+    # A program is compiled for each size, and there are few powers of two.
     size = 1 << int(lengths.max()).bit_length()
     texts = multihost_utils.process_allgather(np.pad(own, (0, size - len(own))))
-    return [bytes(row[:length]).decode() for row, length in zip(texts, lengths, strict=True)]
+    return [
+        bytes(row[:length]).decode(errors="surrogateescape")
+        for row, length in zip(texts, lengths, strict=True)
+    ]
 
 
 class StopAgreement:
-    """Lets all processes stop at the same step once any of them was asked to.
+    """Lets all processes stop at the same step once any of them is asked to.
 
     Call it once in every step, in all processes. It costs an all-reduce of one number, for which
-    nothing waits: its result is looked at in the next step. In one process it is `requested()`.
+    nothing waits: its result is read in the next step. In a run of one process it is `requested()`.
     """
 
     def __init__(self, requested: Callable[[], bool]) -> None:
         """Compiles nothing yet.
 
         Args:
-            requested: whether this process was asked to stop, by a signal for example.
+            requested: tells whether this process was asked to stop, for example by a signal.
         """
         self._requested = requested
         self._asked: Array | None = None

@@ -1,8 +1,8 @@
 """SIGTERM and SIGINT (Ctrl-C): how a command is asked to stop, and when it does.
 
 A command that has nothing to lose runs in `at_once()`: `Stopped` is raised wherever it is. Work
-that wants to keep something first runs in `delayed()` and asks `requested()` when it suits. A
-second SIGINT ends the process at once.
+that has to save something first runs in `delayed()` and checks `requested()` when it can stop. A
+second SIGINT ends the process immediately.
 """
 
 from __future__ import annotations
@@ -18,19 +18,19 @@ SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 class Stopped(BaseException):
-    """The work has stopped because a signal asked for it; the text says what was kept, if any.
+    """The work has stopped because of a signal; the text says what was saved, if anything.
 
-    No `Exception`: what handles errors must not take it for one.
+    Not an `Exception`, so that no error handler catches it.
     """
 
 
 class _Process:
-    """What this process has been asked for; signals belong to a process, so there is only one."""
+    """What this process was asked to do; signals belong to a process, so there is only one."""
 
     received: signal.Signals | None = None
     delayed = False
-    raised = False  # `Stopped`, because of that
-    arrived = False  # it, where it was waited for
+    raised = False  # whether `Stopped` was raised
+    arrived = False  # whether it has reached `at_once`
 
 
 _process = _Process()
@@ -41,18 +41,18 @@ def requested() -> bool:
     return _process.received is not None
 
 
-def lost() -> bool:
-    """Whether `Stopped` was raised, but has not left `at_once`.
+def swallowed() -> bool:
+    """Whether `Stopped` was raised, but something else came out of `at_once`.
 
-    An error that has is likely to come of it: modules in C++ make an `ImportError` of all that is
-    raised while they are imported.
+    C++ modules, for example, turn whatever is raised while they are imported into an
+    `ImportError`.
     """
     return _process.raised and not _process.arrived
 
 
 @contextlib.contextmanager
 def delayed(wanted: bool = True) -> Iterator[None]:
-    """Signals only count for `requested` here; nothing is interrupted."""
+    """Signals only set `requested` here; nothing is interrupted."""
     before = _process.delayed
     _process.delayed = wanted
     try:
@@ -63,10 +63,10 @@ def delayed(wanted: bool = True) -> Iterator[None]:
 
 @contextlib.contextmanager
 def at_once() -> Iterator[None]:
-    """The opposite of `delayed`, for a part of it that can be done again.
+    """The opposite of `delayed`, for a part that can be repeated.
 
     Raises:
-        Stopped: the signal comes meanwhile, or has come before.
+        Stopped: a signal arrives meanwhile, or has arrived before.
     """
     with delayed(False):
         try:
@@ -83,12 +83,12 @@ def at_once() -> Iterator[None]:
 def handled() -> Iterator[None]:
     """Handles the signals while a command runs; for the main thread.
 
-    As in `delayed`: `at_once` says what may be interrupted, so that none comes while the handlers
-    are set up or taken away.
+    As in `delayed`: only what runs in `at_once` is interrupted, never the setting up and removal of
+    the handlers.
     """
     with delayed():
         before = {number: signal.signal(number, _interrupt) for number in SIGNALS}
-        # Python's handlers wait while XLA compiles; a thread that reads the numbers does not.
+        # Python's handlers do not run while XLA compiles; a thread that reads the numbers does.
         reading, writing = os.pipe()
         os.set_blocking(writing, False)
         signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
@@ -107,15 +107,15 @@ def handled() -> Iterator[None]:
 
 
 def exit_code() -> int:
-    """128 and the number of the signal that came first, as of a process that a signal ended.
+    """128 plus the number of the first signal, as for a process that was killed by it.
 
-    That of SIGTERM where another process of the run was asked.
+    That of SIGTERM if another process of the run received the signal.
     """
     return 128 + (_process.received or signal.SIGTERM)
 
 
 def name() -> str:
-    """What asked first: the name of a signal."""
+    """Name of the first signal."""
     return _process.received.name if _process.received else "a signal to another process"
 
 
@@ -128,7 +128,7 @@ def _interrupt(number: int, _frame: object) -> None:
 
 
 def _watch(reading: int) -> None:
-    """Tells that the work goes on for a moment, and leaves when SIGINT comes again."""
+    """Says that stopping takes a moment, and ends the process on a second SIGINT."""
     interrupts, told = 0, False
     while numbers := os.read(reading, 16):
         interrupts += numbers.count(signal.SIGINT)
@@ -137,4 +137,4 @@ def _watch(reading: int) -> None:
         goes_on = _process.delayed and not _process.raised
         if goes_on and not told and set(numbers) & set(SIGNALS):
             told = True
-            print("stopping; Ctrl-C once more leaves at once", file=sys.stderr, flush=True)
+            print("stopping; press Ctrl-C again to quit at once", file=sys.stderr, flush=True)

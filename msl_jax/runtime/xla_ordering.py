@@ -1,9 +1,9 @@
-"""Order between parts of a program that XLA's CPU compiler would otherwise mix.
+"""Order between parts of a program that XLA's CPU compiler would otherwise interleave.
 
-It takes no notice of `lax.optimization_barrier` when it fuses and schedules: it computes cheap
-arrays anew wherever they are used, starts whatever has its operands, and so keeps more arrays than
-needed at a time. A condition that only the finished value can decide holds it back. The results are
-the same with and without.
+It ignores `lax.optimization_barrier` when it fuses and schedules: it recomputes cheap arrays
+wherever they are used, starts whatever has its operands, and so keeps more arrays at a time than
+needed. A condition that only the finished value can decide holds it back. The results are the same
+with and without.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from jax import Array, lax
 
 
 def after(done: Any, function: Callable[..., Any], *arrays: Any) -> Any:
-    """`function(*arrays)`; on the CPU begun when all of `done` is computed, its result kept.
+    """`function(*arrays)`; on the CPU started when all of `done` is computed, its result kept.
 
-    Elsewhere it is just that: a GPU would have to ask its host at every condition.
+    Elsewhere there is no condition: a GPU would have to ask its host to decide each of them.
 
     Args:
-        done: a tree of arrays of floating point numbers.
+        done: a tree of floating-point arrays.
         function: what to compute.
         arrays: its arguments.
     """
@@ -40,8 +40,8 @@ def where_known(done: Any, tree: Any) -> Any:
     """`tree`, not before all of `done` is computed; fused into whatever reads it.
 
     Args:
-        done: a tree of arrays of floating point numbers. Where one of them begins with NaN, the
-            result is 0: what is computed from it is lost with or without that.
+        done: a tree of floating-point arrays. If one of them begins with NaN, the result is 0:
+            what is computed from a NaN is lost in any case.
         tree: a tree of arrays.
     """
     known = _known(done)
@@ -49,7 +49,7 @@ def where_known(done: Any, tree: Any) -> Any:
 
 
 def _known(done: Any) -> Array:
-    """True unless NaN: XLA cannot tell before it has the values."""
+    """True unless NaN, which XLA cannot know before it has the values."""
     first = [leaf[(0,) * leaf.ndim] for leaf in jax.tree.leaves(done)]
     total = first[0] if len(first) == 1 else jnp.sum(jnp.stack(first))
     return total == total

@@ -1,8 +1,10 @@
 """What is special to each kind of task.
 
-task                 what a run asks of a task, and which one a configuration means
-segmentation         the objective of a step, and the groups of the parameters
-segmentation_task    network, evaluation, pictures and photos, as a configuration describes them
-classification, classification_task    the same
-adversarial          DANN's loss (gradient reversal)
+task              what a run asks of a task
+registry          which task a configuration means
+segmentation      network, evaluation and pictures, as a configuration describes them
+classification    the same
+photos            what predict.py asks of a task
+photo_maps        the files of a segmentation
+photo_classes     the table of a classification
 """

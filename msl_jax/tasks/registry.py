@@ -6,7 +6,6 @@ from typing import Any
 
 from ml_collections.config_dict import ConfigDict
 
-from msl_jax.methods.variants import task_name
 from msl_jax.tasks.classification import Classification
 from msl_jax.tasks.segmentation import Segmentation
 from msl_jax.tasks.task import Task
@@ -16,7 +15,7 @@ TASKS: dict[str, Task] = {"segmentation": Segmentation(), "classification": Clas
 
 def task_of(config: Any) -> Task:
     """The task of a complete configuration, or of one that a run has saved."""
-    return TASKS[task_name(config)]
+    return TASKS[config["task"]]
 
 
 def build_model(config: ConfigDict) -> Any:

@@ -8,7 +8,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from msl_jax.training.nonfinite import expect_finite
+from msl_jax.training.nonfinite import expect_finite, finite_variables
 from msl_jax.training.state import TrainState
 from msl_jax.training.step import TrainStep
 
@@ -25,12 +25,12 @@ def fit(
     on_log: Callable[[int, dict[str, float]], None],
     on_evaluate: Callable[[TrainState], None],
     stop_requested: Callable[[int], bool] = lambda made: False,
-    window: Sequence[dict[str, float]] = (),
+    recent_metrics: Sequence[dict[str, float]] = (),
 ) -> tuple[TrainState, list[dict[str, float]]]:
     """Trains from `state.step` to `steps`, or until it is asked to stop.
 
     Args:
-        state: where to start; its memory is given away.
+        state: where to start; its memory is donated.
         step: one step on one batch.
         batches: endless.
         steps: total number of steps.
@@ -42,32 +42,38 @@ def fit(
             checkpoints.
         stop_requested: called with the number of steps made before each further step; where many
             hosts train together, all of them must get the same answer.
-        window: what an earlier call that was asked to stop has returned.
+        recent_metrics: what an earlier call that was asked to stop has returned.
 
     Returns:
         The state after the last step or, if it was asked to stop, after the step in progress; and
         the metrics of the steps since the last call of `on_log`, all of them finite.
 
     Raises:
-        NotFinite: a metric is not finite; nothing of that step has been kept.
+        NotFinite: a metric, or the network after a step, is not finite; nothing of that step has
+            been kept.
     """
     made = int(state.step)
-    metrics_since: list[dict[str, Any]] = list(window)
+    metrics_since: list[dict[str, Any]] = list(recent_metrics)
+    newest: tuple[Any, ...] | None = None  # what `expect_finite` takes
     while made < steps and not stop_requested(made):
         state, metrics = step(state, next(batches))
         made += 1
         metrics_since.append(metrics)
-        if len(metrics_since) > 1:
-            # One step behind: to wait for the newest figures would leave the device idle.
-            expect_finite(metrics_since[-2], made - 1)
+        before, newest = newest, (metrics, made, finite_variables(state))
+        if before is not None:
+            # One step behind: waiting for the newest figures would leave the device idle.
+            expect_finite(*before)
         on_step(made)
         evaluate = evaluation_due(made, steps, eval_every)
         if made % log_every == 0 or evaluate:
-            on_log(made, _means(_finite(metrics_since, made)))
+            expect_finite(*newest)
+            on_log(made, _means(_numbers(metrics_since)))
             metrics_since = []
         if evaluate:
             on_evaluate(state)
-    return state, _finite(metrics_since, made)
+    if newest is not None:
+        expect_finite(*newest)
+    return state, _numbers(metrics_since)
 
 
 def evaluation_due(made: int, steps: int, eval_every: int) -> bool:
@@ -75,12 +81,8 @@ def evaluation_due(made: int, steps: int, eval_every: int) -> bool:
     return made > 0 and (made % eval_every == 0 or made == steps)
 
 
-def _finite(window: Sequence[dict[str, Any]], made: int) -> list[dict[str, float]]:
-    """The metrics of the steps up to `made` as numbers; the newest ones are checked here."""
-    numbers = [{key: float(v) for key, v in metrics.items()} for metrics in jax.device_get(window)]
-    if numbers:
-        expect_finite(numbers[-1], made)
-    return numbers
+def _numbers(window: Sequence[dict[str, Any]]) -> list[dict[str, float]]:
+    return [{key: float(v) for key, v in metrics.items()} for metrics in jax.device_get(window)]
 
 
 def _means(window: Sequence[dict[str, float]]) -> dict[str, float]:

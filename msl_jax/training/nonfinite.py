@@ -1,4 +1,4 @@
-"""Losses that are not finite: noticed in every step, and where they begin."""
+"""Numbers that are not finite: detected in every step, and traced to where they began."""
 
 from __future__ import annotations
 
@@ -10,70 +10,79 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import optax
+from jax import Array
 
 from msl_jax.training.state import TrainState
-from msl_jax.training.step import AXIS, Passes, TrainStep, train_step
+from msl_jax.training.step import AXIS, TrainStep
 
 _PACKAGE = Path(__file__).parents[1]
 
 
 class NotFinite(Exception):
-    """The metrics of a step are not all finite.
+    """The metrics of a step, or the network after it, are not all finite.
 
     Attributes:
         step: number of the step, from 1.
         metrics: of that step.
-        operation: where it began, if it was looked for.
+        operation: where it began, if that was looked for.
     """
 
     def __init__(self, step: int, metrics: Mapping[str, float], operation: str | None = None):
         """See the attributes."""
         parts = ", ".join(f"{name} = {value:g}" for name, value in metrics.items())
-        super().__init__(f"the loss is not finite at step {step}: {parts}")
+        broken = not all(map(math.isfinite, metrics.values()))
+        what = "the loss is" if broken else "the new parameters are"
+        super().__init__(f"{what} not finite at step {step}: {parts}")
         self.step, self.metrics, self.operation = step, metrics, operation
 
 
-def expect_finite(metrics: Mapping[str, Any], step: int) -> None:
+@jax.jit
+def finite_variables(state: TrainState) -> Array:
+    """Whether the network's parameters and statistics are finite, a scalar that nobody waits for.
+
+    A finite loss can have a gradient that is not: sqrt(x) at 0. A program of its own, so that the
+    step is the same with and without it.
+    """
+    # 0 times NaN or infinity is NaN; a sum compiles in half the time of a reduction by `all`.
+    finite = [jnp.isfinite(jnp.sum(0 * leaf)) for leaf in jax.tree.leaves(state.variables)]
+    return jnp.stack([jnp.ones((), bool), *finite]).all()
+
+
+def expect_finite(metrics: Mapping[str, Any], step: int, variables: Any = True) -> None:
     """Waits for the metrics of a step.
 
+    Args:
+        metrics: of the step.
+        step: its number, from 1.
+        variables: `finite_variables` of the state after it.
+
     Raises:
-        NotFinite: one of them is not a finite number.
+        NotFinite: one of the metrics is not a finite number, or the variables are not.
     """
     values = {name: float(value) for name, value in metrics.items()}
-    if not all(map(math.isfinite, values.values())):
+    if not (all(map(math.isfinite, values.values())) and bool(variables)):
         raise NotFinite(step, values)
 
 
-def searching(
-    step: TrainStep,
-    passes: Passes,
-    optimizer: optax.GradientTransformation,
-    accumulate: int = 1,
-) -> TrainStep:
-    """A step that waits for its metrics and, if they are not finite, finds out where that began.
+def searching(step: TrainStep, on_device: TrainStep) -> TrainStep:
+    """A step that waits for its numbers and, if they are not finite, finds out where that began.
 
-    It keeps a copy of the state for that, so it needs more memory and time.
+    It keeps a copy of the state for this purpose, so it needs more memory and time.
 
     Args:
         step: the compiled step.
-        passes: what it was made of, as are the other arguments; see `train_step`.
-        optimizer: see there.
-        accumulate: see there.
+        on_device: what it was compiled from, see `msl_jax.training.step.parallel`.
     """
 
     def checked(state: TrainState, batch: Any) -> tuple[TrainState, dict[str, Any]]:
         before = jax.tree.map(jnp.copy, state)
         state, metrics = step(state, batch)
         try:
-            expect_finite(metrics, int(state.step))
+            expect_finite(metrics, int(state.step), finite_variables(state))
         except NotFinite as error:
-
-            def again(stats: Any, batch: Any) -> Any:
-                return train_step(passes, optimizer, stats, batch, accumulate=accumulate)
-
-            # Devices become an axis of arrays, so that every operation runs for itself.
-            operation = first_operation(jax.vmap(again, (None, 0), axis_name=AXIS), before, batch)
+            # Devices become an axis of arrays, so that every operation runs by itself.
+            again = jax.vmap(on_device, (None, 0), axis_name=AXIS)
+            operation = first_operation(again, before, batch)
             raise NotFinite(error.step, error.metrics, operation) from None
         return state, metrics
 
@@ -81,10 +90,10 @@ def searching(
 
 
 def first_operation(function: Callable[..., Any], *arguments: Any) -> str | None:
-    """Runs a function operation by operation until one gives NaN or, without any, infinity.
+    """Runs a function operation by operation until one returns NaN or, failing that, infinity.
 
     Returns:
-        What a reader needs to find it: operation, file, line and code. None where there is none.
+        What it takes to find it: operation, file, line and code. None where there is none.
     """
     for debug in (jax.debug_nans, jax.debug_infs):
         try:
@@ -96,8 +105,13 @@ def first_operation(function: Callable[..., Any], *arguments: Any) -> str | None
 
 
 def _described(error: FloatingPointError) -> str:
-    """JAX's message and the innermost line of this package."""
-    frames = traceback.extract_tb(error.__traceback__)
+    """JAX's message and the innermost line of this package.
+
+    An operation of the backward pass has, as the error's cause, the place in the forward pass that
+    it is the derivative of.
+    """
+    causes = [cause for cause in (error, error.__cause__) if cause is not None]
+    frames = [f for cause in causes for f in traceback.extract_tb(cause.__traceback__)]
     ours = [frame for frame in frames if _PACKAGE in Path(frame.filename).parents]
     text = str(error).split(". Depending on")[0].splitlines()[0]
     if not ours:

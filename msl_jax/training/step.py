@@ -2,34 +2,67 @@
 
 from __future__ import annotations
 
+import dataclasses
+import functools
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 from jax import Array, lax
+from jax.typing import ArrayLike
 
 from msl_jax.runtime.xla_ordering import where_known
+from msl_jax.training.device_axis import (
+    as_equal,
+    as_varying,
+    expect_divided_over,
+    index_of_device,
+)
 from msl_jax.training.state import TrainState
 
 AXIS = "devices"
 
-# (params, batch_stats, batch) -> (loss, (batch_stats, metrics)). Loss and metrics are this
+
+class Context(NamedTuple):
+    """What a pass sees of the state besides parameters and statistics; it has no gradient.
+
+    Attributes:
+        step: number of steps made so far, an int32 scalar: for what changes during the training,
+            and for random draws that are the same when a run is continued.
+        carried: what the method carries besides the network, see `TrainState`.
+        part: number of this device's micro-batch among those of all devices, an int32 scalar, for
+            draws that do not depend on how a batch is cut: example i of a micro-batch of B is
+            number ``part * B + i`` of its step.
+    """
+
+    step: Array
+    carried: Any
+    part: ArrayLike = 0
+
+
+# (params, batch_stats, batch, context) -> (loss, (batch_stats, metrics)). Loss and metrics are this
 # device's share: their sum over the devices is the value for the whole batch.
-Pass = Callable[[Any, Any, Any], tuple[Array, tuple[Any, dict[str, Array]]]]
-# An objective that changes during the training is a function of the steps made, int32 scalar.
-Passes = Sequence[Pass] | Callable[[Array], Sequence[Pass]]
+Pass = Callable[[Any, Any, Any, Context], tuple[Array, tuple[Any, dict[str, Array]]]]
+# (micro-batch, context) -> (micro-batch, carried), before the passes: what all of them see, such
+# as a teacher's labels. Nothing has a gradient here.
+Prepare = Callable[[Any, Context], tuple[Any, Any]]
+# (carried, the network's new variables, number of steps made) -> carried, after the optimizer. It
+# gets what `Prepare` left on this device, and returns the same on all of them.
+Carry = Callable[[Any, Any, Array], Any]
 TrainStep = Callable[[TrainState, Any], tuple[TrainState, dict[str, Array]]]
 
 
 def train_step(
-    passes: Passes,
+    passes: Sequence[Pass],
     optimizer: optax.GradientTransformation,
     state: TrainState,
     batch: Any,
     *,
+    prepare: Prepare | None = None,
+    carry: Carry | None = None,
     accumulate: int = 1,
     axis_name: str | None = AXIS,
 ) -> tuple[TrainState, dict[str, Array]]:
@@ -45,71 +78,116 @@ def train_step(
     count in that micro-batch on all devices, and statistics flow on from one to the next. Memory is
     that of one micro-batch and one more gradient.
 
+    It works alike under `jax.pmap`, `jax.vmap` and `jax.shard_map` (whether or not that checks what
+    varies) with `axis_name`, and under `jax.jit` without; there arrays may be sharded, and batch
+    norm is that of the whole batch. The passes must have been given the same `axis_name`.
+
     Args:
-        passes: the terms of the objective, in order; or a function of the steps made that gives
-            them.
+        passes: the terms of the objective, in order.
         optimizer: takes the summed gradient.
         state: replicated.
         batch: this device's examples, `[K B, ...]` each; a micro-batch is B in a row.
+        prepare: what is made of a micro-batch before the passes; None leaves it as it is.
+        carry: what becomes of the carried state, such as a teacher, after the optimizer's step;
+            None leaves it as it is.
         accumulate: number of micro-batches.
-        axis_name: name of the device axis; None for a step outside `pmap`.
+        axis_name: name of the device axis over which the batch is divided; None under `jax.jit`
+            alone, where the batch is the whole one.
 
     Returns:
         The new state and the metrics of the whole batch, means over the micro-batches.
+
+    Raises:
+        ValueError: two passes have a metric of the same name, there is no such axis, or the batch
+            is divided over others.
     """
-    if callable(passes):
-        passes = passes(state.step)
+    part = jnp.asarray(accumulate * index_of_device(axis_name), jnp.int32)
+    expect_divided_over(axis_name, state, batch)
+    own = as_varying(state.params, axis_name)  # whose gradients are this device's alone
+    context = Context(state.step, state.carried, part)
     if accumulate == 1:
-        gradients, stats, metrics = _differentiate(passes, state.params, state.batch_stats, batch)
+        gradients, stats, carried, metrics = _differentiate(
+            passes, prepare, own, state.batch_stats, batch, context
+        )
     else:
-        gradients, stats, metrics = _mean_gradients(passes, state, batch, accumulate)
+        stats, carried = as_varying((state.batch_stats, state.carried), axis_name)
+        gradients, stats, carried, metrics = _mean_gradients(
+            passes, prepare, own, stats, batch, context._replace(carried=carried), accumulate
+        )
     if axis_name is not None:
         gradients, metrics = lax.psum((gradients, metrics), axis_name)
         stats = lax.pmean(stats, axis_name)
     updates, opt_state = optimizer.update(gradients, state.opt_state, state.params)
-    return (
-        TrainState(
-            step=state.step + 1,
-            params=optax.apply_updates(state.params, updates),
-            batch_stats=stats,
-            opt_state=opt_state,
-        ),
-        metrics,
+    after = dataclasses.replace(
+        state,
+        step=state.step + 1,
+        params=optax.apply_updates(state.params, updates),
+        batch_stats=stats,
+        opt_state=opt_state,
     )
+    if carry is not None:
+        carried = carry(carried, after.variables, after.step)
+        after = dataclasses.replace(after, carried=as_equal(carried, axis_name))
+    return after, metrics
 
 
 def _differentiate(
-    passes: Sequence[Pass], params: Any, stats: Any, batch: Any, gradients: Any = None
-) -> tuple[Any, Any, dict[str, Array]]:
-    """Gradients of all passes on top of `gradients`, the last pass's statistics, all metrics."""
+    passes: Sequence[Pass],
+    prepare: Prepare | None,
+    params: Any,
+    stats: Any,
+    batch: Any,
+    context: Context,
+    gradients: Any = None,
+) -> tuple[Any, Any, Any, dict[str, Array]]:
+    """Gradients of all passes on top of `gradients`, statistics, what is carried, all metrics."""
     metrics: dict[str, Array] = {}
+    if prepare is not None:
+        batch, carried = prepare(batch, context)
+        context = context._replace(carried=carried)
     for single in passes:
         if gradients is not None:
             # Or XLA runs the next pass forward early and keeps the activations of both.
             batch = where_known(gradients, batch)
         (_, (stats, parts)), gradient = jax.value_and_grad(single, has_aux=True)(
-            params, stats, batch
+            params, stats, batch, context
         )
         gradients = gradient if gradients is None else jax.tree.map(jnp.add, gradients, gradient)
+        if twice := metrics.keys() & parts.keys():
+            raise ValueError(f"metrics of two passes have one name: {', '.join(sorted(twice))}")
         metrics.update(parts)
-    return gradients, stats, metrics
+    return gradients, stats, context.carried, metrics
 
 
 def _mean_gradients(
-    passes: Sequence[Pass], state: TrainState, batch: Any, count: int
-) -> tuple[Any, Any, dict[str, Array]]:
+    passes: Sequence[Pass],
+    prepare: Prepare | None,
+    params: Any,
+    stats: Any,
+    batch: Any,
+    context: Context,
+    count: int,
+) -> tuple[Any, Any, Any, dict[str, Array]]:
     """As `_differentiate`, means over `count` micro-batches."""
 
-    def add(carry: tuple[Any, Any], micro: Any) -> tuple[tuple[Any, Any], dict[str, Array]]:
-        gradients, stats, metrics = _differentiate(passes, state.params, carry[1], micro, carry[0])
-        return (gradients, stats), metrics
+    def add(so_far: tuple[Any, Any, Any], micro: tuple[Any, Array]) -> tuple[Any, dict[str, Array]]:
+        gradients, stats, carried = so_far
+        examples, number = micro
+        own = Context(context.step, carried, context.part + number)
+        gradients, stats, carried, metrics = _differentiate(
+            passes, prepare, params, stats, examples, own, gradients
+        )
+        return (gradients, stats, carried), metrics
 
     micros = jax.tree.map(lambda leaf: leaf.reshape(count, -1, *leaf.shape[1:]), batch)
-    start = jax.tree.map(jnp.zeros_like, state.params), state.batch_stats
-    (gradients, stats), metrics = lax.scan(add, start, micros)
+    start = jax.tree.map(jnp.zeros_like, params), stats, context.carried
+    (gradients, stats, carried), metrics = lax.scan(
+        add, start, (micros, jnp.arange(count, dtype=jnp.int32))
+    )
     return (
         jax.tree.map(lambda gradient: gradient / count, gradients),
         stats,
+        carried,
         {name: value.mean(axis=0) for name, value in metrics.items()},
     )
 
@@ -125,16 +203,24 @@ def replicate(state: TrainState) -> TrainState:
 
 
 def parallel_train_step(
-    passes: Passes, optimizer: optax.GradientTransformation, *, accumulate: int = 1
+    passes: Sequence[Pass], optimizer: optax.GradientTransformation, **options: Any
 ) -> TrainStep:
-    """`train_step` compiled for all local devices by `jax.pmap`.
+    """`train_step` of these passes, made `parallel`; options are its keywords."""
+    return parallel(functools.partial(train_step, passes, optimizer, **options))
+
+
+def parallel(on_device: TrainStep) -> TrainStep:
+    """A step compiled for all local devices by `jax.pmap`.
 
     The state goes in and comes out as a plain tree, replicated and never stacked over devices, and
-    is donated: its memory is reused. The batch has a leading device axis, `[D, K B, ...]` for
-    `accumulate` = K micro-batches of B. One device runs the same code as many.
+    is donated: its memory is reused. The batch has a leading device axis, `[D, K B, ...]` for K
+    micro-batches of B. One device runs the same code as many.
+
+    Args:
+        on_device: `train_step` with its first two arguments, and keywords but `axis_name`.
     """
 
     def step(state: TrainState, batch: Any) -> tuple[TrainState, dict[str, Array]]:
-        return train_step(passes, optimizer, state, batch, accumulate=accumulate)
+        return on_device(state, batch)
 
     return jax.pmap(step, AXIS, in_axes=(None, 0), out_axes=(None, None), donate_argnums=0)

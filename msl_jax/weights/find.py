@@ -1,62 +1,74 @@
-"""Weights wherever they lie: in a run, a converted checkpoint, a file of PyTorch or safetensors."""
+"""Weights wherever they are: in a run, a converted checkpoint, a PyTorch or safetensors file."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
-import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import jax
-import jax.numpy as jnp
-import numpy as np
-from flax.traverse_util import flatten_dict
-
-from msl_jax.methods.variants import task_name, variant_of
-from msl_jax.models.discriminator import DISCRIMINATOR
-from msl_jax.models.initial import HEADS, abstract_variables, initial_heads
-from msl_jax.models.spec import Network
+from msl_jax.data.known_classes import KnownClasses
+from msl_jax.data.labels import LabelSet
+from msl_jax.methods.method import BaseMethod
+from msl_jax.methods.registry import method_of
+from msl_jax.methods.variants import variant_of
+from msl_jax.models.initial import abstract_variables
+from msl_jax.models.spec import NetworkSpec
 from msl_jax.runs import checksums
-from msl_jax.runs import workdir as runs
-from msl_jax.runs.arrays import read_tree, write_tree
+from msl_jax.runs.arrays import read_parts, write_tree
+from msl_jax.runs.checkpoint_path import CheckpointPath, find_checkpoint
+from msl_jax.runs.classes import classes_to_json, known_classes, saved_classes
+from msl_jax.runs.workdir import ADAPT_STAGE, CONFIG, SOURCE_STAGE, has_checkpoint
 from msl_jax.runtime.errors import UserError
-from msl_jax.runtime.files import written_whole
-from msl_jax.weights import safetensors_files, torch_files
-from msl_jax.weights.layouts import CLASSIFIER, detect, gives_way
-from msl_jax.weights.mismatch import expect_same_shapes
-from msl_jax.weights.names import TORCH_HEADS
+from msl_jax.runtime.files import atomic_write, expect_readable, read_json
+from msl_jax.runtime.paths import absolute, storable
+from msl_jax.runtime.registration import import_named
+from msl_jax.weights import safetensors_files, torch_files, wrapped
+from msl_jax.weights.layouts import CLASSIFIER, SEGMENTATION_HEADS, is_foreign_imagenet_head
+from msl_jax.weights.pretrained import PACKAGES, packaged_file
+from msl_jax.weights.registry import detect
+from msl_jax.weights.saved_trees import tree_reader
 from msl_jax.weights.state_dict import Model, from_torch
 
 # A converted checkpoint: the description of its network, and its variables by orbax.
 DESCRIPTION, VARIABLES = "weights.json", "variables"
 FILE_SUFFIXES = (".pth", ".pt", ".safetensors")
 # The heads of a task's networks, the one that predicts last.
-HEADS_OF = {"segmentation": tuple(TORCH_HEADS), "classification": (CLASSIFIER,)}
+HEADS_OF = {"segmentation": SEGMENTATION_HEADS, "classification": (CLASSIFIER,)}
 
 
 @dataclasses.dataclass(frozen=True)
 class Weights:
-    """Weights that have been found, but not put into a network yet.
+    """Weights that have been found, but not loaded into a network yet.
 
     Attributes:
-        path: where, as it was given.
+        path: where, absolute.
         title: what they are, one line.
         network: what is known of the network they belong to.
-        heads: ``"final_head"``, ``"low_head"``, or ``"classifier"``: those that they hold.
+        heads: those that they hold: ``"low_head"``, ``"final_head"``, ``"classifier"``.
         read: see `load`, which names the path in errors.
         step: steps they were trained in their run; None outside of one.
         run: the checkpoint's place, where it is one of a run.
+        known: the classes that the network tells apart, where they were kept with them.
+        left_out: parts beside the network's that the run's method trained, such as a discriminator;
+            they are of no use after the training and not loaded.
     """
 
     path: str
     title: str
-    network: Network
+    network: NetworkSpec
     heads: tuple[str, ...]
     read: Callable[[Model, bool, int], Any]
     step: int | None = None
-    run: runs.CheckpointPath | None = None
+    run: CheckpointPath | None = None
+    known: KnownClasses | None = None
+    left_out: tuple[str, ...] = ()
+
+    @property
+    def classes(self) -> LabelSet | None:
+        """Those that are known."""
+        return self.known and self.known.classes
 
     @property
     def classifies(self) -> bool:
@@ -68,41 +80,48 @@ class Weights:
         """Whether both heads of a segmentation were trained, as a Multi variant needs them."""
         if self.run is not None:
             kind, on_source = variant_of(self.run.config), self.run.config["lambda_source_low"]
-            guided = self.run.folder.name == runs.ADAPT_STAGE and kind.target_loss != "none"
-            return kind.multi and (on_source > 0 or guided)
+            has_term = kind.target_loss != "none" or kind.method != "target_loss"
+            on_target = self.run.folder.name == ADAPT_STAGE and has_term
+            return kind.multi and (on_source > 0 or on_target)
         return set(HEADS_OF["segmentation"]) <= set(self.heads)
 
     def for_config(self, config: Any) -> Weights:
-        """What of weights from outside a run is of use to a configuration's network.
+        """What a configuration's network can use of weights from outside a run.
 
-        A file with torchvision's names is a backbone to segmentation, whatever classifier it has.
-        To a classification it is a classifier, except that ImageNet's 1000 classes give way to any
-        other number. The title says what was left out.
+        For segmentation, a file with a classifier is only a backbone. For classification it is a
+        classifier, but one of ImageNet's 1000 classes is replaced if the network has another
+        number. The title says what was skipped.
 
         Args:
             config: its keys `task` and `num_classes` count.
         """
         if self.run is not None or CLASSIFIER not in self.heads:
             return self
-        if task_name(config) != "classification":
+        if config["task"] != "classification":
             return self.without_classifier("segmentation has heads of its own")
-        if gives_way(self.network.num_classes, config["num_classes"]):
+        if is_foreign_imagenet_head(self.network.num_classes, config["num_classes"]):
             return self.without_classifier(f"config.num_classes is {config['num_classes']}")
         return self
 
     def without_classifier(self, reason: str) -> Weights:
         """The backbone alone; the title says why."""
-        title = f"{self.title}; classifier left out: {reason}"
+        title = f"{self.title}; classifier skipped: {reason}"
         network = self.network.without_heads()
-        return dataclasses.replace(self, title=title, network=network, heads=())
+        return dataclasses.replace(self, title=title, network=network, heads=(), known=None)
+
+    @property
+    def description(self) -> dict[str, Any]:
+        """What a file that holds them tells of them, as JSON: the network and its classes."""
+        classes = {"classes": classes_to_json(self.known, files=False)} if self.known else {}
+        return {**dataclasses.asdict(self.network), **classes}
 
     def load(self, model: Model, *, reinit_heads: bool = False, seed: int = 0) -> Any:
-        """Variables of `model`; heads that the weights lack are drawn from `seed`.
+        """Variables of `model`; heads that the weights lack are initialised from `seed`.
 
         Args:
             model: the network.
-            reinit_heads: draw all heads anew in any case.
-            seed: of the heads that are drawn.
+            reinit_heads: re-initialise all heads in any case.
+            seed: of the heads that are initialised.
 
         Raises:
             UserError: they do not fit; lists all that differs.
@@ -114,75 +133,90 @@ class Weights:
 
 
 def find(path: str | Path) -> Weights:
-    """Looks at the weights at `path`; those of files are read, but not converted yet.
+    """Finds the weights at `path`; those of files are read, but not converted yet.
 
     Args:
         path: a run's workdir (with ``:best``, ``:STEP`` or ``:source`` behind it, see
-            `runs.find_checkpoint`), a folder written by ``python -m msl_jax.convert``, or a file:
-            ``.safetensors`` or one of PyTorch. ``~`` is the user's home.
+            `find_checkpoint`), a folder written by ``python -m msl_jax.convert``, or a file:
+            ``.safetensors`` or one of PyTorch. ``~`` is the user's home. Or a name of `PACKAGES`,
+            whose weights come with a Python package.
+
+    Files that `MSL_JAX_IMPORT` names are read first: they may register what the weights are of.
 
     Raises:
         UserError: nothing of that kind is there.
     """
-    path = os.path.expanduser(path)
-    place = Path(path)
+    import_named()
+    if path in PACKAGES:
+        return dataclasses.replace(_in_file(packaged_file(str(path))), path=str(path))
+    place = absolute(path)
     if place.is_file() or place.suffix.lower() in FILE_SUFFIXES:
         return _in_file(place)
     if (place / DESCRIPTION).is_file():
         return _in_folder(place)
-    return _in_run(path)
+    return _in_run(str(place))
 
 
 def weights_before(workdir: Path, config: Any) -> Weights:
-    """The weights that an adaptation began with.
+    """The trained weights that an adaptation began with.
 
     Args:
         workdir: of the run.
         config: its complete configuration.
 
     Raises:
-        UserError: they are not there any more.
+        UserError: they are not there any more, or there were none.
     """
-    if runs.has_checkpoint(workdir, runs.SOURCE_STAGE):
-        return find(f"{workdir}:{runs.SOURCE_STAGE}")
-    if not config.init_from:
-        raise UserError(f"{workdir} has no checkpoint of the {runs.SOURCE_STAGE} stage any more.")
-    return find(config.init_from)
+    if has_checkpoint(workdir, SOURCE_STAGE):
+        return find(f"{workdir}:{SOURCE_STAGE}")
+    if config.init_from:
+        start = find(config.init_from)
+        if start.classifies and not config.reinit_heads:
+            return start
+    if config.source_steps == 0:
+        raise UserError(
+            f"The adaptation of {workdir} began without a trained network (config.source_steps=0)."
+        )
+    raise UserError(f"{workdir} has no checkpoint of the {SOURCE_STAGE} stage any more.")
 
 
 def _in_file(path: Path) -> Weights:
-    files = safetensors_files if path.suffix.lower() == ".safetensors" else torch_files
-    state_dict, description = files.read(path)
+    expect_readable(path)
+    keys: wrapped.Keys = ()
+    if path.suffix.lower() == ".safetensors":
+        state_dict, description = safetensors_files.read(path)
+    else:
+        state_dict, description, keys = torch_files.read(path)
     try:
         layout = detect({name: array.shape for name, array in state_dict.items()})
     except UserError as error:
         raise UserError(f"{path}: {error}") from error
-    network = layout.network()
+    known = None
     if description is not None:
-        described = _described(path, description)
-        fields = ("stride_placement", "input_convention", "head_rates", "active_rates")
-        known = {field: getattr(described, field) for field in fields}  # the rest is in the arrays
-        network = dataclasses.replace(network, **known)
-        layout = layout.with_conventions(network.stride_placement, network.input_convention)
+        spec, known = _described(path, description)
+        layout = layout.with_description(spec)
 
     def read(model: Model, reinit_heads: bool, seed: int) -> Any:
         return from_torch(state_dict, model, reinit_heads=reinit_heads, seed=seed)
 
-    return Weights(str(path), layout.describe(), network, tuple(layout.heads), read)
+    title = layout.describe() + (f"; found under {wrapped.as_written(keys)}" if keys else "")
+    heads = tuple(layout.heads.modules)
+    return Weights(str(path), title, layout.network(), heads, read, known=known)
 
 
 def _in_folder(path: Path) -> Weights:
-    if (path / checksums.NAME).exists():  # older ones have none
-        checksums.check(path)
+    checksums.check(path)
     place = path / DESCRIPTION
-    description = runs.read_json(place)
+    description = read_json(place)
     try:
         network, heads = description["network"], tuple(description["heads"])
         title = f"converted from {description['from']}"
     except (TypeError, KeyError) as error:
         raise UserError(f"{place}: the description is not readable ({error})") from error
-    read = _tree_reader(path / VARIABLES, heads)
-    return Weights(str(path), title, _described(place, network), heads, read)
+    network, known = _described(place, network)
+    known = known and known._replace(whose=str(path))
+    read = tree_reader(path / VARIABLES, heads)
+    return Weights(str(path), title, network, heads, read, known=known)
 
 
 def save(path: Path, weights: Weights, variables: Any) -> None:
@@ -192,98 +226,64 @@ def save(path: Path, weights: Weights, variables: Any) -> None:
         path: a folder that does not exist.
         weights: what is known of them.
         variables: their arrays, without heads that they lack.
+
+    Raises:
+        UserError: arrays cannot be stored at this path.
     """
+    path = storable(path, "--output")
     description = {
-        "network": dataclasses.asdict(weights.network),
+        "network": weights.description,
         "heads": weights.heads,
         "from": weights.title,
     }
-    with written_whole(path) as partial:
+    with atomic_write(path) as partial:
         partial.mkdir()
         write_tree(partial / VARIABLES, variables)
         (partial / DESCRIPTION).write_text(json.dumps(description, indent=2) + "\n")
         checksums.write(partial)
 
 
-def _described(path: Path, description: Any) -> Network:
+def _described(path: Path, description: Any) -> tuple[NetworkSpec, KnownClasses | None]:
+    """What `Weights.description` gave."""
     try:
-        return Network.from_json(description)
-    except (TypeError, AttributeError) as error:
+        fields = dict(description)
+        classes = fields.pop("classes", None)
+        network = NetworkSpec.from_json(fields)
+    except (TypeError, ValueError, AttributeError) as error:
         raise UserError(f"{path}: the network's description is not readable ({error})") from error
+    if classes is None:
+        return network, None
+    return network, known_classes(classes, str(path), str(path))
+
+
+def _beside_network(found: CheckpointPath, network: NetworkSpec, folder: Path) -> tuple[str, ...]:
+    """Parts of a run's variables that its method has added to those of the network, by name."""
+    method = method_of(found.config, adapt=found.folder.name == ADAPT_STAGE)
+    if type(method).extend is BaseMethod.extend:
+        return ()
+    own = {part for parts in abstract_variables(network.build()).values() for part in parts}
+    return tuple(sorted(read_parts(folder) - own))
 
 
 def _in_run(path: str) -> Weights:
-    found = runs.find_checkpoint(path)
+    found = find_checkpoint(path)
+    folder = found.folder / str(found.step) / VARIABLES
     try:
-        name, variant = found.config["name"], found.config["variant"]
-        network = network_of(found.config)
-        heads = HEADS_OF[task_name(found.config)]
-    except (KeyError, TypeError) as error:
-        raise UserError(f"{path}: the run's {runs.CONFIG} is not complete ({error})") from error
+        title = f"run {found.config['name']}:{found.config['variant']}"
+        title += f", {found.folder.name} step {found.step}"
+        network = NetworkSpec.from_config(found.config)
+        heads = HEADS_OF[found.config["task"]]
+        left_out = _beside_network(found, network, folder)
+    except (LookupError, TypeError, AttributeError, ValueError) as error:
+        raise UserError(f"{path}: the run's {CONFIG} is not complete ({error})") from error
     return Weights(
         path,
-        f"run {name}:{variant}, {found.folder.name} step {found.step}",
+        f"{title}; {', '.join(left_out)} left out" if left_out else title,
         network,
         heads,
-        _tree_reader(found.folder / str(found.step) / VARIABLES, heads),
+        tree_reader(folder, heads, left_out),
         found.step,
         found,
+        saved_classes(found.folder.parent),
+        left_out,
     )
-
-
-def network_of(config: Any) -> Network:
-    """What is to be known of the network that a run's configuration, complete, describes."""
-    model = config["model"]
-    # Classifiers know no rates; the keys are there all the same.
-    dilated = task_name(config) == "segmentation"
-    return Network(
-        model["depth"],
-        model["width"],
-        model["stride_placement"],
-        config["input_convention"],
-        config["num_classes"],
-        tuple(model["head_rates"]) if dilated else None,
-        tuple(model["active_rates"]) if dilated else None,
-    )
-
-
-def _tree_reader(
-    folder: Path, heads: tuple[str, ...]
-) -> Callable[[Model, bool, int], dict[str, Any]]:
-    """Function that reads variables saved by orbax, with these heads, into a network."""
-
-    def read(model: Model, reinit_heads: bool, seed: int) -> dict[str, Any]:
-        shapes = abstract_variables(model)
-        new = [h for h in HEADS if h in shapes["params"] and (reinit_heads or h not in heads)]
-        tree = read_tree(folder)
-        # A discriminator has done its work; heads of another task have no place in the network.
-        for part in (DISCRIMINATOR, *(heads if reinit_heads else ())):
-            tree["params"].pop(part, None)
-        expect_same_shapes(
-            _shapes(tree),
-            _shapes(shapes, new),
-            title="the checkpoint holds another network than the configuration describes.",
-            advice="Set config.model.* and config.num_classes as they were in training.",
-        )
-        broken = [name for name, leaf in flatten_dict(tree, sep="/").items() if not _finite(leaf)]
-        if broken:
-            raise UserError(f"not finite numbers in {len(broken)} arrays: {', '.join(broken)}")
-        variables = jax.tree.map(lambda leaf: jnp.asarray(leaf, model.param_dtype), tree)
-        if new:
-            drawn = initial_heads(model, seed)
-            variables["params"].update({head: drawn[head] for head in new})
-        return variables
-
-    return read
-
-
-def _finite(leaf: np.ndarray) -> bool:
-    return bool(np.isfinite(leaf).all())
-
-
-def _shapes(tree: Any, without: Sequence[str] = ()) -> dict[str, tuple[int, ...]]:
-    return {
-        "/".join(path): tuple(leaf.shape)
-        for path, leaf in flatten_dict(tree).items()
-        if path[1] not in without
-    }

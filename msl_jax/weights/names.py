@@ -1,24 +1,24 @@
-"""Names and layouts of arrays: PyTorch's beside ours.
+"""Names and layouts of arrays in PyTorch's files, and ours.
 
-`layer3.5.conv2.weight` is `backbone/layer3_5/conv2/kernel`, the public checkpoints' `layer5` and
-`layer6` are the low and the final head, torchvision's `fc` is the classifier. Kernels are
-`[out, in, kh, kw]` there and `[kh, kw, in, out]` here; in a linear layer `[out, in]` and `[in,
-out]`.
+Kernels are `[out, in, kh, kw]` there and `[kh, kw, in, out]` here; in a linear layer `[out, in]`
+and `[in, out]`. What a backbone's modules are called, and how its files are recognised, stands in a
+file of its own for each backbone, as `PublicNames`.
 """
 
 from __future__ import annotations
 
-import re
-from typing import Any
+import abc
+from collections.abc import Collection
+from typing import ClassVar
 
 import numpy as np
-from flax.traverse_util import flatten_dict
+
+from msl_jax.models.spec import NetworkSpec, conventions_of
+from msl_jax.weights.layouts import Layout
+from msl_jax.weights.mismatch import Shapes
 
 Path = tuple[str, ...]
 
-TORCH_HEADS = {"low_head": "layer5", "final_head": "layer6"}
-# All parts of a network but the backbone, whose modules stand at the top in PyTorch.
-TORCH_PARTS = {**TORCH_HEADS, "classifier": "fc"}
 COUNTER = "num_batches_tracked"
 _LEAVES = {
     "kernel": "weight",
@@ -31,30 +31,58 @@ _LEAVES = {
 _TORCH_AXES = {4: (3, 2, 0, 1), 2: (1, 0)}
 
 
-def torch_name(path: Path) -> str:
-    """Name in the public checkpoints of the array at `path`, without the collection.
+class PublicNames(abc.ABC):
+    """The names of networks on a backbone in public files; listed in `msl_jax.weights.registry`.
 
-    >>> torch_name(("backbone", "layer3_5", "downsample_bn", "mean"))
-    'layer3.5.downsample.1.running_mean'
-    >>> torch_name(("final_head", "conv0", "kernel"))
-    'layer6.conv2d_list.0.weight'
-    >>> torch_name(("classifier", "kernel"))
-    'fc.weight'
+    Attributes:
+        title: such networks, for messages, e.g. "a ResNet or DeepLabv2".
+        expected: what tells their files from others, e.g. "one 7x7 convolution conv1.weight".
+        heads: our heads -> their modules in files.
     """
-    part, *inner, leaf = path
-    modules = [TORCH_PARTS[part]] if part in TORCH_PARTS else []
-    for module in inner:
-        if part in TORCH_HEADS:
-            module = module.replace("conv", "conv2d_list.")
-        module = re.sub(r"^(layer\d)_", r"\1.", module)
-        module = module.replace("downsample_conv", "downsample.0")
-        modules.append(module.replace("downsample_bn", "downsample.1"))
-    return ".".join([*modules, _LEAVES[leaf]])
+
+    title: ClassVar[str]
+    expected: ClassVar[str]
+    heads: ClassVar[dict[str, str]] = {
+        "low_head": "layer5",
+        "final_head": "layer6",
+        "classifier": "fc",
+    }
+
+    @abc.abstractmethod
+    def module(self, path: Path) -> str | None:
+        """Name of the backbone's module at `path`; None where it has no such module."""
+
+    @abc.abstractmethod
+    def detect(self, shapes: Shapes) -> Layout | None:
+        """What a file is; None where it is not of this backbone.
+
+        Args:
+            shapes: shape of every array by its name, as the file has them.
+
+        Raises:
+            UserError: it is of this backbone, but no network that there is here.
+        """
+
+    def note(self, network: NetworkSpec, heads: Collection[str]) -> str | None:
+        """What those must know who run a file with these names in PyTorch."""
+        del heads
+        convention = conventions_of(network.model)[network.input_convention]
+        return f"the network expects {convention.title}"
+
+    def name(self, path: Path) -> str | None:
+        """Name of the array at `path`, without the collection; None where there is none."""
+        part, *inner, leaf = path
+        if part in self.heads:
+            modules = [module.replace("conv", "conv2d_list.") for module in inner]
+            module: str | None = ".".join([self.heads[part], *modules])
+        else:
+            module = self.module(tuple(inner)) if part == "backbone" else None
+        return None if module is None else f"{module}.{_LEAVES.get(leaf, leaf)}"
 
 
-def paths_by_torch_name(variables: Any) -> dict[str, Path]:
-    """`{torch name: path with its collection}` of every array of a tree of variables."""
-    return {torch_name(path[1:]): path for path in flatten_dict(variables)}
+def is_counter(name: str) -> bool:
+    """Whether an array is a batch norm's count of batches, which no forward pass reads."""
+    return name.rpartition(".")[2] == COUNTER
 
 
 def torch_shape(shape: tuple[int, ...]) -> tuple[int, ...]:

@@ -12,7 +12,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from msl_jax.runtime.errors import UserError
-from msl_jax.runtime.files import expect_readable, written_whole
+from msl_jax.runtime.files import atomic_write, expect_readable
 
 _METADATA = "msl_jax"
 
@@ -41,6 +41,6 @@ def write(path: Path, state_dict: Mapping[str, np.ndarray], description: dict[st
     """Writes arrays by name and the description, whole or not at all."""
     # In C order: of a transposed array safetensors would mix up the numbers.
     arrays = {name: np.asarray(array, order="C") for name, array in state_dict.items()}
-    with written_whole(path) as partial:
+    with atomic_write(path) as partial:
         # Not save_file, which makes files that only their owner may read.
         partial.write_bytes(save(arrays, metadata={_METADATA: json.dumps(description)}))

@@ -1,14 +1,10 @@
-"""Reads and writes `.pth` files by PyTorch, which is imported only here and only when needed.
-
-Pickles are read with ``weights_only``: what a file may name is PyTorch's own list for tensors and
-NumPy's numbers (the official checkpoints keep their best mIoU as one). Nothing else is called.
-"""
+"""Reads and writes `.pth` files. Reading needs no PyTorch and runs nothing; writing imports it."""
 
 from __future__ import annotations
 
 import io
-import re
-import warnings
+import zipfile
+import zlib
 from collections import OrderedDict
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,41 +13,57 @@ from typing import Any
 import numpy as np
 
 from msl_jax.runtime.errors import UserError
-from msl_jax.runtime.files import expect_readable, written_whole
+from msl_jax.runtime.files import atomic_write, expect_readable
+from msl_jax.weights import torch_archive
+from msl_jax.weights.pickle_vocabulary import Refused, printable
+from msl_jax.weights.pickled_tensors import NotPlain, Tensor
+from msl_jax.weights.torch_archive import Archive
+from msl_jax.weights.wrapped import Keys, state_dict_in
 
 # Where our description stands: PyTorch carries `_metadata` along and ignores what it does not know.
 _METADATA = "msl_jax"
+# Bytes of arrays for one of the file. Tensors may share storages and repeat elements, but files
+# that unfold beyond this are made to fill the memory.
+_MOST_UNFOLDED = 4
+_ALWAYS_ALLOWED = 2**20
+
+_DAMAGE = (
+    *(ValueError, OverflowError, RuntimeError, OSError, EOFError),
+    *(zipfile.BadZipFile, zlib.error),
+)
 
 
-def read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any] | None]:
-    """Arrays by name, and our description where `write` left one.
+def read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any] | None, Keys]:
+    """Arrays by name, our description where `write` left one, and the keys under which they lie.
 
-    Reads zip and legacy files; the arrays may stand alone or under ``state_dict``.
+    Reads zip and legacy files, bfloat16 as that of `ml_dtypes`. The arrays may stand alone or in
+    dictionaries, beside anything that is plain data.
 
     Raises:
-        UserError: PyTorch is missing; the file is damaged, holds code, or is no state dict.
+        UserError: the file is damaged, names code, is no state dict, or claims more than it holds.
     """
     expect_readable(path)
-    torch = _torch(path)
-    content = _load(torch, path)
-    if isinstance(content, Mapping) and isinstance(content.get("state_dict"), Mapping):
-        content = content["state_dict"]
-    if not isinstance(content, Mapping) or not any(map(torch.is_tensor, content.values())):
-        keys = f" with the keys {list(content)[:10]}" if isinstance(content, Mapping) else ""
+    try:
+        with torch_archive.opened(path) as archive:
+            state_dict, keys = state_dict_in(archive.content)
+            arrays = _arrays(archive, state_dict)
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from error
+    except Refused as error:
         raise UserError(
-            f"{path}: expected arrays by name, alone or under 'state_dict'; found"
-            f" {type(content).__name__}{keys}"
-        )
-    others = [str(name) for name, value in content.items() if not torch.is_tensor(value)]
-    if others:
+            f"{path}: refused. {error}; reading such a file can run code. Nothing of it was"
+            " run. If you trust whoever made it, load it with PyTorch and save the network's"
+            " state_dict() alone."
+        ) from error
+    except _DAMAGE as error:
         raise UserError(
-            f"{path}: expected arrays by name; these are none: {', '.join(others)}. Save the"
-            " network's state_dict() alone, or under the key 'state_dict'."
-        )
-    metadata = getattr(content, "_metadata", None)
+            f"{path}: not a readable PyTorch file ({printable(str(error))}): it is truncated,"
+            " damaged, of another kind, or holds more than arrays and numbers. Nothing of it was"
+            " run. Fetch it again, or save the network's state_dict() alone."
+        ) from error
+    metadata = getattr(state_dict, "_metadata", None)
     description = metadata.get(_METADATA) if isinstance(metadata, Mapping) else None
-    arrays = {str(name): _array(torch, path, name, tensor) for name, tensor in content.items()}
-    return arrays, description
+    return arrays, description, keys
 
 
 def write(path: Path, state_dict: Mapping[str, np.ndarray], description: dict[str, Any]) -> None:
@@ -67,7 +79,7 @@ def write(path: Path, state_dict: Mapping[str, np.ndarray], description: dict[st
     tensors._metadata = OrderedDict({_METADATA: description})  # type: ignore[attr-defined]
     buffer = io.BytesIO()  # of a full disk PyTorch says no more than that it failed
     torch.save(tensors, buffer)
-    with written_whole(path) as partial:
+    with atomic_write(path) as partial:
         partial.write_bytes(buffer.getbuffer())
 
 
@@ -76,51 +88,41 @@ def _torch(path: Path) -> Any:
         import torch
     except ImportError as error:
         raise UserError(
-            f"{path}: PyTorch is needed for this kind of file and is not installed. Install it"
-            " (pip install '.[convert]'; the CPU build is enough) or convert the file to"
-            " .safetensors where PyTorch is: python -m msl_jax.convert INPUT.pth OUTPUT.safetensors"
+            f"{path}: PyTorch is needed to write this kind of file and is not installed. Install it"
+            " (pip install -e '.[convert]'; the CPU build is enough) or write .safetensors, which"
+            " needs none: python -m msl_jax.convert INPUT OUTPUT.safetensors"
         ) from error
     return torch
 
 
-def _load(torch: Any, path: Path) -> Any:
-    try:
-        with warnings.catch_warnings(), torch.serialization.safe_globals(_numbers()):
-            warnings.simplefilter("ignore")  # of foreign pickle protocols, which fail below
-            return torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:
-        named = re.search(r"GLOBAL ([\w.]+)", str(error))
-        if named or "TorchScript" in str(error):
-            content = f"It names {named[1]}, which is no safe type" if named else "It is a program"
+def _arrays(archive: Archive, state_dict: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    for name, value in state_dict.items():
+        if isinstance(value, NotPlain):
             raise UserError(
-                f"{path}: refused. {content}; reading such a file can run code. Nothing of it was"
-                " run. If you trust whoever made it, load it with PyTorch and save the network's"
-                " state_dict() alone."
-            ) from error
+                f"{printable(name)} is not a plain array of numbers: it is {value.kind}"
+            )
+    tensors = [value for value in state_dict.values() if isinstance(value, Tensor)]
+    storages = {_place(tensor): tensor.storage for tensor in tensors}
+    _expect_plausible(sum(tensor.nbytes for tensor in tensors), archive.size)
+    _expect_plausible(sum(storage.nbytes for storage in storages.values()), archive.size)
+    data = {place: archive.read(storage) for place, storage in storages.items()}
+    return {
+        name: value.array(data[_place(value)], swap=archive.swap)
+        if isinstance(value, Tensor)
+        else value
+        for name, value in state_dict.items()
+    }
+
+
+def _place(tensor: Tensor) -> tuple[str, int]:
+    """By what storages differ; reading refuses two of different sizes in one place."""
+    return tensor.storage.key, tensor.storage.nbytes
+
+
+def _expect_plausible(claimed: int, size: int) -> None:
+    if claimed > _MOST_UNFOLDED * size + _ALWAYS_ALLOWED:
         raise UserError(
-            f"{path}: no PyTorch file that can be read ({type(error).__name__}): it is truncated,"
-            " damaged, of another kind, or holds more than arrays and numbers. Nothing of it was"
-            " run. Fetch it again, or save the network's state_dict() alone."
-        ) from error
-
-
-def _numbers() -> list[Any]:
-    """What a pickled NumPy number names, under the old and the new name of its module."""
-    scalar = np.float64(0).__reduce__()[0]
-    kinds = np.typecodes["AllInteger"] + np.typecodes["Float"] + "?"
-    return [
-        (scalar, "numpy.core.multiarray.scalar"),
-        (scalar, "numpy._core.multiarray.scalar"),
-        np.dtype,
-        *(type(np.dtype(kind)) for kind in kinds),
-    ]
-
-
-def _array(torch: Any, path: Path, name: object, tensor: Any) -> np.ndarray:
-    tensor = tensor.detach()
-    if tensor.dtype == torch.bfloat16:  # NumPy lacks it; float32 holds its values exactly
-        tensor = tensor.float()
-    try:
-        return tensor.numpy()
-    except (TypeError, RuntimeError) as error:  # sparse, quantised, of 8 bits, without storage
-        raise UserError(f"{path}: {name} is no plain array of numbers: {error}") from error
+            f"refused. Its arrays are said to take {claimed:,} bytes, but the file has {size:,};"
+            f" expected at most {_MOST_UNFOLDED} times as many. If you trust whoever made it, load"
+            " it with PyTorch and save each tensor's clone()."
+        )

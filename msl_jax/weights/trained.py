@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from ml_collections.config_dict import ConfigDict
@@ -10,7 +12,8 @@ from ml_collections.config_dict import ConfigDict
 from msl_jax.config import presets
 from msl_jax.config.keys import check_config
 from msl_jax.methods.variants import variant_of
-from msl_jax.runs import workdir
+from msl_jax.runs.checkpoint_path import CheckpointPath
+from msl_jax.runs.workdir import CONFIG, SOURCE_STAGE
 from msl_jax.runtime import parallel
 from msl_jax.runtime.errors import UserError
 from msl_jax.weights.find import Weights, find
@@ -40,28 +43,49 @@ def open_trained(
             f" with; start a training from it: train.py --config.init_from={path}"
         )
     if weights.run is None:
-        known = {
-            key: getattr(weights.network, field) for key, field in presets.NETWORK_KEYS.items()
-        }
-        # The configuration's own active rates belong to the heads of its own networks.
-        known = {k: v for k, v in known.items() if v is not None or k == "model.active_rates"}
+        # The configuration's own active dilations belong to the heads of its own networks.
+        known = {"model.active_dilations": None, **weights.network.keys()}
         config = config.copy_and_resolve_references()
         config.update_from_flattened_dict(known)
         if parallel.is_first():
             print(f"{path}: {weights.title}", file=sys.stderr)
     else:
-        origin = str(weights.run.folder.parent / workdir.CONFIG)
+        origin = str(weights.run.folder.parent / CONFIG)
         config = presets.restored(weights.run.config, origin)
     config.update_from_flattened_dict(overrides)
     config = presets.complete(config, weights.network, f"{path} ({weights.title})")
     check_config(config)
     if weights.run is not None:
-        _say_which(weights.run)
+        _say_which(weights.run, weights.left_out)
     return weights, config
 
 
-def _say_which(found: workdir.CheckpointPath) -> None:
-    """Says so where the source-only stage stands in for an adaptation that has no checkpoint."""
-    adapts = variant_of(found.config).adapt
-    if adapts and found.folder.name == workdir.SOURCE_STAGE and parallel.is_first():
+def open_several(
+    paths: str, config: ConfigDict, overrides: dict[str, Any]
+) -> list[tuple[Weights, ConfigDict]]:
+    """As `open_trained`, for paths with commas between them.
+
+    Args:
+        paths: one or more; something that exists is one path, whatever its name.
+        config: see `open_trained`.
+        overrides: likewise.
+
+    Raises:
+        UserError: see `open_trained`; or there is nothing next to a comma.
+    """
+    place = Path(paths).expanduser()
+    whole = place.exists() or (":" in paths and Path(paths.rpartition(":")[0]).exists())
+    found = [paths] if whole else paths.split(",")
+    if not all(found):
+        raise UserError(f"--checkpoint {paths}: expected a path, or several: PATH,PATH")
+    return [open_trained(path, config, overrides) for path in found]
+
+
+def _say_which(found: CheckpointPath, left_out: Sequence[str]) -> None:
+    """Says so if the source-only stage stands in for an adaptation, or not everything is used."""
+    if not parallel.is_first():
+        return
+    if variant_of(found.config).adapt and found.folder.name == SOURCE_STAGE:
         print(f"note: step {found.step} of the source-only stage, not adapted", file=sys.stderr)
+    if left_out:
+        print(f"note: {', '.join(left_out)} left out", file=sys.stderr)

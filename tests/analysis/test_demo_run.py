@@ -21,5 +21,7 @@ def test_inside_the_repository(folder: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 def test_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(UserError, match=r"is not inside a clone of this repository \(configs/demo"):
+    with pytest.raises(
+        UserError, match=r"is not inside a clone of this repository \(there is no configs/demo"
+    ):
         demo_config("minent")

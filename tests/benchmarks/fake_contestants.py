@@ -1,4 +1,4 @@
-"""Contestants that take no time, for the processes of the tests."""
+"""Contestants that take no time, for tests of their processes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from benchmarks.support.measuring import Prepared
 
 
 def writes(log: str, name: str) -> Prepared:
-    """Each round adds the name to a file; what is printed disturbs nobody."""
+    """Each round appends the name to a file; printing must not disturb the measurement."""
     print("noise of the preparation")
 
     def run() -> None:
@@ -22,13 +22,13 @@ def writes(log: str, name: str) -> Prepared:
 
 
 def takes(megabytes: int, before: int) -> Prepared:
-    """A round needs so much memory; the preparation needs more and frees it."""
+    """A round needs this much memory; the preparation needs more and frees it."""
     len(b"x" * (before * 10**6))
     return Prepared(lambda: len(b"x" * (megabytes * 10**6)))
 
 
 def fails(when: str) -> Prepared:
-    """Raises, or ends the process, in the preparation or in a round."""
+    """Raises an error in the preparation or in a round, or ends the process."""
     if when == "prepare":
         raise ValueError("cannot prepare")
 
@@ -41,7 +41,7 @@ def fails(when: str) -> Prepared:
 
 
 def waits(pid_file: str) -> Prepared:
-    """Names its process in a file; its round takes long."""
+    """Writes its process ID to a file; its round takes long."""
 
     def run() -> None:
         Path(pid_file).write_text(f"{os.getpid()}\n")
@@ -51,7 +51,7 @@ def waits(pid_file: str) -> Prepared:
 
 
 def processor_time(pause: float) -> Prepared:
-    """Tells in a file how much processor time went by since the round before."""
+    """A round fails if more than a tenth of the pause before it was processor time."""
     last = time.process_time()
     used = []
 
@@ -65,7 +65,7 @@ def processor_time(pause: float) -> Prepared:
 
 
 def counts_devices() -> Prepared:
-    """Tells how many devices JAX has."""
+    """Reports how many devices JAX has."""
     import jax
 
     return Prepared(lambda: None, {"devices": jax.local_device_count()})

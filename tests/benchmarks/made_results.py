@@ -1,4 +1,4 @@
-"""Made-up results of a few rows."""
+"""Made-up results for a few rows."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 from benchmarks.tables.files import result_file
 from benchmarks.tables.runs import Run
 
-# Target mIoU by row and seed: before (None where the row adapts nothing), after.
+# Target mIoU by row and seed: before (None if the row adapts nothing), after.
 MIOU = {
     "source": {0: (None, 0.20), 1: (None, 0.30)},
     "target_statistics": {0: (0.20, 0.24), 1: (0.30, 0.36)},
@@ -35,7 +35,7 @@ def results_of(row: str, seed: int, before: float | None, after: float) -> dict[
     }
 
 
-# The same of rows with other values of a parameter.
+# The same for rows with other values of a parameter.
 SENSITIVITY = {
     "max_square-lambda_target=2": {0: (0.2, 0.31), 1: (0.3, 0.33)},
     "max_square-lambda_target=0.8": {0: (0.2, 0.22)},
@@ -43,7 +43,7 @@ SENSITIVITY = {
 
 
 def write_results(folder: Path, miou: Any = MIOU, **other: Any) -> Path:
-    """Writes results of rows into a folder, those of `MIOU` by default, and returns it."""
+    """Writes results of rows into a folder and returns it."""
     folder.mkdir(exist_ok=True)
     for row, seeds in miou.items():
         for seed, pair in seeds.items():

@@ -1,4 +1,4 @@
-"""The command for a machine with a GPU, on a CPU at sizes that take no time."""
+"""The command for a machine with a GPU, on a CPU with tiny sizes."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def _names(sizes: str) -> list[str]:
 
 
 @pytest.mark.parametrize("sizes", SIZES)
-def test_cases_have_names_of_their_own_and_the_device_comes_first(sizes):
+def test_names_of_cases_are_unique_and_the_device_comes_first(sizes):
     names = _names(sizes)
     assert len(set(names)) == len(names)
     assert names[0] == "device"
@@ -44,15 +44,15 @@ def test_cases_have_names_of_their_own_and_the_device_comes_first(sizes):
     assert first == sorted(first)
 
 
-def test_a_cut_off_run_is_readable_and_goes_on(tmp_path, capsys):
-    """Killed as soon as one case is there; the same command makes the others only."""
+def test_an_interrupted_run_is_readable_and_continues(tmp_path, capsys):
+    """Killed as soon as it has one case; the same command only runs the others."""
     command = [
         *(sys.executable, "-m", "benchmarks.accelerator", "--sizes=small", f"--output={tmp_path}"),
         *("--minutes=5", "--only", *SOME),
     ]
     process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.DEVNULL, start_new_session=True)
     end = time.monotonic() + 120
-    while len(read(tmp_path)) < 3 and time.monotonic() < end:  # sizes, device, another one
+    while len(read(tmp_path)) < 3 and time.monotonic() < end:  # sizes, device, one more
         time.sleep(0.05)
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
@@ -73,10 +73,10 @@ def test_a_cut_off_run_is_readable_and_goes_on(tmp_path, capsys):
     assert len({outcome.revision for outcome in after.values()}) == 1
     page = (tmp_path / "results.md").read_text()
     assert "source-only | 32x16 | TF32" in page
-    assert "- training/camvid: not run yet" in page
+    assert "- training/camvid_scratch: not run yet" in page
     assert main(["--output", str(tmp_path), "--markdown"]) == 0
     assert capsys.readouterr().out.strip() == page.strip()
-    # A folder of one size takes no other, and one of a machine no other machine's figures.
+    # A folder does not mix sizes, nor figures of different machines.
     lines = (tmp_path / FILE).read_text()
     assert main(["--output", str(tmp_path), "--sizes=paper"]) == 2
     assert (tmp_path / FILE).read_text() == lines
@@ -85,7 +85,7 @@ def test_a_cut_off_run_is_readable_and_goes_on(tmp_path, capsys):
     assert "of another machine: device another, here cpu" in capsys.readouterr().err
 
 
-def test_the_papers_sizes_are_not_for_a_cpu(tmp_path, capsys):
+def test_the_papers_sizes_are_refused_on_a_cpu(tmp_path, capsys):
     assert main(["--output", str(tmp_path / "new")]) == 2
     assert "no accelerator here" in capsys.readouterr().err
     assert not (tmp_path / "new").exists()
@@ -97,7 +97,7 @@ def test_tables_of_nothing(tmp_path, capsys):
 
 
 def test_floating_point_operations_by_hand():
-    """The network of 14 layers at 16x32: each convolution's kernel times its output, counted."""
+    """A network of 14 layers at 16x32: kernel size times output size of each convolution."""
     width, classes, aspp = 4, 19, 2
     stem = 8 * 16 * 7 * 7 * 3 * width
     per_stage, inputs = [], width
@@ -125,7 +125,25 @@ def test_every_adapting_variant_is_among_the_methods():
     assert {name: fields["variant"] for name, fields in methods.items()} == {
         f"methods/{name}": name for name, variant in VARIANTS.items() if variant.adapt
     }
+    for fields in methods.values():  # mixed images need one size, and then all are compared at it
+        assert fields["source_size"] == fields["target_size"]
     json.dumps([case.arguments for case in cases])
+
+
+@pytest.mark.parametrize("variant", ["minent", "advent", "minent_advent", "self_training_multi"])
+def test_step_of_a_method_is_that_of_its_variant(variant: str):
+    """Discriminators and all, as training builds it."""
+    work = TrainingWork("adapt", (16, 32), (16, 32), depth=14, width=4, variant=variant)
+    built = our_steps.build(work)
+    assert ("discriminator" in built.state.params) == (variant == "advent")
+    _, metrics = jax.eval_shape(built.function, built.state, built.batch)
+    names = {
+        "minent": {"source/final", "target/final"},
+        "minent_advent": {"source/low", "target/entropy_low"},
+        "advent": {"source/low", "target/adversarial_low", "target/discriminator_final"},
+        "self_training_multi": {"source/low", "mixed/final", "mixed/low"},
+    }
+    assert names[variant] <= set(metrics)
 
 
 @pytest.mark.parametrize(
@@ -186,12 +204,12 @@ def test_tables_of_a_gpu_with_what_is_missing():
     assert "| 40.0 ms | 3,000 | convolution 50 % | 80.0 ms |" in page
     assert "| **1.0e+00** | 1.0e-05 |" in page
     assert "| `max_square` | 50.0 | 1.00 |" in page
-    assert "bfloat16 |" not in page  # of another device
+    assert "bfloat16 |" not in page  # measured on another device
     assert "- input: ModuleNotFoundError: no grain" in page
     assert "- methods/minent: not run yet" in page
 
 
-def test_what_the_losses_cost_and_which_kernels_run():
+def test_cost_of_the_losses_and_shares_of_kernels():
     layer = {"seconds": 0.0, "size": [24, 40], "names": list(LOSSES)}
     for found in (loss_layer.tiled(**layer, tile=2000), loss_layer.whole(**layer)):
         assert found.keys() == set(LOSSES)
@@ -200,7 +218,7 @@ def test_what_the_losses_cost_and_which_kernels_run():
     assert found["seconds"] >= 0
 
 
-def test_whole_images_have_the_loss_of_tiles():
+def test_losses_of_whole_images_equal_those_by_tiles():
     for name in LOSSES:
         final, low, labels = inputs((24, 40))
         heads = (final, low) if name == "guidance" else (final,)
@@ -224,7 +242,7 @@ def test_pytorchs_side():
 
 
 def test_precisions_are_those_of_the_program():
-    """Float32 asks for all digits, TF32 leaves it open, bfloat16 computes so."""
+    """Float32 requests full precision, TF32 leaves it to the backend, bfloat16 computes in it."""
 
     def program(precision: str) -> str:
         work = TrainingWork("source", (16, 32), depth=14, width=4, precision=precision)

@@ -1,4 +1,4 @@
-"""Cases in a limited time, by a clock and processes that are made up, and what is kept of them."""
+"""Cases in a limited time, with a fake clock and fake processes, and what is stored of them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from benchmarks.accelerator.running import Case, run
 
 
 class Clock:
-    """Seconds that pass only where something says so."""
+    """A clock that a test moves."""
 
     def __init__(self) -> None:
         self.now = 100.0
@@ -26,7 +26,7 @@ class Clock:
 
 
 class Process:
-    """A worker whose cases take the seconds that their arguments say."""
+    """A worker whose cases take as many seconds as their arguments say."""
 
     def __init__(self, clock: Clock, log: list[str]) -> None:
         self.clock, self.log, self.alive = clock, log, True
@@ -67,7 +67,7 @@ def _run(cases: list[Case], seconds: float) -> tuple[list[Outcome], list[str], l
     return outcomes, left_out, log
 
 
-def test_in_order_in_the_processes_that_they_ask_for():
+def test_cases_run_in_order_in_the_processes_that_they_ask_for():
     cases = [_case("x", 1), _case("y", 2), _case("z", 3, "b")]
     outcomes, left_out, log = _run(cases, 10)
     assert [(o.name, o.result, o.seconds) for o in outcomes] == [
@@ -79,20 +79,20 @@ def test_in_order_in_the_processes_that_they_ask_for():
     assert log == ["started", "x", "y", "closed", "started", "z", "closed"]
 
 
-def test_what_does_not_fit_is_passed_over_for_what_does():
+def test_a_case_that_does_not_fit_is_skipped_for_one_that_does():
     cases = [_case("x", 6), _case("long", 5, least=5), _case("short", 2, least=2)]
     outcomes, left_out, _ = _run(cases, 10)
     assert [o.name for o in outcomes] == ["x", "short"]
     assert left_out == ["long"]
 
 
-def test_a_case_is_cut_off_at_the_end_of_the_time():
+def test_a_case_is_cut_off_when_the_time_is_up():
     outcomes, left_out, _ = _run([_case("x", 1), _case("endless", 1e9), _case("y", 1)], 10)
-    assert outcomes[1] == Outcome("endless", None, "cut off after 9 s, at the end of the time", 9.0)
+    assert outcomes[1] == Outcome("endless", None, "cut off after 9 s, when the time was up", 9.0)
     assert left_out == ["y"]
 
 
-def test_a_failure_takes_no_other_case_along():
+def test_a_failure_does_not_affect_other_cases():
     cases = [_case("bad", 1, fails=True), _case("dead", 1, dies=True), _case("good", 1)]
     outcomes, _, log = _run(cases, 10)
     assert [o.result for o in outcomes] == [None, None, 1]
@@ -101,7 +101,7 @@ def test_a_failure_takes_no_other_case_along():
     assert log == ["started", "bad", "dead", "started", "good", "closed"]
 
 
-def test_results_are_whole_after_each_case(tmp_path: Path):
+def test_results_are_complete_after_each_case(tmp_path: Path):
     results = Results(tmp_path)
     results.add(Outcome("a", {"x": 1.5}, None, 2.0))
     results.add(Outcome("b", None, "so", 1.0))
@@ -111,7 +111,7 @@ def test_results_are_whole_after_each_case(tmp_path: Path):
     }
 
 
-def test_a_line_that_was_cut_off_is_passed_over_and_the_rest_goes_on(tmp_path: Path):
+def test_an_incomplete_line_is_ignored_and_the_file_can_grow(tmp_path: Path):
     Results(tmp_path).add(Outcome("a", 1, None, 2.0))
     file = tmp_path / FILE
     whole = file.read_text()
@@ -135,7 +135,7 @@ def test_a_result_is_not_replaced_by_a_failure(tmp_path: Path):
     assert len((tmp_path / FILE).read_text().splitlines()) == 3
 
 
-def test_a_real_worker_gives_results_and_errors():
+def test_a_real_worker_returns_results_and_errors():
     process = worker.Worker({"MADE_UP": "here"})
     try:
         first = process.call("os:getpid", {}, 30)
@@ -166,14 +166,14 @@ def _gone(pid: int) -> bool:
 
 
 def start_and_wait(file: str) -> None:
-    """A case that starts a process, as a training is one, and never returns."""
+    """A case that starts a process, as a training run does, and never returns."""
     process = subprocess.Popen(["sleep", "600"])
     Path(file).write_text(str(process.pid))
     process.wait()
 
 
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="there is no /proc")
-def test_a_worker_is_ended_in_time_with_all_that_it_has_started(tmp_path: Path, monkeypatch):
+def test_a_worker_is_killed_in_time_with_everything_that_it_started(tmp_path: Path, monkeypatch):
     monkeypatch.syspath_prepend(str(Path(__file__).parent))
     process = worker.Worker({})
     with pytest.raises(worker.OutOfTime):

@@ -1,4 +1,4 @@
-"""The commands against PyTorch: what they run, and what they print, at sizes that take no time."""
+"""The comparisons with PyTorch: what they run and what they print, with tiny sizes."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ TINY_OPTIONS = ["--depth=14", "--width=4", "--size=16,32", "--rounds=2"]
 
 @pytest.fixture
 def needs_torch(monkeypatch: pytest.MonkeyPatch) -> None:
-    """PyTorch, and quick compilation in the processes that are started, which takes most time."""
+    """PyTorch, and quick compilation in the processes, where it takes most of the time."""
     pytest.importorskip("torch", reason="compares with PyTorch, of the extra `convert`")
     quick = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
     monkeypatch.setenv("XLA_FLAGS", f"{os.environ['XLA_FLAGS']} {quick}")
@@ -82,7 +82,7 @@ def test_startup_report(monkeypatch):
 
     def start(contestant):
         caches.append(contestant.environment.get("JAX_COMPILATION_CACHE_DIR"))
-        # Of each round: 10 s cold, 4 s warm and 2 s of PyTorch, and a little more every time.
+        # In each round 10 s cold, 4 s warm and 2 s for PyTorch, a second more every time.
         number, kind = divmod(len(caches) - 1, 3)
         return {"import": 1.0, "total": [10.0, 4.0, 2.0][kind] + number}
 
@@ -96,13 +96,13 @@ def test_startup_report(monkeypatch):
     assert result["ratio"] == {"cold": 11 / 3, "warm": 5 / 3}
     assert caches[2::3] == [None] * 3
     cold, warm = caches[::3], caches[1::3]
-    assert cold == warm  # a round's two processes share a cache that no other round has
+    assert cold == warm  # the two processes of a round share a cache of their own
     assert len(set(cold)) == 3
     assert all(path.startswith(tempfile.gettempdir()) for path in cold)
 
 
 def _fake_compare(contestants, rounds):
-    """Seconds and memory that follow from the work."""
+    """Seconds and memory in proportion to the pixels."""
     measured = {}
     for side, contestant in contestants.items():
         work = TrainingWork.from_json(
@@ -121,7 +121,7 @@ def test_scaling_with_pixels(monkeypatch):
     assert [point["size"] for point in (first, second)] == [(8, 16), (16, 32)]
     assert second["ours"]["seconds"] == pytest.approx(4 * first["ours"]["seconds"])
     for point in (first, second):
-        assert point["ours"]["seconds_per_megapixel"] == pytest.approx(500)  # two images a step
+        assert point["ours"]["seconds_per_megapixel"] == pytest.approx(500)  # two images per step
         assert point["ours"]["relative"] == pytest.approx(1)
         assert point["ratio"] == {"seconds": pytest.approx(0.5), "memory": pytest.approx(1)}
 

@@ -1,4 +1,4 @@
-"""The cost model, where its result is plain."""
+"""The cost model, in cases where the result is obvious."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ import pytest
 
 from benchmarks.cost_model import Figures, cost, main
 
-# Neither messages nor evaluations cost anything.
+# Messages and evaluations are free.
 PLAIN = Figures(0.5, images=1000, latency=0.0, evaluations=1, evaluation_seconds=0.0, disk_mb=1e9)
 
 
-def test_one_device_pays_for_compute_alone() -> None:
+def test_one_device_only_pays_for_compute() -> None:
     point = cost(1, PLAIN)
     assert point["all_reduce_seconds"] == 0
     assert point["steps"] == 1000
@@ -31,7 +31,7 @@ def test_slow_input_decides() -> None:
     assert point["step_seconds"] == point["input_seconds"] == 2 * 4 / 8
 
 
-def test_evaluation_is_shared_out_and_checkpoints_are_not() -> None:
+def test_evaluation_is_spread_over_devices_and_checkpoints_are_not() -> None:
     figures = PLAIN._replace(
         evaluations=2, evaluation_images=100, evaluation_seconds=1.0, checkpoint_mb=50, disk_mb=10
     )

@@ -1,4 +1,4 @@
-"""The figures and pictures of `python -m benchmarks.digits_difficulty`."""
+"""The figures and plots of `python -m benchmarks.digits_difficulty`."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def _course(after: float) -> dict[str, Any]:
 
 
 def test_report(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Of measurements that are there already; nothing is trained."""
+    """From existing measurements; nothing is trained."""
     matplotlib = pytest.importorskip("matplotlib", reason="matplotlib is missing")
     matplotlib.use("agg")
     for direction in TASKS["digits"]:
@@ -40,7 +40,7 @@ def test_report(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_what_is_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Both losses from the source-only network that the tables' command keeps; none twice."""
+    """Both losses, starting from the source-only networks of the tables' command; none twice."""
     measured = []
 
     class Course(NamedTuple):
@@ -50,7 +50,7 @@ def test_what_is_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
         measured.append((config.name, config.variant, config.seed, config.init_from))
         return Course([0, every])
 
-    monkeypatch.setattr("msl_jax.analysis.classified.watched_classification", watch)
+    monkeypatch.setattr("msl_jax.analysis.adaptation.watched_classification", watch)
     monkeypatch.chdir(tmp_path)
     kept = tmp_path / "out" / "uci-mnist" / "minent-seed3.json"
     kept.parent.mkdir(parents=True)

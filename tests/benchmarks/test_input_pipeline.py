@@ -1,4 +1,4 @@
-"""The comparison of input pipelines: both do the same work, and the report has its figures."""
+"""The comparison of input pipelines: both do the same work, and the report has the figures."""
 
 from __future__ import annotations
 
@@ -37,12 +37,12 @@ def test_both_ways_give_the_same_pixels(
     dataset = enlarge(shared_camvid_tree, tmp_path, 4, ORIGINAL)
     records = prepare(dataset, "train", RECORD, tmp_path / "records")
     official = official_loader.SourceExamples(dataset.pairs, RECORD, blur=True)
-    monkeypatch.setattr(random, "random", lambda: 0.9)  # neither mirror nor blur
+    monkeypatch.setattr(random, "random", lambda: 0.9)  # neither flip nor blur
     for index in range(4):
         image, label = official[index]
         expected = records[index]["image"][..., ::-1] - official_loader.BGR_MEAN
         np.testing.assert_array_equal(image, expected.transpose(2, 0, 1))
-        counted = records[index]["label"] != 255  # CamVid's own void is a class of the other's
+        counted = records[index]["label"] != 255  # CamVid's void is a class for the official loader
         np.testing.assert_array_equal(label[counted], records[index]["label"][counted])
 
 

@@ -1,4 +1,4 @@
-"""The benchmark of the losses: both sides compute the same, and the command prints it."""
+"""The benchmark of the losses: both sides compute the same, and the command prints the result."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def test_both_sides_compute_the_same(loss):
         np.testing.assert_allclose(gradient, other, rtol=1e-4, atol=1e-5 * np.abs(other).max())
 
 
-def test_some_pixels_pass_the_guidance():
+def test_some_pixels_pass_the_guidance_threshold():
     final = losses.inputs(SIZE)[0]
     p = np.exp(final - final.max(-1, keepdims=True))
     sure = (p / p.sum(-1, keepdims=True)).max(-1) > GUIDANCE_THRESHOLD

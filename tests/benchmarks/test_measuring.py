@@ -1,4 +1,4 @@
-"""Processes of a comparison: in turns, apart in memory, with their errors, gone with the parent."""
+"""Processes of a comparison: turns, memory, errors, and their end together with the parent."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from benchmarks.support.measuring import ROOT, Contestant, ContestantError, Proc
 
 
 def _until(condition, seconds: float = 20.0) -> bool:
-    """Whether the condition comes true in time."""
+    """Whether the condition becomes true in time."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         if condition():
@@ -34,7 +34,7 @@ def _alive(pid: int) -> bool:
 
 @pytest.fixture
 def fakes(monkeypatch: pytest.MonkeyPatch) -> str:
-    """The name of the module of fake contestants, where their processes find it."""
+    """The name of the module of fake contestants, which is on the path of their processes."""
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))
     return "fake_contestants"
 
@@ -45,13 +45,13 @@ def test_rounds_in_turns_after_a_warm_up(fakes, tmp_path, capfd):
         name: Contestant(f"{fakes}:writes", {"log": str(log), "name": name}) for name in "ab"
     }
     measured = compare(contestants, rounds=3)
-    # One first round, one turn that does not count, then turns of two rounds.
+    # A first round, a turn that does not count, then turns of two rounds.
     assert log.read_text() == "ab" + "aabb" + 3 * "aabb"
     for name, figures in measured.items():
         assert len(figures.seconds) == 3
         assert all(0 < seconds < 1 for seconds in (*figures.seconds, figures.first_seconds))
         assert figures.facts == {"name": name}
-    assert capfd.readouterr().out == ""  # kept for the result
+    assert capfd.readouterr().out == ""  # reserved for the result
 
 
 @pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="there is no /proc")
@@ -64,7 +64,7 @@ def test_peak_memory_is_that_of_the_rounds(fakes):
     assert peaks == {size: pytest.approx(size, abs=5) for size in peaks}
 
 
-def test_memory_is_none_where_the_system_does_not_tell(fakes, monkeypatch):
+def test_memory_is_none_if_the_system_cannot_tell(fakes, monkeypatch):
     from benchmarks.support import measuring
 
     def no_file(*_):
@@ -92,7 +92,7 @@ def test_waiting_takes_no_processor_time(fakes):
     contestant = Contestant(f"{fakes}:processor_time", {"pause": pause})
     with Process(contestant) as process:
         time.sleep(pause)
-        process.round()  # fails where it took more than a tenth of the pause
+        process.round()  # fails if waiting took more than a tenth of the pause
 
 
 def test_environment(fakes):

@@ -1,4 +1,4 @@
-"""The table of memory per option, for a network that compiles in seconds."""
+"""The table of memory by option, for a network that compiles in seconds."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import jax
 import pytest
 
 from benchmarks import memory
-from msl_jax.models import DeepLabV2
+from msl_jax.models import DeepLabV2, ResNet
 from msl_jax.models.initial import abstract_variables
 
 TINY = ["--source_size=32,48", "--target_size=24,32", "--depth=14", "--width=4"]
@@ -25,7 +25,7 @@ def quick_compilation() -> Iterator[None]:
 
 @pytest.fixture
 def printed(monkeypatch: pytest.MonkeyPatch, capsys):
-    """Function that runs the command for some options and gives what it prints."""
+    """Returns a function that runs the command for some options and returns what it prints."""
 
     def run(options: dict, *arguments: str) -> str:
         monkeypatch.setattr(memory, "OPTIONS", options)
@@ -41,8 +41,8 @@ def test_json(printed) -> None:
     assert (found["benchmark"], found["platform"]) == ("memory", "cpu")
     assert found["sizes"]["source_size"] == [32, 48]
     (option,) = found["options"].values()
-    examples = 2 * (32 * 48 * 4 + 24 * 32 * 3)  # images and labels, one byte a value
-    parameters = jax.tree.leaves(abstract_variables(DeepLabV2(19, depth=14, width=4))["params"])
+    examples = 2 * (32 * 48 * 4 + 24 * 32 * 3)  # images and labels, one byte per value
+    parameters = jax.tree.leaves(abstract_variables(DeepLabV2(19, ResNet(14, 4)))["params"])
     assert option["arguments_mb"] > (examples + 4 * sum(p.size for p in parameters)) / 1e6
     assert option["temporaries_mb"] > 0.1
     both = option["arguments_mb"] + option["temporaries_mb"]

@@ -1,4 +1,4 @@
-"""The JSON object of a comparison, and the options of its command."""
+"""The JSON object of a comparison, and the options of the commands."""
 
 from __future__ import annotations
 
@@ -34,19 +34,19 @@ def test_report():
     }
 
 
-def test_no_ratio_of_memory_that_is_not_known():
+def test_no_memory_ratio_if_a_peak_is_unknown():
     unknown = Measured([1.0], 1.0, None, {})
     assert reporting.ratio(unknown, TORCH)["memory"] is None
     assert reporting.ratio(OURS, unknown)["memory"] is None
 
 
 @pytest.mark.parametrize("text", ["256", "256,512,3", "0,4", "a,b"])
-def test_no_size(text):
-    with pytest.raises(ValueError):  # noqa: PT011 - argparse makes the message
+def test_wrong_size(text):
+    with pytest.raises(ValueError):  # noqa: PT011 - argparse writes the message
         reporting.height_width(text)
 
 
-def test_no_number():
+def test_number_too_small():
     with pytest.raises(argparse.ArgumentTypeError, match="0 is less than 1"):
         reporting.at_least_one("0")
 
@@ -55,4 +55,4 @@ def test_no_torch(monkeypatch, capsys):
     monkeypatch.setattr(reporting.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(SystemExit):
         reporting.need_torch(argparse.ArgumentParser())
-    assert "pip install '.[convert]'" in capsys.readouterr().err
+    assert "pip install -e '.[convert]'" in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""A soak of a few steps, and what is made of its samples."""
+"""A soak test of a few steps, and the summary of its samples."""
 
 from __future__ import annotations
 
@@ -14,7 +14,10 @@ ROOT = Path(__file__).parents[2]
 
 def test_samples_of_a_training(tiny_keys: dict[str, Any], tmp_path: Path) -> None:
     keys = {**tiny_keys, "steps": 30, "source_steps": 1, "eval_every": 2, "log_every": 2}
-    arguments = [f"--config={ROOT / 'configs' / 'camvid.py'}", f"--workdir={tmp_path / 'run'}"]
+    arguments = [
+        f"--config={ROOT / 'configs' / 'camvid_scratch.py'}",
+        f"--workdir={tmp_path / 'run'}",
+    ]
     arguments += [f"--config.{key}={value}" for key, value in keys.items()]
     samples = watch(arguments, {"JAX_DISABLE_MOST_OPTIMIZATIONS": "true"}, every=4)
     steps = [sample.step for sample in samples]
@@ -41,6 +44,6 @@ def test_summary_tells_growth_from_a_warm_up() -> None:
     assert memory["start"] < memory["middle"] < memory["end"] < memory["largest"]
 
 
-def test_training_that_fails_is_told(tmp_path: Path) -> None:
+def test_failed_training_is_reported(tmp_path: Path) -> None:
     with pytest.raises(RuntimeError, match=r"status 1:(.|\n)*steps: expected at least 1"):
         watch(["--config.steps=0", f"--workdir={tmp_path / 'run'}"], {}, every=1)

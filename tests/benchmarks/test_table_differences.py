@@ -4,31 +4,34 @@ from __future__ import annotations
 
 import pytest
 
-from benchmarks.tables.differences import difference, differences, pairs
+from benchmarks.tables.differences import difference, differences, higher, pairs
+from benchmarks.tables.results import Results, Spread, Value
 from benchmarks.tables.runs import ROWS, TASK_ROWS
 
 
 def test_seeds_that_both_have() -> None:
     """The spread is that of the differences, not that of the rows."""
-    found = difference({0: 0.50, 1: 0.61, 2: 0.9, 3: None}, {0: 0.40, 1: 0.50, 3: 0.1, 4: 0.2})
-    assert found is not None
-    assert found.spread.n == 2
-    assert found.spread.mean == pytest.approx(10.5)
-    assert found.spread.deviation == pytest.approx(0.5**0.5)
-    assert found.higher == 2
+    cell = difference({0: 0.50, 1: 0.61, 2: 0.9, 3: None}, {0: 0.40, 1: 0.50, 3: 0.1, 4: 0.2})
+    assert set(cell) == {0, 1}
+    spread, count = higher(cell)
+    assert spread.n == 2
+    assert spread.mean == pytest.approx(10.5)
+    assert spread.deviation == pytest.approx(0.5**0.5)
+    assert count == 2
 
 
 def test_no_seed_in_common() -> None:
-    assert difference({0: 0.5, 1: None}, {1: 0.5}) is None
+    cell = difference({0: 0.5, 1: None}, {1: 0.5})
+    assert cell == {}
+    assert higher(cell) == (Spread(), 0)
 
 
 def test_equal_figures_are_not_higher() -> None:
-    """Also where they were rounded otherwise, as means over tasks are."""
+    """Also where they were rounded differently, as means over tasks are."""
     assert 0.1 + 0.2 > 0.3
-    found = difference({0: 0.1 + 0.2, 1: 0.5}, {0: 0.3, 1: 0.5})
-    assert found is not None
-    assert found.higher == 0
-    assert found.spread.low == 0
+    spread, count = higher(difference({0: 0.1 + 0.2, 1: 0.5}, {0: 0.3, 1: 0.5}))
+    assert count == 0
+    assert spread.low == 0
 
 
 def test_pairs_of_segmentation() -> None:
@@ -55,7 +58,13 @@ def test_pairs_of_classification() -> None:
 
 
 def test_pairs_without_results_are_left_out() -> None:
-    rows = {"source": {0: 0.1}, "target_statistics": {0: 0.2}, "max_square": {1: 0.3}}
-    lines = differences([*rows, "minent"], [lambda row: rows.get(row, {}), lambda row: {}])
-    assert [(line.row, line.other) for line in lines] == [("target_statistics", "source")]
-    assert lines[0].cells[1] is None
+    values = [
+        Value(task, row, seed, "target", "accuracy", value)
+        for task, row, seed, value in (
+            ("mnist-uci", "source", 0, 0.1),
+            ("mnist-uci", "target_statistics", 0, 0.2),
+            ("mnist-uci", "max_square", 1, 0.3),
+        )
+    ]
+    found = differences(Results("digits", values, {}))
+    assert found == {("target_statistics", "source"): [{0: 0.1}, {}, {}]}

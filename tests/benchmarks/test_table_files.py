@@ -50,7 +50,7 @@ def _finish(workdir: Path, row: str, seed: int, **keys: Any) -> None:
     folder = workdir / f"seed{seed}" / row
     folder.mkdir(parents=True)
     (folder / "results.json").write_text(json.dumps(results_of(row, seed, None, 0.2)))
-    config = {"name": "camvid", "variant": row.partition("-")[0], **keys}
+    config = {"name": "camvid", "task": "segmentation", "variant": row.partition("-")[0], **keys}
     (folder / "config.json").write_text(json.dumps(config))
 
 
@@ -95,7 +95,10 @@ def test_room_for_results(write) -> None:
     ("text", "message"),
     [
         ("{", r"cannot read .*source-seed0\.json"),
-        ("[]", r"source-seed0\.json: no results of a run, config, final, seed, source_only, v"),
+        (
+            "[]",
+            r"source-seed0\.json: not a run's results: config, final, seed, source_only, v",
+        ),
         (
             json.dumps({**results_of("source", 0, None, 0.2), "final": {}}),
             r"final: expected metrics",
@@ -122,5 +125,10 @@ def test_results_that_cannot_be_compared(write) -> None:
 
 def test_target_without_labels(write) -> None:
     folder = write({"source": {0: (None, 0.2)}}, final={"target": None, "source": None, "step": 9})
-    with pytest.raises(UserError, match="the target has no labels in these runs"):
+    with pytest.raises(UserError, match="nothing was measured on the target in these runs"):
+        read_results(folder)
+    nothing = {"miou": None, "iou": {"road": None}, "pixel_accuracy": None}
+    final = {"target": nothing, "source": nothing, "step": 9}
+    write({"source": {0: (None, 0.2)}}, final=final)
+    with pytest.raises(UserError, match="nothing was measured on the target in these runs"):
         read_results(folder)

@@ -1,4 +1,4 @@
-"""Tables of made-up results: the figures, and the texts exactly."""
+"""Tables of made-up results: the figures, and the exact texts."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ from typing import Any
 import pytest
 from made_results import MIOU, SENSITIVITY, write_results
 
-from benchmarks.tables import markdown
 from benchmarks.tables.files import read_results, result_file
+from benchmarks.tables.markdown import files
 from benchmarks.tables.paper import published
-from benchmarks.tables.results import TWO_HEADS, Results, figure, sensitivity
+from benchmarks.tables.results import TWO_HEADS, Results
 from benchmarks.tables.runs import Run
+from benchmarks.tables.sensitivity import sensitivity
 
 
 @pytest.fixture
@@ -29,8 +30,8 @@ def results(write) -> Results:
 
 
 def _mean(results: Results, row: str, name: str) -> Any:
-    cell = figure(results, row, name, "miou")
-    return cell and (cell.n, pytest.approx(cell.mean))
+    cell = results.cell(row, name, "miou")
+    return (cell.n, pytest.approx(cell.mean)) if cell.n else None
 
 
 def test_figures(results: Results) -> None:
@@ -39,7 +40,7 @@ def test_figures(results: Results) -> None:
     assert _mean(results, "max_square", "source") == (2, 60)
     assert _mean(results, "max_square", "over_source_only") == (2, 7.5)
     assert _mean(results, "max_square", "over_control") == (2, (6 - 1) / 2)
-    # Of each seed, then averaged: 10 of 40 and 5 of 20 points; not 15 of 60 and not of the means.
+    # Per seed, then averaged: 10 of 40 and 5 of 20 points; not 15 of 60, and not of the means.
     assert _mean(results, "max_square", "gap_closed") == (2, 25)
     assert _mean(results, "target_statistics", "gap_closed") == (2, (10 + 30) / 2)
     assert _mean(results, "target_statistics", "over_control") is None
@@ -62,8 +63,7 @@ def test_multi_rows_count_from_their_own_source_only_network_and_control(results
 
 def test_no_gap_where_the_oracle_is_no_better(write) -> None:
     folder = write({**MIOU, "oracle": {0: (None, 0.20), 1: (None, 0.45)}})
-    cell = figure(read_results(folder), "max_square", "gap_closed", "miou")
-    assert cell is not None
+    cell = read_results(folder).cell("max_square", "gap_closed", "miou")
     assert (cell.n, cell.deviation) == (1, None)
 
 
@@ -113,9 +113,9 @@ Mean over n seeds, in percent.
 
 
 def test_markdown(write) -> None:
-    """A figure of fewer seeds than its row says so; missing cells are dashes."""
+    """A figure from fewer seeds than its row says so; missing cells are dashes."""
     results = read_results(write({**MIOU, "oracle": {0: (None, 0.60)}}))
-    text = markdown.markdown(results)
+    text = files(results)["tables.md"]
     assert text.startswith("### camvid: mIoU\n\nIn percent, after the last step: mean over n seeds")
     assert "Paper: GTA5 to Cityscapes, Tables 2 and 4, another experiment.\n\n" in text
     after = text.partition("another experiment.\n\n")[2]
@@ -125,7 +125,8 @@ def test_markdown(write) -> None:
 
 
 def test_csv(results: Results) -> None:
-    lines = markdown.main_csv(results).splitlines()
+    texts = files(results)
+    lines = texts["table.csv"].splitlines()
     assert lines[0] == "metric,row,figure,n,mean,deviation,low,high,paper"
     assert len(lines) == 1 + 6 * len(results.rows)
     for line in (
@@ -136,13 +137,13 @@ def test_csv(results: Results) -> None:
         "miou,minent,target,0,,,,,42.200",
     ):
         assert line in lines
-    by_class = markdown.class_csv(results).splitlines()
+    by_class = texts["classes.csv"].splitlines()
     assert by_class[:2] == [
         "row,class,n,mean,deviation,low,high",
         "source,road,2,75.000,7.071,70.000,80.000",
     ]
     assert "source,train,0,,,," in by_class
-    differences = markdown.files(results)["differences.csv"].splitlines()
+    differences = texts["differences.csv"].splitlines()
     assert differences[0] == "row,minus,metric,n,mean,deviation,low,high,higher"
     assert "max_square,target_statistics,miou,2,2.500,4.950,-1.000,6.000,1" in differences
 
@@ -158,14 +159,15 @@ SENSITIVITY_ROWS = """\
 
 def test_sensitivity(write) -> None:
     folder = write({**MIOU, **SENSITIVITY})
-    assert [line.own for line in sensitivity(read_results(folder), "miou")] == [False, False, True]
+    assert [line.own for line in sensitivity(read_results(folder))] == [False, False, True]
     (folder / "own_values.json").write_text('{"lambda_target": 4.0}')
     results = read_results(folder)
-    assert markdown.markdown(results).endswith(f"Table 5.\n\n{SENSITIVITY_ROWS}")
+    texts = files(results)
+    assert texts["tables.md"].endswith(f"Table 5.\n\n{SENSITIVITY_ROWS}")
     miou = {**MIOU, "max_square-lambda_target=2": {1: (0.3, 0.33)}}
     other = read_results(write_results(folder.with_name("other"), miou))
-    assert [line.target.n for line in sensitivity(other, "miou") if line.target] == [1, 1]
-    assert markdown.sensitivity_csv(results).splitlines()[1:3] == [
+    assert [line.target.n for line in sensitivity(other) if line.target.n] == [1, 1]
+    assert texts["sensitivity.csv"].splitlines()[1:3] == [
         "lambda_target,max_square,4,yes,2,32.500,3.536,30.000,35.000,44.300",
         "lambda_target,max_square,2,no,2,32.000,1.414,31.000,33.000,43.700",
     ]
@@ -178,7 +180,7 @@ def test_two_metrics_and_the_figures_that_belong_to_each(write) -> None:
     values = json.loads(path.read_text())
     values["final"]["target"]["miou_13"] = 0.35
     path.write_text(json.dumps(values))
-    text = markdown.markdown(read_results(folder))
+    text = files(read_results(folder))["tables.md"]
     assert "| source | 1 | 30.0 | 31.0 | - | - | - | 60.0 | 30.1 | - |" in text
     assert "### synthia: mIoU* (13 classes)" in text
     assert "| source | 1 | 35.0 | - | - | - | - | - | 34.3 | - |" in text
@@ -194,7 +196,7 @@ def test_published_share_of_the_gap() -> None:
 
 
 def test_picture_of_table_5(write) -> None:
-    """The paper's figures are on one scale with GTA5's alone."""
+    """Only GTA5's figures share an axis with the paper's."""
     plot = pytest.importorskip("benchmarks.tables.plot", reason="matplotlib is missing")
     for config, axes in (("gta5", 1), ("synthia", 2)):
         folder = write({**MIOU, **SENSITIVITY}, config=config)

@@ -1,4 +1,4 @@
-"""Which runs the tables take, in which order, and where each begins."""
+"""Which runs the tables need, in which order, and where each starts from."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 
+from benchmarks.tables.paper import published
 from benchmarks.tables.runs import PARAMETERS, ROWS, TASK_ROWS, TASKS, Run, plan, tasks_of
+from benchmarks.tables.sweep import Experiment
 from msl_jax.runtime.errors import UserError
 
 W = Path("/w")
@@ -18,7 +20,7 @@ OWN = {"lambda_target": 0.1, "iw_alpha": 0.2, "guidance_threshold": 0.95}
 
 def test_rows_of_a_seed_before_those_of_the_next() -> None:
     planned = plan([2, 0, 2], ROWS)
-    # The network that the control of Multi begins from is trained by the first Multi row.
+    # The network that the control of Multi starts from is trained by the first Multi row.
     order = [*ROWS[:6], "max_square_multi", "target_statistics_multi", *ROWS[8:]]
     assert planned == [Run(row, seed) for seed in (2, 0) for row in order]
     assert set(order) == set(ROWS)
@@ -27,7 +29,7 @@ def test_rows_of_a_seed_before_those_of_the_next() -> None:
 
 
 def test_folders_and_starts() -> None:
-    """The layout of the folder of all runs."""
+    """The layout of the workdir of all runs."""
     found = {run.row: (str(run.folder(W)), run.keys(W).get("init_from")) for run in plan([1], ROWS)}
     one_head = ("target_statistics", "minent", "minent_iw", "max_square", "max_square_iw")
     assert found == {
@@ -53,6 +55,58 @@ def test_runs_that_others_begin_from_are_added_before_them(rows, expected) -> No
     assert [run.row for run in plan([0], rows)] == expected
 
 
+def test_rows_that_train_on_both_domains_from_the_start() -> None:
+    """They start from no other run: the configuration's own `init_from` is left as it is."""
+    rows = ["adaptsegnet", "max_square_iw_multi", "advent"]
+    planned = plan([0], rows, joint={"adaptsegnet"})
+    assert [run.row for run in planned] == ["max_square_multi", *rows[1::-1], "advent"]
+    starts = {run.row: run.keys(W).get("init_from") for run in planned}
+    network = "/w/seed0/max_square_multi:source"
+    assert starts == {
+        "max_square_multi": None,
+        "adaptsegnet": None,
+        **dict.fromkeys(("max_square_iw_multi", "advent"), network),
+    }
+
+
+@pytest.mark.parametrize(
+    ("config", "metric", "row", "expected"),
+    [
+        ("gta5", "miou", "adaptsegnet", 42.4),
+        ("gta5", "miou", "minent_advent", 42.3),
+        ("gta5", "miou", "oracle", 65.1),
+        ("synthia", "miou", "adaptsegnet", None),
+        ("synthia", "miou_13", "adaptsegnet", 46.7),
+        ("synthia", "miou", "minent_advent", 38.1),
+        ("synthia", "miou_13", "minent_advent", 44.2),
+        ("crosscity-Taipei", "miou", "adaptsegnet", 49.1),
+        ("gta5", "miou", "cbst_sp", 46.2),
+        ("synthia", "miou", "cbst", 42.5),
+        ("synthia", "miou_13", "cbst", 48.4),
+        ("crosscity-Rio", "miou", "cbst", 52.2),
+        ("gta5", "miou", "crst_mrkld", None),
+        ("gta5", "miou", "advent", None),  # the paper has it with MinEnt alone
+    ],
+)
+def test_figures_of_other_methods(
+    config: str, metric: str, row: str, expected: float | None
+) -> None:
+    assert published(config, metric).cell(row) == (expected, None)
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("gta5", {"adaptsegnet", "adaptsegnet_single", "advent", "minent_advent", "dacs", "mic"}),
+        ("camvid", set()),
+        ("digits", set()),
+    ],
+)
+def test_joint_rows_of_a_configuration(name: str, expected: set[str]) -> None:
+    experiment = Experiment(str(CONFIGS / f"{name}.py"), {}, W)
+    assert experiment.joint_rows() == expected
+
+
 def test_sensitivity_comes_last_and_runs_nothing_twice() -> None:
     planned = plan([0, 1], ROWS, OWN)
     assert planned[: 2 * len(ROWS)] == plan([0, 1], ROWS)
@@ -74,7 +128,7 @@ def test_sensitivity_comes_last_and_runs_nothing_twice() -> None:
 
 
 def test_multiples_of_another_weight() -> None:
-    """An own value off the paper's grid leaves a whole one; weights are tried around it."""
+    """Weights are multiples of the own one; an own alpha that the paper lacks removes no value."""
     planned = plan([0], ["max_square", "max_square_iw"], {**OWN, "lambda_target": 3, "iw_alpha": 1})
     assert [run.value for run in planned if run.key == "lambda_target"] == [15, 6, 1.5, 0.6]
     assert [run.value for run in planned if run.key == "iw_alpha"] == [0, 0.1, 0.15, 0.2, 0.25, 0.3]
@@ -153,7 +207,7 @@ def test_tasks() -> None:
     with pytest.raises(UserError, match=r"--tasks: expected some of amazon-webcam, .*'amazon-uci'"):
         tasks_of(office31, ["amazon-uci"])
     assert tasks_of(_config("camvid")) == [""]
-    with pytest.raises(UserError, match="--tasks: camvid is no classification; leave it out"):
+    with pytest.raises(UserError, match="--tasks: camvid is not a classification; leave it out"):
         tasks_of(_config("camvid"), ["amazon-webcam"])
 
 
@@ -163,7 +217,7 @@ def test_tasks_of_another_configuration() -> None:
     assert tasks_of(own, ["home-shop"]) == ["home-shop"]
     with pytest.raises(UserError, match=r"--tasks: expected SOURCE-TARGET, found '\.\./home-shop'"):
         tasks_of(own, ["../home-shop"])
-    # Results are told apart by it.
+    # The name is what tells the results of different tasks apart.
     with pytest.raises(
         UserError, match=r"^photos: its tasks cannot be told apart: .* ends with th"
     ):

@@ -1,4 +1,4 @@
-"""The runs behind the tables: one after the other, stopped, continued, failing."""
+"""The runs behind the tables: in order, stopped, continued, failing."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ import pytest
 from benchmarks.tables.runs import Run, plan
 from benchmarks.tables.sweep import Experiment, run_all, show
 from msl_jax.config import VARIANTS, presets
-from msl_jax.config.keys import as_json
-from msl_jax.runs import workdir
-from msl_jax.runs.lock import occupied
+from msl_jax.runs.lock import workdir_lock
+from msl_jax.runs.workdir import RESULTS, claim_workdir
 from msl_jax.runtime import stopping
 from msl_jax.runtime.errors import UserError
+from msl_jax.runtime.files import read_json
 
 CONFIGS = Path(__file__).parents[2] / "configs"
-CONFIG, DIGITS = str(CONFIGS / "camvid.py"), str(CONFIGS / "digits.py")
-# In place of train.py. It fails in one row and trains without end in another, as their seeds say.
+CONFIG, DIGITS = str(CONFIGS / "camvid_scratch.py"), str(CONFIGS / "digits.py")
+# Stands in for train.py. It fails in one row and trains forever in another.
 FAKE = """
 import json, os, pathlib, signal, sys
 words = dict(word.lstrip("-").split("=", 1) for word in sys.argv[1:])
@@ -55,7 +55,7 @@ def experiment(tmp_path: Path) -> Experiment:
 
 @pytest.fixture
 def program(tmp_path: Path) -> Callable[..., list[str]]:
-    """Function that gives the command in place of train.py."""
+    """Returns a function that gives the command to use instead of train.py."""
 
     def write(fails: str = "", waits: str = "") -> list[str]:
         path = tmp_path / "fake.py"
@@ -66,11 +66,12 @@ def program(tmp_path: Path) -> Callable[..., list[str]]:
 
 
 def _finish(experiment: Experiment, run: Run, seconds: int = 0, **keys: Any) -> None:
-    """Makes the files of a finished run that took so long."""
+    """Makes the files of a finished run that took so many seconds."""
     folder = run.folder(experiment.workdir)
     config = experiment.config(run)
     config.update_from_flattened_dict(keys)
-    workdir.write_text(folder / "config.json", as_json(presets.complete(config)))
+    (folder / "config.json").unlink(missing_ok=True)  # the fake's
+    claim_workdir(folder, config, presets.complete(config))
     (folder / "results.json").write_text("{}")
     os.utime(folder / "config.json", (1000, 1000))
     os.utime(folder / "results.json", (1000 + seconds, 1000 + seconds))
@@ -101,7 +102,7 @@ def test_one_after_the_other(experiment, program, capfd) -> None:
     assert out == ""
     lines = err.splitlines()
     assert lines[:2] == [
-        "seed 3, source: run 1 of 3; 3 left, no estimate before the first has ended",
+        "seed 3, source: run 1 of 3; 3 left, no estimate until the first has finished",
         "the table of a run",
     ]
     assert lines[4].startswith("seed 3, max_square_iw: run 3 of 3; 1 left, about ")
@@ -146,14 +147,14 @@ def test_failed_run_keeps_back_what_begins_from_it_and_nothing_else(
     )
     assert failed == {
         Run("source", 0): "exit status 1",
-        Run("minent", 0): "not begun: it begins from source",
+        Run("minent", 0): "not started: it starts from source",
     }
     assert finished[-1] == ["source", "max_square_multi", "max_square_iw_multi", "oracle"]
     assert len(finished) == 3
     err = capfd.readouterr().err
-    assert "error: made up\nseed 0, source: exit status 1; its message stands above\n" in err
-    assert "seed 0, minent: not begun: it begins from source, which failed\n" in err
-    # The same call tries again what is missing, and that alone.
+    assert "error: made up\nseed 0, source: exit status 1; see its message above\n" in err
+    assert "seed 0, minent: not started: it starts from source, which failed\n" in err
+    # The same call retries only what is missing.
     for row in ("max_square_multi", "max_square_iw_multi", "oracle"):
         _finish(experiment, Run(row, 0))
     again: list[None] = []
@@ -174,19 +175,19 @@ def test_failed_run_of_a_task_holds_back_that_task_alone(program, tmp_path, capf
         "config.init_from": str(tmp_path / "w" / "uci-mnist" / "seed0" / "source"),
         "workdir": str(tmp_path / "w" / "uci-mnist" / "seed0" / "dann"),
     }
-    assert "mnist-uci, seed 0, dann: exit status 1; its message" in capfd.readouterr().err
+    assert "mnist-uci, seed 0, dann: exit status 1; see its" in capfd.readouterr().err
 
     _finish(experiment, planned[0])
     (planned[2].folder(experiment.workdir) / "results.json").unlink()
     failed = run_all(experiment, planned, lambda: None, program("source"))
     assert failed == {
         planned[2]: "exit status 1",
-        planned[3]: "not begun: it begins from source",
+        planned[3]: "not started: it starts from source",
     }
 
 
 def _when_waiting(folder: Path, action: Callable[[int], object]) -> threading.Thread:
-    """Does something with the number of the process that waits in a folder."""
+    """Does something with the ID of the process that waits in a folder."""
 
     def watch() -> None:
         limit, path = time.monotonic() + 30, folder / "waiting"
@@ -213,7 +214,7 @@ def test_signal_is_passed_on(experiment, program, number: signal.Signals) -> Non
 
 
 def test_run_that_somebody_else_stops(experiment, program) -> None:
-    """No failure: the next one does not begin."""
+    """This is not a failure: the next run does not start."""
     folder = Run("minent", 0).folder(experiment.workdir)
     sending = _when_waiting(folder, lambda process: os.kill(process, signal.SIGTERM))
     with pytest.raises(stopping.Stopped, match=r"in .*/seed0/minent"):
@@ -224,8 +225,10 @@ def test_run_that_somebody_else_stops(experiment, program) -> None:
 
 def test_run_that_somebody_else_trains(experiment, program) -> None:
     with (
-        occupied(Run("source", 0).folder(experiment.workdir)),
-        pytest.raises(UserError, match=r"seed0/source is in use: process \d+ on .* trains there"),
+        workdir_lock(Run("source", 0).folder(experiment.workdir)),
+        pytest.raises(
+            UserError, match=r"seed0/source is in use: process \d+ on .* is training there"
+        ),
     ):
         run_all(experiment, plan([0], ["source", "oracle"]), lambda: None, program())
     assert _begun(experiment) == []
@@ -234,7 +237,7 @@ def test_run_that_somebody_else_trains(experiment, program) -> None:
 def test_real_runs_stopped_after_the_first(
     tiny_keys: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """`train.py` takes these commands, and the second run begins where the first has ended."""
+    """`train.py` accepts these commands, and the second run starts where the first ended."""
     monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", jax.config.jax_compilation_cache_dir)
     monkeypatch.setenv("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
     monkeypatch.setenv("JAX_DISABLE_MOST_OPTIMIZATIONS", "true")
@@ -246,9 +249,7 @@ def test_real_runs_stopped_after_the_first(
     again: list[None] = []
     assert run_all(experiment, planned, lambda: again.append(None)) == {}
     assert len(again) == 1
-    source, adapted = (
-        workdir.read_json(run.folder(experiment.workdir) / workdir.RESULTS) for run in planned
-    )
+    source, adapted = (read_json(run.folder(experiment.workdir) / RESULTS) for run in planned)
     assert adapted["source_only"] == {key: source["final"][key] for key in ("target", "source")}
     assert adapted["final"] != source["final"]
     assert all(experiment.finished(run) for run in planned)

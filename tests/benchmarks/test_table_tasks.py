@@ -1,4 +1,4 @@
-"""Table 1's layout, of made-up results: the figures, and the files exactly."""
+"""Table 1's layout for made-up results: the figures, and the exact files."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ import pytest
 from PIL import Image
 
 from benchmarks.tables.files import copy_results, expect_room, read_results, write_tables
+from benchmarks.tables.markdown import files
 from benchmarks.tables.paper import OFFICE31
+from benchmarks.tables.results import MEAN, Spread
 from benchmarks.tables.runs import TASK_ROWS, Run
-from benchmarks.tables.tasks import MEAN, TaskResults, figure, of_seeds
-from benchmarks.tables.tasks_markdown import files, main_csv, markdown
 from msl_jax.runtime.errors import UserError
 
 # Target accuracy by task, row and seed.
@@ -46,7 +46,7 @@ def _results(config: str, row: str, seed: int, accuracy: float) -> dict[str, Any
 
 @pytest.fixture
 def write(tmp_path: Path) -> Callable[..., Path]:
-    """Function that writes results of tasks as the command keeps them, or as runs leave them."""
+    """Returns a function that writes results as the command keeps them, or as runs leave them."""
 
     def written(accuracy: Any = DIGITS, name: str = "digits", runs: bool = False) -> Path:
         folder = tmp_path / ("w" if runs else "results")
@@ -61,12 +61,6 @@ def write(tmp_path: Path) -> Callable[..., Path]:
         return folder
 
     return written
-
-
-def _read(folder: Path) -> TaskResults:
-    results = read_results(folder)
-    assert isinstance(results, TaskResults)
-    return results
 
 
 ACCURACY = """\
@@ -97,8 +91,8 @@ DIFFERENCES = """\
 
 
 def test_markdown(write) -> None:
-    """The mean is over the tasks for each seed, of the seeds that all tasks have."""
-    text = markdown(_read(write()))
+    """The mean is over the tasks for each seed, for the seeds that all tasks have."""
+    text = files(read_results(write()))["tables.md"]
     first, second, third = text.split("\n\n### ")
     assert first.startswith("### digits: target accuracy\n\nIn percent, after the last step: mean")
     assert first.endswith(f"over these seeds.\n\n{ACCURACY}".rstrip())
@@ -110,7 +104,7 @@ def test_markdown(write) -> None:
 
 
 def test_differences_as_csv(write) -> None:
-    lines = files(_read(write()))["differences.csv"].splitlines()
+    lines = files(read_results(write()))["differences.csv"].splitlines()
     assert lines[0] == "row,minus,task,n,mean,deviation,low,high,higher"
     assert len(lines) == 1 + 2 * 3
     assert "max_square,target_statistics,mnist-uci,2,12.500,3.536,10.000,15.000,2" in lines
@@ -118,22 +112,25 @@ def test_differences_as_csv(write) -> None:
 
 
 def test_no_file_of_differences_of_one_row(write) -> None:
-    results = _read(write({"mnist-uci": {"oracle": {0: 0.5}}}))
-    assert set(files(results)) == {"tables.md", "table.csv"}
-    assert "seed by seed" not in markdown(results)
+    results = read_results(write({"mnist-uci": {"oracle": {0: 0.5}}}))
+    texts = files(results)
+    assert set(texts) == {"tables.md", "table.csv"}
+    assert "seed by seed" not in texts["tables.md"]
 
 
 def test_mean_over_tasks(write) -> None:
-    results = _read(write())
-    assert of_seeds(results, "source", MEAN, "target") == pytest.approx({0: 0.4, 1: 0.4})
-    assert of_seeds(results, "source", MEAN, "over_control") == {0: None, 1: None}
-    assert of_seeds(results, "oracle", MEAN, "target") == {}
-    assert figure(results, "source", MEAN, "over_control") is None
+    results = read_results(write())
+    mean = {"metric": "accuracy", "task": MEAN}
+    assert results.of_seeds("source", "target", **mean) == pytest.approx({0: 0.4, 1: 0.4})
+    assert results.of_seeds("source", "over_control", **mean) == {0: None, 1: None}
+    assert results.of_seeds("oracle", "target", **mean) == {}
+    assert results.cell("source", "over_control", **mean) == Spread()
 
 
 def test_papers_figures_stand_below_ours(write) -> None:
-    results = _read(write({"amazon-webcam": {"max_square": {0: 0.5}}}, "office31"))
-    text = markdown(results)
+    results = read_results(write({"amazon-webcam": {"max_square": {0: 0.5}}}, "office31"))
+    texts = files(results)
+    text = texts["tables.md"]
     assert text.startswith("### office31: target accuracy\n")
     assert "Paper: Office-31, Table 1.\n" in text
     assert "| row | n | A-W | D-W | W-D | A-D | D-A | W-A | mean |" in text
@@ -142,8 +139,8 @@ def test_papers_figures_stand_below_ours(write) -> None:
         "| max_square, paper |  | 92.4 ± 0.5 | 99.1 ± 0.1 | 100.0 | 90.0 ± 0.2 | 68.1 ± 0.4"
         " | 64.2 ± 0.2 | 85.6 |\n"
     ) in text
-    assert text.count(", paper |") == len(OFFICE31) == 4
-    lines = main_csv(results).splitlines()
+    assert text.count(", paper |") == len(OFFICE31.cells) == 4
+    lines = texts["table.csv"].splitlines()
     assert lines[0] == "row,task,figure,n,mean,deviation,low,high,paper,paper_deviation"
     assert "max_square,amazon-webcam,target,1,50.000,,50.000,50.000,92.400,0.500" in lines
     assert "max_square,amazon-webcam,source,1,90.000,,90.000,90.000,," in lines
@@ -152,24 +149,25 @@ def test_papers_figures_stand_below_ours(write) -> None:
     assert len(lines) == 1 + len(TASK_ROWS) * 7 * 6
 
 
-@pytest.mark.parametrize("row", OFFICE31)
+@pytest.mark.parametrize("row", OFFICE31.cells)
 def test_papers_means(row: str) -> None:
-    """Its last column is the mean of the others, so that a mistyped figure is found."""
-    *tasks, mean = (cell[0] for cell in OFFICE31[row].values())
+    """The last column is the mean of the others, so that a mistyped figure is found."""
+    *tasks, mean = (cell[0] for cell in OFFICE31.cells[row].values())
     assert sum(tasks) / 6 == pytest.approx(mean, abs=0.0501)
 
 
 def test_task_that_the_paper_lacks(write) -> None:
-    results = _read(write({"home-shop": {"source": {0: 0.5}}}, "photos"))
-    assert "| row | n | home-shop | mean |" in markdown(results)
-    assert "| source | 1 | 50.0 | 50.0 |" in markdown(results)
+    results = read_results(write({"home-shop": {"source": {0: 0.5}}}, "photos"))
+    text = files(results)["tables.md"]
+    assert "| row | n | home-shop | mean |" in text
+    assert "| source | 1 | 50.0 | 50.0 |" in text
 
 
 def test_files_are_the_same_for_the_same_results(write, tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
-    results = _read(write())
+    results = read_results(write())
     for folder in ("first", "second"):
-        assert write_tables(results, tmp_path / folder) == markdown(results)
+        assert write_tables(results, tmp_path / folder) == files(results)["tables.md"]
     names = {path.name for path in (tmp_path / "first").iterdir()}
     assert names == {"tables.md", "table.csv", "differences.csv", "table.png", "table.svg"}
     for name in names:
@@ -184,6 +182,13 @@ def test_picture_of_office31_with_tasks_still_to_be_run(write, tmp_path: Path) -
     folder = write({"amazon-webcam": {"max_square": {0: 0.5, 1: 0.6}}}, "office31")
     write_tables(read_results(folder), tmp_path / "out")
     assert (tmp_path / "out" / "table.svg").read_text().count('<g id="axes_') == 6
+
+
+def test_picture_of_office31_with_a_task_that_the_paper_lacks(write, tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    folder = write({"shop-home": {"max_square": {0: 0.5}}}, "office31")
+    write_tables(read_results(folder), tmp_path / "out")
+    assert (tmp_path / "out" / "table.svg").read_text().count('<g id="axes_') == 7
 
 
 def test_results_are_copied(write, tmp_path: Path, snapshot) -> None:
@@ -204,7 +209,7 @@ def test_results_are_copied(write, tmp_path: Path, snapshot) -> None:
         *("uci-mnist/target_statistics-seed0.json", "uci-mnist/target_statistics-seed1.json"),
     ]
     assert snapshot(workdir) == before
-    assert _read(output) == _read(write())
+    assert read_results(output) == read_results(write())
     (workdir / "mnist-uci" / "seed1" / "oracle" / "results.json").write_text(
         json.dumps(_results("digits-mnist-uci", "oracle", 1, 0.1))
     )
@@ -213,7 +218,7 @@ def test_results_are_copied(write, tmp_path: Path, snapshot) -> None:
 
 
 def test_runs_without_a_task_come_first(write, tmp_path: Path) -> None:
-    """A sweep of segmentation stays readable whatever lies in folders beside it."""
+    """A sweep of segmentation stays readable whatever other folders are there."""
     workdir = write(runs=True)
     folder = workdir / "seed0" / "source"
     folder.mkdir(parents=True)

@@ -1,8 +1,9 @@
-"""PyTorch's side of the comparisons does what ours does: the same losses of the same weights."""
+"""PyTorch's side of the comparisons does what ours does: the same losses for the same weights."""
 
 from __future__ import annotations
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -10,59 +11,65 @@ from benchmarks.support import our_steps, work
 from msl_jax.convert import from_torch
 from msl_jax.evaluation import confusion_matrix
 from msl_jax.methods.segmentation import passes
-from msl_jax.models import DeepLabV2
+from msl_jax.training.step import Context
 
 torch = pytest.importorskip("torch", reason="compares with PyTorch, of the extra `convert`")
 
 from benchmarks.support import torch_steps  # noqa: E402
+from benchmarks.support.torch_efficientnet import DeepLabLite0  # noqa: E402
 from benchmarks.support.torch_network import DeepLab, arrays, randomize  # noqa: E402
 
 DEPTH, WIDTH = 14, 4
 SIZES = {"source_size": (24, 32), "target_size": (16, 40)}
 
 
-def _work(part: work.Part) -> work.TrainingWork:
-    return work.TrainingWork(part, **SIZES, depth=DEPTH, width=WIDTH)
+def _work(part: work.Part, backbone: work.Backbone = "resnet") -> work.TrainingWork:
+    return work.TrainingWork(part, **SIZES, depth=DEPTH, width=WIDTH, backbone=backbone)
 
 
-def _random_network() -> DeepLab:
-    network = DeepLab(work.NUM_CLASSES, DEPTH, WIDTH)
+def _random_network(backbone: work.Backbone = "resnet") -> DeepLab | DeepLabLite0:
+    if backbone == "resnet":
+        network = DeepLab(work.NUM_CLASSES, DEPTH, WIDTH)
+    else:
+        network = DeepLabLite0(work.NUM_CLASSES)
     randomize(network)
     return network
 
 
-def _our_losses(part: work.Part, variables, threshold_passed: bool) -> dict[str, float]:
-    model = DeepLabV2(work.NUM_CLASSES, DEPTH, WIDTH)
-    adapt = part == "adapt"
-    goal = our_steps.objective(_work(part))
-    terms = passes(model, goal, "caffe", adapt=adapt, axis_name=None)
-    batch = jax.tree.map(lambda leaf: leaf[0], work.training_batch(_work(part)))
+def _our_losses(todo: work.TrainingWork, variables, threshold_passed: bool) -> dict[str, float]:
+    adapt = todo.part == "adapt"
+    goal = our_steps.objective(todo)
+    terms = passes(our_steps.network(todo), goal, adapt=adapt, axis_name=None)
+    batch = jax.tree.map(lambda leaf: leaf[0], work.training_batch(todo))
 
     def losses(variables):
         stats, metrics = variables["batch_stats"], {}
         for term in terms:
-            _, (stats, found) = term(variables["params"], stats, batch)
+            _, (stats, found) = term(variables["params"], stats, batch, Context(jnp.int32(0), {}))
             metrics |= found
         return metrics
 
     metrics = {name: float(value) for name, value in jax.jit(losses)(variables).items()}
-    if part == "adapt":
+    if adapt:
         assert (metrics.pop("target/guided_share") > 0.05) == threshold_passed
     return metrics
 
 
 @pytest.mark.parametrize("threshold_passed", [True, False])
-@pytest.mark.parametrize("part", work.PARTS)
-def test_losses(part, threshold_passed):
-    network = _random_network()
-    with torch.no_grad():  # sure of its classes, or of none
+@pytest.mark.parametrize(
+    ("part", "backbone"),
+    [("adapt", "resnet"), ("source", "resnet"), ("adapt", "efficientnet_lite0")],
+)
+def test_losses(part, backbone, threshold_passed):
+    todo, network = _work(part, backbone), _random_network(backbone)
+    with torch.no_grad():  # confident about many pixels, or about none
         for head in (network.layer5, network.layer6):
             for parameter in head.parameters():
-                parameter *= 10.0 if threshold_passed else 0.01
-    variables = from_torch(arrays(network), DeepLabV2(work.NUM_CLASSES, DEPTH, WIDTH))
+                parameter *= 20.0 if threshold_passed else 0.01
+    variables = from_torch(arrays(network), our_steps.network(todo))
     step = torch_steps.TrainingStep(network, adapt=part == "adapt")
-    losses = step(torch_steps.training_batch(_work(part)))
-    expected = _our_losses(part, variables, threshold_passed)
+    losses = step(torch_steps.training_batch(todo))
+    expected = _our_losses(todo, variables, threshold_passed)
     assert losses == pytest.approx(expected, rel=1e-4, abs=1e-9)
 
 
@@ -101,7 +108,7 @@ def test_memory_format(memory_format):
     prepared = torch_steps.training(**_work("adapt").as_json(), memory_format=memory_format)
     prepared.run()
     assert prepared.facts == {"memory_format": memory_format}
-    network = torch_steps._network(DEPTH, WIDTH, memory_format)
+    network = torch_steps._network(DEPTH, WIDTH, memory_format, "resnet")
     final, _ = network(torch.zeros(1, 3, 32, 48))
     assert final.is_contiguous(memory_format=torch_steps._FORMATS[memory_format])
 

@@ -14,9 +14,10 @@ import optax
 import pytest
 from absl import flags
 from ml_collections.config_dict import ConfigDict
+from PIL import Image
 
-from msl_jax.runs import workdir
 from msl_jax.runs.checkpoints import Checkpoints
+from msl_jax.runs.workdir import claim_workdir
 from msl_jax.tasks.registry import build_model
 from msl_jax.training.state import TrainState
 
@@ -92,7 +93,7 @@ def write_run() -> Callable[[Path, ConfigDict, Any], Path]:
     """Function that writes a run's folder, with its variables as the checkpoint of step 4."""
 
     def write(folder: Path, config: ConfigDict, variables: Any) -> Path:
-        workdir.claim_workdir(folder, config)
+        claim_workdir(folder, config, config)
         checkpoints = Checkpoints(folder / "source")
         state = TrainState.create(variables, optax.trace(0.9)).replace(step=np.array(4, np.int32))
         checkpoints.save(state, {}, {"target": {"miou": 0.5}})
@@ -112,3 +113,36 @@ def tiny_run(
     config = tiny_config("source")
     variables = random_variables(build_model(config))
     return write_run(tmp_path_factory.mktemp("tiny") / "run", config, variables), variables
+
+
+@pytest.fixture
+def predict(command, tiny_run: tuple[Path, Any]) -> Callable[..., Any]:
+    """Function that runs predict.py with an input, an output and further arguments."""
+
+    def run(source: Path | str, output: Path | str, *args: object, using=command, of=None) -> Any:
+        given = (f"--checkpoint={of or tiny_run[0]}", f"--input={source}", f"--output={output}")
+        return using("predict.py", *given, *args)
+
+    return run
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    """Five photos of noise in three sizes."""
+    rng = np.random.default_rng(0)
+    (tmp_path / "photos").mkdir()
+    for i in range(5):
+        noise = rng.integers(0, 256, (20 + i % 3, 30, 3), np.uint8)
+        Image.fromarray(noise).save(tmp_path / "photos" / f"p{i}.jpg")
+    return tmp_path / "photos"
+
+
+@pytest.fixture
+def results() -> Callable[[Path], dict[str, bytes]]:
+    """Function that gives the contents of a folder's files, by their paths in it."""
+
+    def read(output: Path) -> dict[str, bytes]:
+        found = (path for path in output.rglob("*") if path.is_file())
+        return {str(path.relative_to(output)): path.read_bytes() for path in found}
+
+    return read

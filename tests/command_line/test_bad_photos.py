@@ -5,22 +5,10 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
-
-
-@pytest.fixture
-def predict(command, tiny_run: tuple[Path, Any]) -> Callable[..., Any]:
-    """Function that runs predict.py with an input, an output and further arguments."""
-
-    def run(source: Path | str, output: Path | str, *args: object, using=command) -> Any:
-        given = (f"--checkpoint={tiny_run[0]}", f"--input={source}", f"--output={output}")
-        return using("predict.py", *given, *args)
-
-    return run
 
 
 @pytest.fixture
@@ -76,21 +64,35 @@ def _damaged_orientation(photos: Path) -> str:
 
 
 def _one_result_of_two(photos: Path) -> str:
-    _photo(photos / "b.jpg")
-    _photo(photos / "b_jpg.png")
+    for name in ("b.jpg", "b.png", "b_jpg.png"):
+        _photo(photos / name)
     return "b_jpg.png would both be written to"
 
 
 def _empty(photos: Path) -> str:
     (photos / "a.png").unlink()
     (photos / "notes.txt").write_text("no photo")
-    return "no photo in this folder; looked for .png"
+    return "no photo in this folder; 1 file below"
 
 
 def _only_a_folder_with_such_a_name(photos: Path) -> str:
     (photos / "a.png").unlink()
     (photos / "b.png").mkdir()
     return "no photo in this folder"
+
+
+def _only_beside_an_empty_folder_images(photos: Path) -> str:
+    (photos / "images").mkdir()
+    return (
+        f"no photo in this folder; photos are those in {photos / 'images'}: 1 file beside it not"
+        " read: 1 .png (a.png)"
+    )
+
+
+def _only_label_maps(photos: Path) -> str:
+    (photos / "labels").mkdir()
+    (photos / "a.png").rename(photos / "labels" / "a.png")
+    return f"no photo in this folder; 1 label map in {photos / 'labels'} not predicted"
 
 
 @pytest.mark.parametrize(
@@ -106,6 +108,8 @@ def _only_a_folder_with_such_a_name(photos: Path) -> str:
         _one_result_of_two,
         _empty,
         _only_a_folder_with_such_a_name,
+        _only_beside_an_empty_folder_images,
+        _only_label_maps,
     ],
 )
 def test_bad_photo(refused, predict, photos: Path, change: Callable[[Path], str]) -> None:
@@ -115,13 +119,13 @@ def test_bad_photo(refused, predict, photos: Path, change: Callable[[Path], str]
 
 def test_input_that_does_not_exist(refused, predict) -> None:
     message = predict("nothing", "out", using=refused)
-    assert "--input nothing does not exist; give a photo or a folder" in message
+    assert "nothing does not exist; give a photo or a folder" in message
 
 
 @pytest.mark.parametrize("place", ["", "out", "deep/out", "../photos/out"])
 def test_output_among_the_photos(refused, predict, photos: Path, place: str) -> None:
     message = predict(photos, photos / place, using=refused)
-    assert f"--output {photos / place} lies in --input {photos}" in message
+    assert f"--output {os.path.abspath(photos / place)} is inside --input {photos}" in message
 
 
 def test_output_that_is_a_file(refused, predict, photos: Path, tmp_path: Path) -> None:
@@ -139,11 +143,11 @@ def test_output_that_exists(refused, predict, photos: Path, tmp_path: Path, kind
     else:
         file.symlink_to(tmp_path / "elsewhere.png")  # which would be made by writing to the link
     message = predict(photos, tmp_path / "out", using=refused)
-    assert f"{file} and 0 more files exist already" in message
+    assert f"{file} exists already; nothing is overwritten" in message
 
 
 def test_output_stays_in_its_folder(predict, photos: Path, tmp_path: Path) -> None:
-    """Links to folders are not followed; a link to a photo is read, under the link's name."""
+    """Links are followed; the results have the links' names."""
     (tmp_path / "elsewhere").mkdir()
     original = _photo(tmp_path / "elsewhere" / "secret.png")
     (photos / "folder").symlink_to(tmp_path / "elsewhere")
@@ -154,7 +158,7 @@ def test_output_stays_in_its_folder(predict, photos: Path, tmp_path: Path) -> No
     assert (outcome.code, outcome.err) == (0, "")
     assert r"overlays are in" in outcome.out
     new = {path for path in set(tmp_path.rglob("*")) - before if path.is_file()}
-    expected = {"a.png", "link.png", "not UTF-8 \udce9.png"}
+    expected = {"a.png", "folder/secret.png", "link.png", "not UTF-8 \udce9.png"}
     assert new == {
         tmp_path / "out \udce9" / kind / name
         for kind in ("labels", "colors", "overlays")

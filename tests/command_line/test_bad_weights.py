@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import runpy
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -14,12 +15,14 @@ import pytest
 from PIL import Image
 from safetensors.numpy import save_file
 
+from msl_jax.config.presets import complete
 from msl_jax.convert import to_torch
 from msl_jax.runs import checkpoints, checksums
+from msl_jax.runs.workdir import claim_workdir
 from msl_jax.weights import find
 
 ROOT = Path(__file__).parents[2]
-CAMVID = f"--config={ROOT / 'configs' / 'camvid.py'}"
+CAMVID = f"--config={ROOT / 'configs' / 'camvid_scratch.py'}"
 
 
 @pytest.fixture
@@ -47,12 +50,15 @@ Arrays = dict[str, np.ndarray]
 FILES: dict[str, tuple[Callable[[Arrays], Arrays], str]] = {
     "NaN": (
         lambda arrays: _infect(arrays, np.nan),
-        "not finite floating-point numbers in 1 arrays: layer6.conv2d_list.0.bias",
+        "other than finite floating-point numbers (1): layer6.conv2d_list.0.bias",
     ),
-    "infinite": (lambda arrays: _infect(arrays, np.inf), "not finite floating-point numbers in 1"),
+    "infinite": (
+        lambda arrays: _infect(arrays, np.inf),
+        "other than finite floating-point numbers (1): ",
+    ),
     "integers": (
         lambda arrays: {name: array.astype(np.int32) for name, array in arrays.items()},
-        "not finite floating-point numbers in ",
+        "arrays with values other than finite floating-point numbers (",
     ),
     "an array is missing": (
         lambda arrays: {n: a for n, a in arrays.items() if n != "bn1.bias"},
@@ -92,14 +98,14 @@ def test_bad_arrays(refused, arrays: Arrays, tmp_path: Path, kind: str) -> None:
 
 
 BYTES: dict[str, tuple[str, bytes, str]] = {
-    "empty .pth": ("in.pth", b"", "no PyTorch file that can be read"),
-    "web page as .pth": ("in.pth", b"<!DOCTYPE html><html>", "no PyTorch file that can be read"),
+    "empty .pth": ("in.pth", b"", "not a readable PyTorch file"),
+    "web page as .pth": ("in.pth", b"<!DOCTYPE html><html>", "not a readable PyTorch file"),
     "pointer of Git LFS as .pth": (
         "in.pth",
         b"version https://git-lfs.github.com/spec/v1\noid sha256:4665a5\nsize 173\n",
-        "no PyTorch file that can be read",
+        "not a readable PyTorch file",
     ),
-    "picture as .pth": ("in.pth", b"\x89PNG\r\n\x1a\n" + bytes(99), "no PyTorch file that can be"),
+    "picture as .pth": ("in.pth", b"\x89PNG\r\n\x1a\n" + bytes(99), "not a readable PyTorch file"),
     "empty .safetensors": ("in.safetensors", b"", "no safetensors file that can be read"),
     "web page as .safetensors": (
         "in.safetensors",
@@ -118,8 +124,6 @@ BYTES: dict[str, tuple[str, bytes, str]] = {
 @pytest.mark.parametrize("command_line", ["train", "predict", "convert"])
 def test_bad_file(refused, tmp_path: Path, command_line: str, kind: str) -> None:
     name, content, words = BYTES[kind]
-    if name.endswith(".pth"):
-        pytest.importorskip("torch", reason="PyTorch (extra: convert) is missing")
     file = tmp_path / name
     file.write_bytes(content)
     photo = tmp_path / "photo.png"
@@ -146,7 +150,7 @@ def test_truncated_file(refused, arrays: Arrays, tmp_path: Path, suffix: str) ->
     for length in (1, 100, len(content) // 2, len(content) - 1):
         file.write_bytes(content[:length])
         message = refused("msl_jax/convert/__main__.py", file, "out")
-        assert f"{file}: no " in message
+        assert f"{file}: no" in message  # of safetensors, or not a readable one of PyTorch
 
 
 # Checkpoints of a run, and converted ones.
@@ -190,7 +194,7 @@ RUNS: dict[str, tuple[Callable[[Path], object], str, str]] = {
     "no configuration": (
         lambda run: (run / "config.json").unlink(),
         "",
-        "is no run: expected a folder with config.json",
+        "is not a run: expected a folder with config.json",
     ),
     "configuration is no JSON": (_text("config.json", "{"), "", "config.json"),
     "configuration is a list": (_text("config.json", "[]"), "", "config.json is not complete"),
@@ -221,7 +225,7 @@ def test_bad_run(refused, run: Path, tmp_path: Path, script: str, kind: str) -> 
 
 def test_checkpoint_of_another_class_count(refused, run: Path) -> None:
     message = refused("eval.py", f"--checkpoint={run}", "--output=out", "--config.num_classes=10")
-    assert f"{run} (run camvid:source, source step 4): these weights do not fit" in message
+    assert f"{run} (run camvid_scratch:source, source step 4): these weights do not fit" in message
     assert "config.num_classes is 10, the weights need 11" in message
 
 
@@ -234,17 +238,25 @@ def test_start_from_another_network(refused, run: Path, tiny_flags) -> None:
 def test_run_that_holds_nan(
     refused, tiny_run: tuple[Path, Any], write_run, tiny_config, tmp_path: Path, monkeypatch
 ) -> None:
-    monkeypatch.setattr(checkpoints, "_expect_finite", lambda step, trees: None)
+    monkeypatch.setattr(checkpoints, "_expect_finite", lambda *args, **keys: None)
     broken = jax.tree.map(lambda leaf: leaf * np.float32(np.nan), tiny_run[1])
     folder = write_run(tmp_path / "broken", tiny_config("source"), broken)
     message = refused("eval.py", f"--checkpoint={folder}", "--output=out")
-    assert f"{folder}: not finite numbers in " in message
+    assert "arrays with numbers that are not finite (" in message
 
 
 def test_no_run_yet(refused) -> None:
     message = refused("eval.py", f"{CAMVID}:hard")
-    assert "no run of camvid:hard below" in message
-    assert "python train.py --config configs/camvid.py:hard" in message
+    assert "no run of camvid_scratch:hard below" in message
+    assert "(python train.py --config camvid_scratch:hard)" in message
+
+
+def test_no_run_yet_of_an_own_file(refused, tmp_path: Path) -> None:
+    """Its path is not known: the configuration's name is not that of its file."""
+    code = "from msl_jax.config import base_config\nget_config = lambda: base_config('other')"
+    (tmp_path / "mine.py").write_text(code)
+    message = refused("eval.py", f"--config={tmp_path / 'mine.py'}")
+    assert "(python train.py --config FILE:max_square_iw_multi)" in message
 
 
 @pytest.mark.parametrize(
@@ -262,7 +274,8 @@ def test_bad_converted_checkpoint(
     folder, variables = tiny_run
     find.save(tmp_path / "converted", find.find(folder), variables)
     (tmp_path / "converted" / "weights.json").write_text(content)
-    (tmp_path / "converted" / checksums.NAME).unlink()  # as in folders of before
+    (tmp_path / "converted" / checksums.NAME).unlink()
+    checksums.write(tmp_path / "converted")  # as if written so
     assert words in refused("eval.py", f"--checkpoint={tmp_path / 'converted'}", "--output=out")
 
 
@@ -277,8 +290,17 @@ def test_evaluation_into_a_file(refused, run: Path, tmp_path: Path) -> None:
     assert f"--output {tmp_path / 'mine'}: cannot be written" in message
 
 
-def test_workdir_of_another_configuration(refused, run: Path, tiny_flags) -> None:
-    arguments = [f"{CAMVID}:source", *tiny_flags(momentum=0.8), f"--workdir={run}"]
-    message = refused("train.py", *arguments)
-    assert f"{run} holds a run of another configuration" in message
-    assert "differs in\n  momentum: 0.9 -> 0.8\n" in message
+def test_workdir_of_another_configuration(refused, tiny_keys, tiny_flags, tmp_path: Path) -> None:
+    workdir = tmp_path / "run"
+    given = runpy.run_path(str(ROOT / "configs" / "camvid_scratch.py"))["get_config"]("source")
+    given.update_from_flattened_dict(tiny_keys)
+    claim_workdir(workdir, given, complete(given))
+    keys = tiny_flags(momentum=0.8, preset="paper", source_poly_steps=9)
+    message = refused("train.py", f"{CAMVID}:source", *keys, f"--workdir={workdir}")
+    assert message.splitlines() == [
+        f"error: {workdir} holds a run of another configuration; it differs in",
+        "  momentum: 0.9 -> 0.8",
+        "  preset: 'official' -> 'paper'",
+        "  source_poly_steps: None (decided: 4) -> 9",
+        "Run the same command as before to continue it, or give another --workdir.",
+    ]

@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from msl_jax.convert import Network, to_torch
-from msl_jax.models import DeepLabV2
+from msl_jax.convert import NetworkSpec, to_torch
+from msl_jax.models import DeepLabV2, ResNet
 from msl_jax.weights import safetensors_files
 from msl_jax.weights.find import find
 
@@ -27,7 +27,7 @@ StateDict = dict[str, np.ndarray]
 @pytest.fixture(scope="module")
 def official(random_variables: Callable[..., Any]) -> StateDict:
     """Arrays of the official network, made small."""
-    return to_torch(random_variables(DeepLabV2(num_classes=3, depth=14, width=4)))
+    return to_torch(random_variables(DeepLabV2(num_classes=3, backbone=ResNet(14, 4))))
 
 
 @pytest.fixture(scope="module")
@@ -55,8 +55,9 @@ def test_says_what_it_recognised(command, source: Path, tmp_path: Path) -> None:
         f"{source}: DeepLabv2 ResNet-14 of width 4 with two heads (official, AdaptSegNet, ADVENT);"
         " 3 classes; input caffe (BGR minus mean); stride placement caffe",
         f"{tmp_path / 'out'}: 101 arrays, {size:,} numbers",
-        "Network: depth 14, width 4, stride_placement caffe, input_convention caffe, num_classes 3,"
-        " head_rates (6, 12, 18, 24), active_rates (6, 12)",
+        "Network: network deeplab, backbone resnet, depth 14, width 4, stride_placement caffe,"
+        " aspp_dilations (6, 12, 18, 24), active_dilations (6, 12), num_classes 3,"
+        " input_convention caffe",
     ]
 
 
@@ -71,14 +72,11 @@ def _npz(path: Path) -> Path:
 @pytest.mark.parametrize(
     ("flags", "expected"),
     [
-        ([], {"active_rates": [6, 12], "input_convention": "caffe", "stride_placement": "caffe"}),
-        (["--head_rates=6,12,18,24"], {"active_rates": [6, 12, 18, 24]}),
-        (["--head_rates", "6"], {"active_rates": [6], "head_rates": [6, 12, 18, 24]}),
+        ([], {"active_dilations": [6, 12], "stride_placement": "caffe"}),
+        (["--head_rates=6,12,18,24"], {"active_dilations": [6, 12, 18, 24]}),
+        (["--head_rates", "6"], {"active_dilations": [6], "aspp_dilations": [6, 12, 18, 24]}),
         (["--stride_placement=torchvision"], {"stride_placement": "torchvision"}),
-        (
-            ["--input_convention=torchvision"],
-            {"input_convention": "torchvision", "stride_placement": "caffe"},
-        ),
+        (["--input_convention=torchvision"], {"stride_placement": "caffe"}),
     ],
 )
 def test_what_cannot_be_seen_is_told(
@@ -86,7 +84,9 @@ def test_what_cannot_be_seen_is_told(
 ) -> None:
     assert command(SCRIPT, source, tmp_path / "out", *flags).code == 0
     found = _description(tmp_path / "out")
-    assert {key: found[key] for key in expected} == expected
+    assert {key: found["model"][key] for key in expected} == expected
+    convention = "torchvision" if "--input_convention=torchvision" in flags else "caffe"
+    assert found["input_convention"] == convention
 
 
 def test_other_number_of_head_convolutions(
@@ -96,9 +96,9 @@ def test_other_number_of_head_convolutions(
     save_file(two, tmp_path / "in.safetensors")
     message = refused(SCRIPT, tmp_path / "in.safetensors", "out", "--head_rates=1,2,4")
     assert "missing (4):\n    layer6.conv2d_list.2.bias 3" in message
-    assert "set 2 rates (--config.model.head_rates, convert: --head_rates)" in message
+    assert "set 2 dilations (--config.model.aspp_dilations, convert: --active_dilations)" in message
     assert command(SCRIPT, tmp_path / "in.safetensors", "out", "--head_rates=1,2").code == 0
-    assert _description(Path("out"))["head_rates"] == [1, 2]
+    assert _description(Path("out"))["model"]["aspp_dilations"] == [1, 2]
 
 
 @pytest.mark.parametrize("output", ["out", "out.safetensors", "out.SAFETENSORS", "out.pth"])
@@ -113,7 +113,8 @@ def test_backbone_alone(command, tmp_path: Path, imagenet: StateDict, output: st
     assert ("does not compute this network" in outcome.out) == (output != "out")
     found = find(tmp_path / "new" / output)
     assert found.heads == ()
-    assert found.network == Network(14, 4, "torchvision", "torchvision")
+    model = {"backbone": "resnet", "depth": 14, "width": 4, "stride_placement": "torchvision"}
+    assert found.network == NetworkSpec(model, None, "torchvision")
     assert list((tmp_path / "new").iterdir()) == [tmp_path / "new" / output]
 
 
@@ -155,7 +156,7 @@ class TestRefused:
         ("name", "content", "message"),
         [
             ("missing.pth", None, "missing.pth: cannot be read (No such file or directory)"),
-            ("missing", None, "missing is no run: expected a folder with config.json"),
+            ("missing", None, "missing is not a run: expected a folder with config.json"),
             ("cut.safetensors", b"\x10", "cut.safetensors: no safetensors file that can be read"),
             ("empty.safetensors", b"", "empty.safetensors: no safetensors file that can be read"),
         ],
@@ -169,15 +170,12 @@ class TestRefused:
 
     @pytest.mark.parametrize("content", [b"", b"\x89PNG\r\n\x1a\n" + bytes(99)])
     def test_no_file_of_pytorch(self, refused, tmp_path: Path, content: bytes) -> None:
-        pytest.importorskip("torch", reason="PyTorch (extra: convert) is missing")
         (tmp_path / "in.pth").write_bytes(content)
-        assert "in.pth: no PyTorch file that can be read" in refused(
-            SCRIPT, tmp_path / "in.pth", "out"
-        )
+        assert "in.pth: not a readable PyTorch file" in refused(SCRIPT, tmp_path / "in.pth", "out")
 
     def test_missing_pytorch(self, refused, source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setitem(sys.modules, "torch", None)
-        assert "pip install '.[convert]'" in refused(SCRIPT, source, "out.pth")
+        assert "pip install -e '.[convert]'" in refused(SCRIPT, source, "out.pth")
 
     def test_arrays_that_do_not_fit(self, refused, tmp_path: Path, official: StateDict) -> None:
         arrays = {**official, "extra": np.ones(1, np.float32)}
@@ -189,16 +187,18 @@ class TestRefused:
 
     def test_rates_that_do_not_exist(self, refused, source: Path) -> None:
         message = refused(SCRIPT, source, "out", "--head_rates=6,7")
-        assert "--head_rates: expected some of (6, 12, 18, 24), found (6, 7)" in message
+        assert "--active_dilations: expected some of (6, 12, 18, 24), found (6, 7)" in message
 
     def test_rates_against_the_description(
         self, refused, tmp_path: Path, official: StateDict
     ) -> None:
-        network = Network(14, 4, "caffe", "caffe", 3, (6, 12, 18, 24), (6, 12, 18, 24))
+        model = {"network": "deeplab", "backbone": "resnet", "depth": 14, "width": 4}
+        model |= {"stride_placement": "caffe", "aspp_dilations": (6, 12, 18, 24)}
+        network = NetworkSpec({**model, "active_dilations": (6, 12, 18, 24)}, 3, "caffe")
         path = tmp_path / "in.safetensors"
         safetensors_files.write(path, official, dataclasses.asdict(network))
         message = refused(SCRIPT, path, "out", "--head_rates=6,12")
-        assert "--head_rates is (6, 12), the weights need (6, 12, 18, 24)" in message
+        assert "--active_dilations is (6, 12), the weights need (6, 12, 18, 24)" in message
 
 
 @pytest.mark.parametrize(

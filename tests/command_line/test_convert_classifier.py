@@ -14,15 +14,23 @@ from ml_collections.config_dict import ConfigDict
 from safetensors.numpy import save_file
 
 from msl_jax.config.presets import complete
-from msl_jax.convert import Network, to_torch
-from msl_jax.models import DeepLabV2, ResNetClassifier
+from msl_jax.convert import NetworkSpec, to_torch
+from msl_jax.models import DeepLabV2, ImageClassifier, ResNet
 from msl_jax.tasks.registry import build_model
 from msl_jax.weights.find import Weights, find
 
 SCRIPT = "msl_jax/convert/__main__.py"
 CONFIGS = Path(__file__).parents[2] / "configs"
-NETWORK = Network(14, 4, "torchvision", "torchvision", 5)
-MODEL = ResNetClassifier(5, 14, 4)
+NETWORK = NetworkSpec(
+    {
+        **{"network": "classifier", "backbone": "resnet", "depth": 14, "width": 4},
+        "stride_placement": "torchvision",
+    },
+    5,
+    "torchvision",
+)
+BACKBONE = ResNet(14, 4, **ResNet.PUBLISHED)
+MODEL = ImageClassifier(5, BACKBONE)
 FORMS = ["out", "out.safetensors", "out.pth"]
 
 
@@ -55,7 +63,7 @@ def _imagenet(path: Path) -> Path:
     rng = np.random.default_rng(0)
     variables = jax.tree.map(
         lambda leaf: rng.uniform(0.5, 1.5, leaf.shape).astype(leaf.dtype),
-        jax.eval_shape(ResNetClassifier(1000, 14, 4).init, jax.random.key(0), _IMAGE),
+        jax.eval_shape(ImageClassifier(1000, BACKBONE).init, jax.random.key(0), _IMAGE),
     )
     save_file({n: np.asarray(a, order="C") for n, a in to_torch(variables).items()}, path)
     return path
@@ -123,7 +131,7 @@ class TestImageNet:
         found = weights.for_config({"task": "classification", "num_classes": 5})
         assert not found.classifies
         assert found.network.num_classes is None
-        assert found.title.endswith("; classifier left out: config.num_classes is 5")
+        assert found.title.endswith("; classifier skipped: config.num_classes is 5")
         _, drawn = (found.load(MODEL, seed=seed)["params"]["classifier"] for seed in (0, 1))
         assert drawn["kernel"].shape == (128, 5)
         assert not drawn["bias"].any()
@@ -137,13 +145,13 @@ class TestImageNet:
     def test_segmentation(self, weights: Weights) -> None:
         found = weights.for_config({"task": "segmentation", "num_classes": 1000})
         assert not found.classifies
-        assert found.title.endswith("; classifier left out: segmentation has heads of its own")
-        model = DeepLabV2(3, depth=14, width=4, stride_placement="torchvision")
+        assert found.title.endswith("; classifier skipped: segmentation has heads of its own")
+        model = DeepLabV2(3, ResNet(14, 4, "torchvision"))
         params = found.load(model)["params"]
         assert params.keys() == {"backbone", "low_head", "final_head"}
         _assert_identical(
             params["backbone"],
-            weights.load(ResNetClassifier(1000, 14, 4))["params"]["backbone"],
+            weights.load(ImageClassifier(1000, BACKBONE))["params"]["backbone"],
         )
 
 
@@ -158,13 +166,13 @@ def test_caffe_stride_leaves_the_backbone(command, run, tmp_path: Path) -> None:
     flags = ("--stride_placement=caffe", "--input_convention=caffe")
     outcome = command(SCRIPT, tmp_path / "in.safetensors", tmp_path / "out", *flags)
     assert outcome.code == 0
-    assert "; classifier left out: it reads features of the other stride placement\n" in outcome.out
+    assert "; classifier skipped: it reads features of the other stride placement\n" in outcome.out
     assert find(tmp_path / "out").heads == ()
 
 
 def test_rates_of_a_classifier(refused, run) -> None:
     message = refused(SCRIPT, run[0], "out", "--head_rates=6,12")
-    assert "--head_rates: a classifier has no heads of several rates; leave it out" in message
+    assert "--active_dilations: a classifier has no dilated heads; leave it out" in message
 
 
 def test_network_that_pytorch_lacks(
@@ -174,4 +182,4 @@ def test_network_that_pytorch_lacks(
     write_run(tmp_path / "run", config, random_variables(build_model(config)))
     message = refused(SCRIPT, tmp_path / "run", tmp_path / "out.pth")
     assert "config.model.network is 'small_resnet', a network of this project" in message
-    assert "expected 'resnet' or 'deeplab', for which PyTorch has names" in message
+    assert "expected 'classifier' or 'deeplab', for which PyTorch has names" in message

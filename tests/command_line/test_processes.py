@@ -40,7 +40,7 @@ def trained(
 ) -> tuple[Path, subprocess.CompletedProcess[str]]:
     """A run's folder and the process that made it."""
     workdir = tmp_path_factory.mktemp("trained") / "run"
-    arguments = ["--config", "configs/camvid.py:source", f"--workdir={workdir}"]
+    arguments = ["--config", "configs/camvid_scratch.py:source", f"--workdir={workdir}"]
     return workdir, _process("train.py", *arguments, *tiny_flags())
 
 
@@ -55,7 +55,7 @@ def test_training(trained) -> None:
     _assert_quiet(process)
     results = json.loads((workdir / "results.json").read_text())
     miou = results["final"]["target"]["miou"]
-    assert "camvid:source, seed 0" in process.stdout
+    assert "camvid_scratch:source, seed 0" in process.stdout
     assert f"{100 * miou:.1f}" in process.stdout
     assert str(workdir) in process.stdout
     assert "source-only 4/4" in process.stderr
@@ -86,7 +86,7 @@ def test_prediction(trained, tmp_path: Path) -> None:
     )
     _assert_quiet(process)
     for kind in ("labels", "colors", "overlays"):
-        with Image.open(tmp_path / kind / "a_jpg.png") as picture:
+        with Image.open(tmp_path / kind / "a.png") as picture:
             assert picture.size == (30, 20)
 
 

@@ -21,7 +21,7 @@ def test_training_that_is_asked_to_stop(
     tiny_flags: Callable[..., list[str]], tmp_path: Path, number: int, code: int
 ) -> None:
     keys = {"source_steps": 2000, "eval_every": 2000, "log_every": 1}
-    arguments = [f"--config={ROOT / 'configs' / 'camvid.py'}:source", *tiny_flags(**keys)]
+    arguments = [f"--config={ROOT / 'configs' / 'camvid_scratch.py'}:source", *tiny_flags(**keys)]
     environment = {
         "JAX_COMPILATION_CACHE_DIR": jax.config.jax_compilation_cache_dir,
         "JAX_DISABLE_MOST_OPTIMIZATIONS": "true",

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from msl_jax.runs.lock import occupied
+from msl_jax.runs.lock import workdir_lock
 
 SCRIPT = "benchmarks/tables/__main__.py"
 CONFIGS = Path(__file__).parents[2] / "configs"
@@ -18,7 +18,7 @@ OFFICE31 = ("--workdir=w", f"--config={CONFIGS / 'office31.py'}")
 def _finish(workdir: Path, row: str, seed: int, miou: float) -> None:
     metrics = {"target": {"miou": miou, "iou": {"road": miou}, "pixel_accuracy": 0.5}}
     results = {
-        **{"config": "camvid", "variant": row, "seed": seed, "source_only": None},
+        **{"config": "camvid_scratch", "variant": row, "seed": seed, "source_only": None},
         **{"final": {**metrics, "source": None, "step": 4}, "best": None},
     }
     folder = workdir / f"seed{seed}" / row
@@ -37,7 +37,7 @@ def _finish(workdir: Path, row: str, seed: int, miou: float) -> None:
         (["--workdir=w", "--rows=sources"], "--rows: no row 'sources'; choose some of source, "),
         (["--workdir=w", "--report_only"], "no finished run, expected seedS/ROW/results.json"),
         (["--results=w", "--dry_run"], "--dry_run and --results: choose one of them"),
-        (["--workdir=w", "--tasks=a-b"], "--tasks: demo is no classification; leave it out"),
+        (["--workdir=w", "--tasks=a-b"], "--tasks: demo is not a classification; leave it out"),
         ([*OFFICE31, "--config.source=dslr"], "--config.source: here --tasks sets it"),
         ([*OFFICE31, "--config.target_eval=x/y"], "target_eval: here each task of --tasks sets it"),
         ([*OFFICE31, "--sensitivity"], "--sensitivity: Table 5 is of segmentation; leave it out"),
@@ -47,8 +47,16 @@ def _finish(workdir: Path, row: str, seed: int, miou: float) -> None:
     ],
 )
 def test_wrong_command_lines(refused, arguments: list[str], message: str) -> None:
-    config = str(CONFIGS / "camvid.py")
+    config = str(CONFIGS / "camvid_scratch.py")
     assert message in refused(SCRIPT, *(word.replace("CONFIG", config) for word in arguments))
+
+
+def test_help_has_every_flag(command) -> None:
+    out = command(SCRIPT, "--help").out
+    for name in ("workdir", "seeds", "rows", "tasks", "sensitivity", "output", "dry_run"):
+        assert f"\n  --{name}\n" in out
+    assert "\n  --report_only\n" in out
+    assert "\n  --results\n" in out
 
 
 def test_unknown_key(refused) -> None:
@@ -71,7 +79,7 @@ def test_tables_of_finished_runs_and_of_their_results_alone(command, tmp_path: P
 
 
 def test_one_sweep_at_a_time(refused, tmp_path: Path) -> None:
-    with occupied(tmp_path / "w"):
+    with workdir_lock(tmp_path / "w"):
         message = refused(SCRIPT, f"--workdir={tmp_path / 'w'}")
     assert f"{tmp_path / 'w'} is in use: process " in message
 
@@ -92,8 +100,8 @@ def test_failed_runs(command, tmp_path: Path) -> None:
     assert outcome.err.endswith(
         "error: 2 of 2 runs are missing:\n"
         "  seed 0, source: exit status 1\n"
-        "  seed 0, minent: not begun: it begins from source\n"
-        "The others are kept; the same command tries these again.\n"
+        "  seed 0, minent: not started: it starts from source\n"
+        "The others are kept; the same command retries these.\n"
     )
     assert not list((tmp_path / "w").iterdir())
 
@@ -103,7 +111,7 @@ def test_plan_of_table_1_needs_no_data(command, tmp_path: Path) -> None:
     outcome = command(SCRIPT, *OFFICE31, *arguments)
     assert outcome.code == 0
     lines = outcome.out.splitlines()
-    assert lines[-1] == "# 72 of 72 left, no estimate before the first has ended"
+    assert lines[-1] == "# 72 of 72 left, no estimate until the first has finished"
     w = tmp_path / "here" / "w"
     assert lines[9] == (
         f"python train.py --config={CONFIGS / 'office31.py'}:minent --config.data_root=none"
@@ -129,7 +137,7 @@ def test_results_of_another_classification(refused, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("kept", ["digits", "digits/same_weight"])
 def test_differences_of_the_kept_digits(command, tmp_path: Path, kept: str) -> None:
-    """The commands of docs/results.md give its tables seed by seed, line by line."""
+    """The commands in docs/results.md reproduce its seed-by-seed tables, line by line."""
     docs = CONFIGS.parent / "docs"
     outcome = command(SCRIPT, f"--results={docs / 'results' / kept}", f"--output={tmp_path / 'o'}")
     assert outcome.code == 0
@@ -138,7 +146,7 @@ def test_differences_of_the_kept_digits(command, tmp_path: Path, kept: str) -> N
 
 
 def test_weights_of_the_kept_digits(command, tmp_path: Path) -> None:
-    """Both losses at one weight."""
+    """Both losses with the same weight."""
     docs = CONFIGS.parent / "docs"
     kept = docs / "results" / "digits" / "same_weight"
     outcome = command(SCRIPT, f"--results={kept}", f"--output={tmp_path / 'out'}")
@@ -149,7 +157,7 @@ def test_weights_of_the_kept_digits(command, tmp_path: Path) -> None:
 
 
 def test_table_of_the_kept_digits(command, tmp_path: Path) -> None:
-    """The command of docs/results.md gives its figures."""
+    """The command in docs/results.md reproduces its figures."""
     docs = CONFIGS.parent / "docs"
     outcome = command(
         SCRIPT, f"--results={docs / 'results' / 'digits'}", f"--output={tmp_path / 'out'}"

@@ -9,30 +9,38 @@ import pytest
 from msl_jax.runtime.errors import UserError
 
 ROOT = Path(__file__).parents[2]
-CAMVID = f"--config={ROOT / 'configs' / 'camvid.py'}"
+CAMVID = f"--config={ROOT / 'configs' / 'camvid_scratch.py'}"
 
 
 @pytest.mark.parametrize(
     ("argument", "parts"),
     [
         ("--config.lamda_target=1", ["--config.lamda_target:", "did you mean lambda_target?"]),
-        ("--config.model.wdth=1", ["--config.model.wdth:", "did you mean width?"]),
-        ("--config.zzz=1", ["--config.zzz: no such key", "msl_jax/config/keys.py"]),
+        ("--config.model.wdth=1", ["--config.model.wdth:", "did you mean model.width?"]),
+        ("--config.zzz=1", ["--config.zzz: no such key. All keys: msl-jax list keys"]),
+        ("--config.crop=1", ["did you mean source_augmentation.crop or target_augmentation.crop?"]),
+        ("--config.augmentation.crop=1", ["no such key; did you mean source_augmentation.crop"]),
+        ("--config.lr=1", ["did you mean learning_rate or source_learning_rate?"]),
+        ("--config.epochs=1", ["did you mean steps or source_steps?"]),
+        ("--config.backbone=x", ["did you mean model.backbone?"]),
+        ("--config.batch=1", ["did you mean batch_size, accumulate or eval_batch_size?"]),
+        ("--config.method.gan=vanilla", ["a key of adaptsegnet, adaptsegnet_single, advent alone"]),
+        ("--lr=1", ["'lr'", "--config.learning_rate"]),
         ("--config.steps.x=1", ["--config.steps.x: no such key"]),
         (
             "--config=configs/nothing.py",
-            ["configs/nothing.py", "camvid.py, configs/crosscity"],
+            ["configs/nothing.py", "of your own, or one of camvid, camvid_scratch, city"],
         ),
-        ("--config=configs", ["--config=configs: cannot be read", "configs/NAME.py[:VARIANT]"]),
+        ("--config=configs", ["--config=configs: cannot be read", "NAME.py[:VARIANT]"]),
         ("--config.steps=many", ["--config.steps=many", "int()"]),
         ("--config.flip=maybe", ["--config.flip=maybe", "boolean"]),
         ("--config.steps", ["Missing value for flag --config.steps"]),
         ("--wrkdir=x", ["'wrkdir'", "workdir"]),
-        ("camvid", ["unexpected argument 'camvid'"]),
+        ("camvid", ["unexpected argument 'camvid'; did you mean --config=camvid?"]),
         ("--workdir", ["Missing value for flag --workdir"]),
         ("--config.steps=1.5", ["--config.steps=1.5", "int()"]),
         ("--config.learning_rate=fast", ["--config.learning_rate=fast", "float"]),
-        ("--config.model.head_rates=(1,2", ["--config.model.head_rates=(1,2", "tuple"]),
+        ("--config.model.aspp_dilations=(1,2", ["--config.model.aspp_dilations=(1,2", "tuple"]),
         ("--config.seed=", ["--config.seed=", "int()"]),
     ],
 )
@@ -41,6 +49,39 @@ def test_wrong_command_line(refused, argument: str, parts: list[str]) -> None:
     for part in parts:
         assert part in message
     assert "python train.py [--config" in message  # how it should be
+
+
+@pytest.mark.parametrize(
+    ("code", "message"),
+    [
+        ("import nothing_there", "line 1: ModuleNotFoundError: No module named 'nothing_there'"),
+        ("\nx = (", "line 2: SyntaxError: '(' was never closed"),
+        ("open('gone.txt')", "mine.py: [Errno 2] No such file or directory: 'gone.txt'"),
+        (
+            "def get_config(v):\n    open('gone.txt')",
+            "line 2: FileNotFoundError: [Errno 2] No such file or directory: 'gone.txt'",
+        ),
+        ("def get_config(v):\n    return y", "line 2: NameError: name 'y' is not defined"),
+        ("def get_config(v):\n    return int(v)", "line 2: ValueError: invalid literal for int()"),
+        ("def get_config():\n    return 1", "mine.py: TypeError: get_config() takes 0 positional"),
+        (
+            "from msl_jax.config import base_config\nbase_config('x').lamda_target = 1",
+            'line 2: AttributeError: \'Key "lamda_target" does not exist',
+        ),
+        (
+            "from msl_jax.config import base_config\nbase_config('x', 'minents')",
+            "error: unknown variant 'minents'",
+        ),
+    ],
+)
+def test_own_file_that_fails(refused, tmp_path: Path, code: str, message: str) -> None:
+    mine = tmp_path / "mine.py"
+    mine.write_text(code)
+    found = refused("train.py", f"--config={mine}:source")
+    assert message in found
+    assert found.startswith(f"error: {mine}") or "unknown variant" in found
+    assert found.count("\n") == 1
+    assert len(found) < 400
 
 
 def test_flag_file_that_is_missing(refused) -> None:
@@ -72,7 +113,7 @@ def test_unknown_variant_lists_all(refused) -> None:
 def test_wrong_values_are_listed_together(refused) -> None:
     message = refused("train.py", "--config.steps=0", "--config.momentum=2")
     assert "steps: expected at least 1, found 0" in message
-    assert "momentum: expected a number in [0, 1], found 2.0" in message
+    assert "momentum: expected a number in [0, 1), found 2.0" in message
 
 
 @pytest.mark.parametrize(
@@ -102,8 +143,11 @@ def test_wrong_values_are_listed_together(refused) -> None:
         ("num_classes=300", "num_classes: expected at most 254"),
         ("model.depth=18", "model.depth: expected one of 14, 26, 50, 101, found 18"),
         ("model.width=0", "model.width: expected at least 1, found 0"),
-        ("model.head_rates=()", "model.head_rates: expected integers of at least 1"),
-        ("model.active_rates=(3,)", "model.active_rates: expected some of model.head_rates"),
+        ("model.aspp_dilations=()", "model.aspp_dilations: expected integers of at least 1"),
+        (
+            "model.active_dilations=(3,)",
+            "model.active_dilations: expected some of model.aspp",
+        ),
         ("variant=max_squares", "variant: expected one of 'source', 'target_statistics', 'target_"),
         ("compute_dtype=float16", "compute_dtype: expected one of 'float32', 'bfloat16'"),
         ("eval_size=half", "eval_size: expected one of 'network', 'full', found 'half'"),
@@ -113,7 +157,7 @@ def test_wrong_values_are_listed_together(refused) -> None:
         ("source_train=kitti/train", "Unknown data set in 'kitti/train'"),
         ("source_train=demo/night", "Unknown split 'demo/night'; choose one of"),
         ("num_classes=7", "demo cannot be read with 7 classes"),
-        ("init_from=nowhere", "nowhere is no run: expected a folder with config.json"),
+        ("init_from=nowhere", "nowhere is not a run: expected a folder with config.json"),
         ("records_dir=/dev/null/x", "Cannot write records below /dev/null/x"),
     ],
 )
@@ -128,15 +172,18 @@ def test_workdir_that_is_no_run(refused, tmp_path: Path, kind: str) -> None:
         workdir.mkdir()
     (workdir if kind == "file" else workdir / "thesis.txt").write_text("mine")
     message = refused("train.py", f"--workdir={workdir}")
-    assert f"{workdir} exists and is no run of this program" in message
+    assert f"{workdir} exists and is not a run of this program" in message
 
 
 @pytest.mark.parametrize(
     ("content", "message"),
     [
         ("{", "cannot read {workdir}/config.json"),
-        ("[]", "{workdir}/config.json is no run's configuration: it lacks name and variant"),
-        ('{"name": "demo"}', "{workdir}/config.json is no run's configuration: it lacks variant"),
+        ("[]", "{workdir}/config.json is not a run's configuration: it lacks name, task, variant"),
+        (
+            '{"name": "demo"}',
+            "{workdir}/config.json is not a run's configuration: it lacks task, variant",
+        ),
     ],
 )
 def test_workdir_with_a_damaged_configuration(
@@ -159,9 +206,30 @@ def test_help(command, script: str) -> None:
     assert outcome.code == 0
     assert f"python {script}" in outcome.out
     assert "--config.KEY=VALUE" in outcome.out
+    if script != "train.py":
+        about = " ".join(outcome.out.split())
+        assert "a checkpoint's folder such as WORKDIR/adapt/20" in about
+        assert "PATH,PATH: mean of their logits" in about
     assert outcome.err == ""
 
 
 def test_debug_shows_where(command) -> None:
-    with pytest.raises(UserError, match="nowhere is no run"):
+    with pytest.raises(UserError, match="nowhere is not a run"):
         command("eval.py", "--checkpoint=nowhere", "--config.debug=true")
+
+
+def test_keys_that_shrink_would_change(refused, tmp_path: Path) -> None:
+    keys = {"source_size": "(96,128)", "source_steps": 50, "steps": 10, "model.depth": 26}
+    message = refused(
+        "train.py",
+        *("--config=demo", "--config.shrink=true", f"--workdir={tmp_path / 'run'}"),
+        *(f"--config.{key}={value}" for key, value in keys.items()),
+    )
+    assert message.splitlines() == [
+        "error: config.shrink=true decides sizes, steps and the network itself; leave it out, or"
+        " these keys:",
+        "  config.source_size: (96, 128) was given, shrink makes it (16, 16)",
+        "  config.source_steps: 50 was given, shrink makes it 20",
+        "  config.model.depth: 26 was given, shrink makes it 14",
+    ]
+    assert not (tmp_path / "run").exists()

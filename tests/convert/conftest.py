@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 
 from msl_jax.convert import to_torch
-from msl_jax.models import DeepLabV2
+from msl_jax.models import DeepLabV2, ResNet
 
 
 @pytest.fixture
 def model() -> DeepLabV2:
     """The official network but for its size."""
-    return DeepLabV2(num_classes=3, depth=14, width=4)
+    return DeepLabV2(num_classes=3, backbone=ResNet(14, 4))
 
 
 @pytest.fixture

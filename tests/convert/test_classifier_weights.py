@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 
 from msl_jax.convert import from_torch, to_torch
-from msl_jax.models import ResNetClassifier, initial_heads
+from msl_jax.models import ImageClassifier, ResNet, initial_heads
 from msl_jax.runtime.errors import UserError
 
 from .public_files import classifier, official, resnet
 
 StateDict = dict[str, np.ndarray]
-MODEL = ResNetClassifier(num_classes=3, depth=14, width=4)
+MODEL = ImageClassifier(3, ResNet(14, 4, **ResNet.PUBLISHED))
 
 
 @pytest.fixture
@@ -81,7 +81,7 @@ def test_classifier_of_other_classes_is_refused(state_dict: StateDict) -> None:
         "  of another shape (2):",
         "    fc.bias: expected 7, found 3",
         "    fc.weight: expected 7x128, found 3x128",
-        "To take it all the same, set --config.reinit_heads=true to train new heads.",
+        "To use it all the same, set --config.reinit_heads=true to train new heads.",
     ]
 
 

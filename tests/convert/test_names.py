@@ -5,32 +5,26 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from flax.traverse_util import flatten_dict
 
-from msl_jax.models import DeepLabV2, ResNetClassifier
+from msl_jax.convert import to_torch
+from msl_jax.models import DeepLabV2, ImageClassifier, ResNet
+from msl_jax.models.backbones.small_resnet import SmallResNet
 from msl_jax.models.initial import abstract_variables
-from msl_jax.weights.names import (
-    flax_array,
-    paths_by_torch_name,
-    torch_array,
-    torch_name,
-    torch_shape,
-)
+from msl_jax.runtime.errors import UserError
+from msl_jax.weights.names import flax_array, torch_array, torch_shape
+from msl_jax.weights.resnet_names import ResNetNames
 
 from .public_files import Shapes, classifier, official, resnet, without_counters
 
 GOLDEN = Path(__file__).parents[3] / "shared" / "goldens" / "deeplab_names.json"
 
 
-def _our_shapes(model: DeepLabV2 | ResNetClassifier) -> Shapes:
+def _our_shapes(model: DeepLabV2 | ImageClassifier) -> Shapes:
     """Names and shapes of all arrays of a network, translated from ours."""
-    tree = abstract_variables(model)
-    shapes = {}
-    for name, path in paths_by_torch_name(tree).items():
-        leaf = tree
-        for key in path:
-            leaf = leaf[key]
-        shapes[name] = torch_shape(leaf.shape)
-    return shapes
+    leaves = flatten_dict(abstract_variables(model))
+    names = {path: ResNetNames().name(path[1:]) for path in leaves}
+    return {str(names[path]): torch_shape(leaf.shape) for path, leaf in leaves.items()}
 
 
 def test_all_names_and_shapes_are_those_of_the_official_checkpoints() -> None:
@@ -42,7 +36,7 @@ def test_all_names_and_shapes_are_those_of_the_official_checkpoints() -> None:
 @pytest.mark.parametrize(("depth", "arrays"), [(50, 267), (101, 522)])
 def test_all_names_and_shapes_are_those_of_torchvision(depth: int, arrays: int) -> None:
     """Parameters and running statistics of its resnet50 and resnet101."""
-    ours = _our_shapes(ResNetClassifier(num_classes=1000, depth=depth))
+    ours = _our_shapes(ImageClassifier(1000, ResNet(depth, **ResNet.PUBLISHED)))
     assert len(ours) == arrays
     assert ours == without_counters(resnet(depth) | classifier())
 
@@ -78,7 +72,24 @@ def test_rule_gives_the_names_of_torchvision() -> None:
     ],
 )
 def test_name(path: str, name: str) -> None:
-    assert torch_name(tuple(path.split("/"))) == name
+    assert ResNetNames().name(tuple(path.split("/"))) == name
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["backbone/conv2/kernel", "backbone/layer5_0/conv1/kernel", "backbone/layer1_0/conv4/kernel",
+     "backbone/layer1_0/kernel", "backbone/kernel", "conv1/kernel", "discriminator/hidden1/kernel"],
+)  # fmt: skip
+def test_no_name_for_what_is_no_resnets(path: str) -> None:
+    assert ResNetNames().name(tuple(path.split("/"))) is None
+
+
+def test_small_resnet_has_no_names_in_public_files(random_variables) -> None:
+    message = (
+        "no names in public files: a ResNet or DeepLabv2 has no bn1/mean; an EfficientNet-Lite"
+    )
+    with pytest.raises(UserError, match=message):
+        to_torch(random_variables(SmallResNet(3, width=4)))
 
 
 @pytest.mark.parametrize("shape", [(), (5,), (2, 3), (2, 3, 4, 5)])

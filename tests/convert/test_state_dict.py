@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from msl_jax.convert import from_torch, to_torch
-from msl_jax.models import DeepLabV2
+from msl_jax.models import DeepLabV2, ResNet
 from msl_jax.models.initial import initial_heads
 from msl_jax.runtime.errors import UserError
 
@@ -42,7 +42,7 @@ class TestLossless:
     ) -> None:
         with jax.enable_x64(x64):
             dtype = jnp.float64 if x64 else jnp.float32
-            model = model.clone(param_dtype=dtype)
+            model = model.clone(backbone=model.backbone.clone(param_dtype=dtype))
             variables = random_variables(model)
             state_dict = to_torch(variables)
             assert {a.dtype for a in state_dict.values()} == {np.dtype(dtype), np.dtype(np.int64)}
@@ -164,14 +164,14 @@ class TestAccounting:
     @pytest.mark.parametrize(
         ("keys", "advice"),
         [
-            ({"depth": 26}, "To take it all the same, set --config.model.depth=14."),
+            ({"backbone": ResNet(26, 4)}, "To use it all the same, set --config.model.depth=14."),
             (
-                {"width": 8, "num_classes": 5},
+                {"backbone": ResNet(14, 8), "num_classes": 5},
                 "set --config.model.width=4, --config.reinit_heads=true to train new heads.",
             ),
             (
-                {"head_rates": (6,), "active_rates": (6,)},
-                "4 rates (--config.model.head_rates, convert: --head_rates).",
+                {"aspp_dilations": (6,), "active_dilations": (6,)},
+                "4 dilations (--config.model.aspp_dilations, convert: --active_dilations).",
             ),
         ],
     )
@@ -186,7 +186,7 @@ class TestAccounting:
         state_dict["bn1.weight"] = np.full(4, np.nan, np.float32)
         state_dict["bn1.running_var"] = np.full(4, np.inf, np.float32)
         state_dict["bn1.bias"] = np.zeros(4, np.int8)  # quantised
-        with pytest.raises(UserError, match=r"in 3 arrays: bn1\.running_var, bn1\.bias, "):
+        with pytest.raises(UserError, match=r"numbers \(3\): bn1\.running_var, bn1\.bias, "):
             from_torch(state_dict, model)
 
     def test_heads_that_are_drawn_anew_may_be_anything(

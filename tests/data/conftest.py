@@ -17,7 +17,7 @@ SIZE = (24, 32)
 def prepared(
     shared_camvid_tree: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Callable[..., Records]:
-    """Function that prepares a split of one shared tree."""
+    """Function that prepares a split of a shared tree."""
     dataset = CamVid(shared_camvid_tree)
     records_dir = tmp_path_factory.mktemp("records")
 

@@ -18,7 +18,7 @@ from msl_jax.runtime.errors import UserError
 
 @dataclass(frozen=True)
 class Made:
-    """An example made of a number; notes in the file `log` that it is read, which takes `delay`.
+    """An example made from a number; reading it takes `delay` and leaves a line in the file `log`.
 
     Reading ends in a `fault`: "user" for an error of the user's, "bug" for one of the program's,
     "kill" for the end of the process, "kill once" where it has not been read before.
@@ -63,6 +63,9 @@ class Numbers:
 
     def examples(self, split: str, *, missing_ok: bool = False) -> tuple[Made, ...]:
         return self.made
+
+    def expect_encoding(self, split: str) -> None:
+        pass
 
 
 def numbers_read(log: Path | None) -> list[int]:

@@ -21,7 +21,7 @@ def chunk(kind: bytes, data: bytes) -> bytes:
 
 
 def chunks(content: bytes) -> list[tuple[bytes, bytes]]:
-    """Kinds and data of the chunks of a whole file."""
+    """Kinds and data of all chunks of a file."""
     found, place = [], len(SIGNATURE)
     while place < len(content):
         (length,) = struct.unpack(">I", content[place : place + 4])

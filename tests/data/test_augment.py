@@ -15,7 +15,7 @@ LABEL = RNG.integers(0, 5, (40, 60), np.uint8)
 
 
 def _blocks() -> tuple[np.ndarray, np.ndarray]:
-    """An image whose colour is its label; no two ids are neighbours, so that none lies between."""
+    """An image whose colours are its labels; ids are not adjacent, so that none is a mixture."""
     label = 40 * RNG.integers(0, 6, (4, 6), np.uint8).repeat(10, 0).repeat(10, 1)
     return np.stack([label] * 3, -1), label
 

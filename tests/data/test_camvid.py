@@ -1,4 +1,4 @@
-"""CamVid: which frames belong to which domain, and what a wrong tree says."""
+"""CamVid: which frames belong to which domain, and the errors of a wrong tree."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def test_wrong_roots(camvid_tree: Path, tmp_path: Path) -> None:
 def test_empty_split(camvid_tree: Path) -> None:
     for path in (camvid_tree / "test").glob("*.png"):
         path.unlink()
-    with pytest.raises(UserError, match=r"no frames for test_dusk .* begin with 0001TP"):
+    with pytest.raises(UserError, match=r"nothing of test_dusk among .* begin with 0001TP"):
         CamVid(camvid_tree).examples("test_dusk")
 
 
@@ -76,8 +76,17 @@ def test_unknown_drive_and_split(camvid_tree: Path) -> None:
     with pytest.raises(UserError, match=r"no split 'train'; choose one of.*train_day"):
         CamVid(camvid_tree).examples("train")
     (camvid_tree / "val" / "0016E5_07961.png").rename(camvid_tree / "val" / "frame_1.png")
-    with pytest.raises(UserError, match=r"frame_1\.png is of an unknown drive"):
+    with pytest.raises(UserError, match=r"frame_1\.png has an unknown drive"):
         CamVid(camvid_tree).examples("val_day")
+
+
+def test_litter_is_passed_over(camvid_tree: Path) -> None:
+    for folder in ("train", "trainannot"):
+        (camvid_tree / folder / "._0001TP_006690.png").write_bytes(b"x")
+        (camvid_tree / folder / "Thumbs.db").write_bytes(b"x")
+    dataset = CamVid(camvid_tree)
+    assert _keys(dataset, "train_dusk") == ["0001TP_006690", "0001TP_7"]
+    assert dataset.remarks() == []
 
 
 def test_fingerprint_follows_root_and_files(camvid_tree: Path, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Cityscapes: ids of every class set, labels that may be absent, and what a wrong tree says."""
+"""Cityscapes: ids of every class set, optional labels, and the errors of a wrong tree."""
 
 from __future__ import annotations
 
@@ -84,14 +84,14 @@ def test_missing_labels(tree: Path) -> None:
 
 
 def test_wrong_roots(tree: Path) -> None:
-    with pytest.raises(UserError, match="nowhere is not a folder; wanted in it: leftImg8bit"):
+    with pytest.raises(UserError, match="nowhere is not a folder; it should have leftImg8bit"):
         Cityscapes(tree / "nowhere")
     with pytest.raises(UserError, match=r"val lacks the folders leftImg8bit.* as data_root"):
         Cityscapes(tree / "leftImg8bit" / "val")
     with pytest.raises(UserError, match=r"seem to be in .*/cityscapes: give that folder"):
         Cityscapes(tree.parent)
     shutil.rmtree(tree / "leftImg8bit" / "val")
-    with pytest.raises(UserError, match=r"no images for val .*leftImg8bit/SPLIT/CITY/NAME"):
+    with pytest.raises(UserError, match=r"nothing of val among .*leftImg8bit/SPLIT/CITY/NAME"):
         Cityscapes(tree).examples("val")
 
 

@@ -1,4 +1,4 @@
-"""The demo data set: reproducible, disjoint, rich enough to learn, with a gap that is real."""
+"""The demo data set: reproducible, disjoint, rich enough to learn from, with a real domain gap."""
 
 from __future__ import annotations
 

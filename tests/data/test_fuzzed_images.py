@@ -24,7 +24,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from png_files import GREY, PALETTE, RGB, chunks, joined, png
 
-from msl_jax.data import decoding, images
+from msl_jax.data import decoding, images, label_files
 from msl_jax.data.datasets.dataset import FileExample
 from msl_jax.data.labels import IGNORE, id_lookup
 from msl_jax.data.prepared.encoding import Encoder
@@ -87,7 +87,7 @@ EVERY = [*PHOTOS.values(), *LABELS.values(), *DEEP_LABELS.values()]
 
 @st.composite
 def _flipped(draw: st.DrawFn, content: bytes) -> bytes:
-    """Some bits are another."""
+    """Some bits are flipped."""
     damaged = bytearray(content)
     for _ in range(draw(st.integers(1, 4))):
         damaged[draw(st.integers(0, len(content) - 1))] ^= 1 << draw(st.integers(0, 7))
@@ -101,7 +101,7 @@ def _truncated(draw: st.DrawFn, content: bytes) -> bytes:
 
 @st.composite
 def _overwritten(draw: st.DrawFn, content: bytes) -> bytes:
-    """A stretch is something else, as after a bad sector; lengths of chunks among it."""
+    """A stretch is overwritten, as after a bad sector, perhaps with lengths of chunks in it."""
     start = draw(st.integers(0, len(content) - 1))
     new = draw(st.binary(min_size=1, max_size=12) | st.just(b"\xff" * 4) | st.just(bytes(16)))
     return content[:start] + new + content[start + len(new) :]
@@ -126,7 +126,7 @@ def _damaged(seeds: dict[str, bytes]) -> st.SearchStrategy[bytes]:
 
 @st.composite
 def _forged(draw: st.DrawFn, seeds: dict[str, bytes]) -> bytes:
-    """A PNG whose header, chunks or order were changed, with checksums that are right."""
+    """A PNG whose header, chunks or order were changed, with valid checksums."""
     parts = chunks(draw(st.sampled_from([c for c in seeds.values() if c[1:4] == b"PNG"])))
     how = draw(st.sampled_from(["size", "kind", "drop", "repeat", "add", "data"]))
     place = draw(st.integers(0, len(parts) - 1))
@@ -156,7 +156,7 @@ Reader = Callable[[Path], np.ndarray]
 
 @pytest.fixture(scope="module")
 def read() -> Callable[..., np.ndarray | None]:
-    """Function that gives what a reader makes of bytes; None for an error of ours."""
+    """Function that returns what a reader makes of bytes; None for a `UserError`."""
     folder = tempfile.TemporaryDirectory()
     path = Path(folder.name) / "file.png"
 
@@ -177,16 +177,12 @@ def read() -> Callable[..., np.ndarray | None]:
     folder.cleanup()
 
 
-def _upright(path: Path) -> np.ndarray:
-    return images.read_image(path, upright=True)
-
-
 @pytest.mark.parametrize("seeds", [PHOTOS, LABELS, DEEP_LABELS], ids=["photos", "ids", "16 bits"])
 def test_seeds_are_read(read, seeds: dict[str, bytes]) -> None:
     for name, content in seeds.items():
         assert (read(images.read_image, content) is None) == (name == "16-bit grey")
     expected = {id(LABELS): IDS, id(DEEP_LABELS): DEEP[..., 0]}.get(id(seeds))
-    reader = images.read_rgb16_ids if seeds is DEEP_LABELS else images.read_label_ids
+    reader = label_files.read_rgb16_ids if seeds is DEEP_LABELS else label_files.read_label_ids
     for content in seeds.values() if expected is not None else ():
         np.testing.assert_array_equal(read(reader, content), expected)
 
@@ -194,36 +190,36 @@ def test_seeds_are_read(read, seeds: dict[str, bytes]) -> None:
 @fuzzed
 @given(damaged=_damaged(PHOTOS))
 def test_damaged_photo(read, damaged: bytes) -> None:
-    """A damaged PNG is refused, or the damage does not matter. A JPEG has no checksums."""
-    found = read(_upright, damaged)
+    """A damaged PNG is rejected, or the damage does not matter. A JPEG has no checksums."""
+    found = read(images.read_image, damaged)
     if found is not None:
         assert (found.dtype, found.ndim, found.shape[2]) == (np.uint8, 3, 3)
         assert 0 < found.size <= 3 * decoding.MAX_PIXELS
         if damaged[1:4] == b"PNG":
-            whole = [read(_upright, seed) for seed in EVERY]
+            whole = [read(images.read_image, seed) for seed in EVERY]
             assert any(np.array_equal(found, other) for other in whole if other is not None)
 
 
 @fuzzed
 @given(damaged=_damaged(LABELS))
 def test_damaged_label(read, damaged: bytes) -> None:
-    found = read(images.read_label_ids, damaged)
+    found = read(label_files.read_label_ids, damaged)
     assert found is None or np.array_equal(found, IDS)
 
 
 @fuzzed
 @given(damaged=_damaged(DEEP_LABELS))
 def test_damaged_16_bit_label(read, damaged: bytes) -> None:
-    found = read(images.read_rgb16_ids, damaged)
+    found = read(label_files.read_rgb16_ids, damaged)
     assert found is None or np.array_equal(found, DEEP[..., 0])
 
 
 @fuzzed
 @given(content=_forged({**PHOTOS, **LABELS, **DEEP_LABELS}))
 def test_forged_png(read, content: bytes) -> None:
-    """What a header says is what comes, or an error."""
+    """An image has the size that its header says, or there is an error."""
     sizes = [struct.unpack(">II", data[:8]) for kind, data in chunks(content) if kind == b"IHDR"]
-    for reader in (_upright, images.read_label_ids, images.read_rgb16_ids):
+    for reader in (images.read_image, label_files.read_label_ids, label_files.read_rgb16_ids):
         found = read(reader, content)
         if found is not None:
             assert found.shape[1::-1] in sizes
@@ -232,7 +228,7 @@ def test_forged_png(read, content: bytes) -> None:
 @fuzzed
 @given(image=_damaged(PHOTOS), label=_damaged(LABELS))
 def test_damaged_pair(read, image: bytes, label: bytes) -> None:
-    """What a record is made of: an error is returned, so that it can be counted."""
+    """In the encoder an error is returned, so that it can be counted."""
     lookup = id_lookup({number: number for number in range(12)})
 
     def encode(path: Path) -> np.ndarray:
@@ -279,16 +275,16 @@ def test_bombs_take_no_memory(tmp_path: Path) -> None:
     code = """
 import resource, sys
 from pathlib import Path
-from msl_jax.data import images
+from msl_jax.data import images, label_files
 from msl_jax.runtime.errors import UserError
 used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
 resource.setrlimit(resource.RLIMIT_AS, (used + 150 * 2**20,) * 2)
 for path in sorted(Path(sys.argv[1]).iterdir()):
-    for reader in (images.read_image, images.read_label_ids, images.read_rgb16_ids):
+    for reader in (images.read_image, label_files.read_label_ids, label_files.read_rgb16_ids):
         try:
-            print(path.stem, reader.__name__, reader(path).shape)
+            print(path.stem, reader, reader(path).shape)
         except UserError as error:
-            print(path.stem, reader.__name__, "MemoryError" in str(error))
+            print(path.stem, reader, "MemoryError" in str(error))
 """
 
     run = subprocess.run(

@@ -1,4 +1,4 @@
-"""Labels of whole images: through records and batches, beside those of pixels."""
+"""Labels of whole images in records and batches, compared with those of pixels."""
 
 from __future__ import annotations
 
@@ -43,6 +43,9 @@ class Plains:
     def labelled(self, split: str) -> bool:
         return True
 
+    def expect_encoding(self, split: str) -> None:
+        pass
+
 
 @pytest.fixture
 def records(tmp_path: Path) -> Records:
@@ -59,7 +62,7 @@ def test_records_hold_the_class(records: Records) -> None:
 
 
 def test_training_batches_keep_image_and_class_together(records: Records) -> None:
-    """Whatever is cut out of an image, its class stays."""
+    """However an image is cropped, its class stays."""
     crop = Augmentation(blur=False, scale=(0.5, 2.0), crop=(4, 6))
     batches = TrainingBatches(
         records,

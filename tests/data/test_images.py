@@ -1,4 +1,4 @@
-"""Files of users: each fault must become a message that names the file."""
+"""Users' files: whatever is wrong must become a message that names the file."""
 
 from __future__ import annotations
 
@@ -9,7 +9,10 @@ import pytest
 from PIL import Image
 from trees import write_rgb16
 
-from msl_jax.data import decoding, images
+from msl_jax.data import decoding, images, label_files
+from msl_jax.data.check import check_pair
+from msl_jax.data.datasets.dataset import FileExample
+from msl_jax.data.images import Photo
 from msl_jax.data.labels import IGNORE, id_lookup
 from msl_jax.runtime.errors import UserError
 
@@ -44,7 +47,7 @@ def test_transparent_palette_is_read_without_a_warning(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "reader", [images.read_image, images.read_label_ids, images.read_rgb16_ids]
+    "reader", [images.read_image, label_files.read_label_ids, label_files.read_rgb16_ids]
 )
 def test_faulty_files(tmp_path: Path, reader) -> None:
     whole = _save(tmp_path / "whole.png", Image.fromarray(COLORS[..., 0])).read_bytes()
@@ -92,7 +95,7 @@ def test_sixteen_bit_images_are_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"deep\.png: 8 bits"):
         images.read_image(path)
     with pytest.raises(UserError, match=r"deep\.png: ids expected"):
-        images.read_label_ids(path)
+        label_files.read_label_ids(path)
 
 
 def test_labels_of_a_palette_image_are_its_indices(tmp_path: Path) -> None:
@@ -100,19 +103,19 @@ def test_labels_of_a_palette_image_are_its_indices(tmp_path: Path) -> None:
     label = Image.fromarray(ids)
     label.putpalette(RNG.integers(0, 256, 768, np.uint8).tobytes())
     assert label.mode == "P"
-    np.testing.assert_array_equal(images.read_label_ids(_save(tmp_path / "p.png", label)), ids)
+    np.testing.assert_array_equal(label_files.read_label_ids(_save(tmp_path / "p.png", label)), ids)
 
 
 def test_colored_labels_are_refused(tmp_path: Path) -> None:
     path = _save(tmp_path / "rgb.png", Image.fromarray(COLORS))
     with pytest.raises(UserError, match=r"rgb\.png: ids expected, found an RGB image"):
-        images.read_label_ids(path)
+        label_files.read_label_ids(path)
 
 
 def test_both_bytes_of_16_bit_rgb(tmp_path: Path) -> None:
     channels = RNG.integers(0, 65536, (20, 30, 3))
     path = write_rgb16(tmp_path / "deep.png", channels)
-    ids = images.read_rgb16_ids(path)
+    ids = label_files.read_rgb16_ids(path)
     assert ids.dtype == np.uint16
     np.testing.assert_array_equal(ids, channels[..., 0])
     # The trap: what Pillow gives by itself.
@@ -125,7 +128,7 @@ def test_truncated_16_bit_rgb(tmp_path: Path) -> None:
     for length in (0, 20, 33, 40, 60, *range(100, len(whole) - 12, 97)):
         path.write_bytes(whole[:length])
         with pytest.raises(UserError, match=r"part\.png: not a readable image"):
-            images.read_rgb16_ids(path)
+            label_files.read_rgb16_ids(path)
 
 
 @pytest.mark.parametrize(
@@ -139,29 +142,32 @@ def test_truncated_16_bit_rgb(tmp_path: Path) -> None:
 def test_other_images_than_16_bit_rgb(tmp_path: Path, image: Image.Image, kind: str) -> None:
     path = _save(tmp_path / "a.png", image)
     with pytest.raises(UserError, match=rf"a\.png: a 16-bit RGB PNG .* found {kind}"):
-        images.read_rgb16_ids(path)
+        label_files.read_rgb16_ids(path)
 
 
 def test_pair_of_two_sizes() -> None:
-    images.check_pair(COLORS, COLORS[..., 0], "a.png", "b.png")
-    with pytest.raises(UserError, match=r"a\.png has 30x20 .* b\.png has 29x20"):
-        images.check_pair(COLORS, COLORS[:, 1:, 0], "a.png", "b.png")
+    label, remarks = images.fit_label(Photo(COLORS), COLORS[..., 0], "a.png", "b.png")
+    assert (label == COLORS[..., 0]).all()
+    assert remarks == ()
+    for wrong in (COLORS[:, 1:, 0], COLORS[..., 0].T):
+        with pytest.raises(UserError, match=r"a\.png has 30x20 .* b\.png has (29x20|20x30)"):
+            images.fit_label(Photo(COLORS), wrong, "a.png", "b.png")
 
 
 def test_map_ids() -> None:
     lookup = id_lookup({4: 0, 5: 1, 6: IGNORE, 9: 2})
     ids = np.array([[4, 9], [6, 5]], np.uint8)
-    mapped = images.map_ids(ids, lookup, "a.png")
+    mapped = label_files.map_ids(ids, lookup, "a.png")
     assert mapped.dtype == np.uint8
     assert mapped.tolist() == [[0, 2], [IGNORE, 1]]
     ids[0, 0] = 7
     with pytest.raises(UserError, match=r"a\.png: unknown label id 7; known ids are 4-6, 9\."):
-        images.map_ids(ids, lookup, "a.png")
+        label_files.map_ids(ids, lookup, "a.png")
 
 
 def test_map_ids_beyond_the_table() -> None:
     with pytest.raises(UserError, match="unknown label id 300"):
-        images.map_ids(np.array([[300]], np.uint16), id_lookup({0: 0}), "a.png")
+        label_files.map_ids(np.array([[300]], np.uint16), id_lookup({0: 0}), "a.png")
 
 
 def test_resize() -> None:
@@ -175,11 +181,104 @@ def test_resize() -> None:
     assert (images.resize_image(flat, (9, 9)) == 77).all()
 
 
-def test_upright_photo(tmp_path: Path) -> None:
-    """Orientation 6: the camera was turned; viewers turn the picture back."""
-    path = tmp_path / "portrait.jpg"
+# By EXIF orientation: where the first row and the first column of a file lie in the scene.
+ORIENTATIONS = {
+    **{1: "top left", 2: "top right", 3: "bottom right", 4: "bottom left"},
+    **{5: "left top", 6: "right top", 7: "right bottom", 8: "left bottom"},
+}
+
+
+def _stored(scene: np.ndarray, orientation: int) -> np.ndarray:
+    """The pixels `[H, W, ...]` of a scene as a camera that is held so stores them."""
+    rows, columns = ORIENTATIONS[orientation].split()
+    if rows in ("left", "right"):
+        scene = np.swapaxes(scene, 0, 1)
+    if rows in ("bottom", "right"):
+        scene = scene[::-1]
+    return scene[:, ::-1] if columns in ("bottom", "right") else scene
+
+
+def _pair(folder: Path, orientation: int, *, label_as_stored: bool, suffix: str = ".png"):
+    """An example whose image and label are the same picture."""
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    scene = COLORS[..., 0] // 2
+    pixels = np.repeat(_stored(scene, orientation)[..., None], 3, -1)
+    image = folder / f"{orientation}{suffix}"
+    Image.fromarray(np.ascontiguousarray(pixels)).save(image, exif=exif)
+    label = _stored(scene, orientation) if label_as_stored else scene
+    Image.fromarray(np.ascontiguousarray(label)).save(folder / f"{orientation}_label.png")
+    lookup = id_lookup({i: i for i in range(256)})
+    return FileExample("a", image, folder / f"{orientation}_label.png", lookup)
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tiff"])
+@pytest.mark.parametrize("orientation", ORIENTATIONS)
+def test_photos_are_turned_upright(tmp_path: Path, orientation: int, suffix: str) -> None:
+    example = _pair(tmp_path, orientation, label_as_stored=False, suffix=suffix)
+    photo = images.read_photo(example.image_path)
+    np.testing.assert_array_equal(photo.pixels[..., 0], COLORS[..., 0] // 2)
+    assert photo.orientation == orientation
+
+
+@pytest.mark.parametrize("label_as_stored", [False, True])
+@pytest.mark.parametrize("orientation", ORIENTATIONS)
+def test_label_lies_on_the_upright_photo(
+    tmp_path: Path, orientation: int, label_as_stored: bool
+) -> None:
+    """One that fits both ways is taken to have been drawn there, and that is said."""
+    example = _pair(tmp_path, orientation, label_as_stored=label_as_stored)
+    image, label, remarks = example.load()
+    exchanged = orientation >= 5
+    if exchanged or not label_as_stored:
+        np.testing.assert_array_equal(image[..., 0], label)
+    expected = images.AS_STORED if label_as_stored else images.UPRIGHT
+    expected = expected if exchanged else images.EITHER_WAY
+    assert remarks == (() if orientation == 1 else (expected,))
+    checked = check_pair(example)
+    assert checked.problems == ()
+    assert tuple(checked.counts.remarks) == remarks
+
+
+def test_label_of_a_square_photo(tmp_path: Path) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6
-    Image.fromarray(np.zeros((16, 32, 3), np.uint8)).save(path, exif=exif)
-    assert images.read_image(path).shape == (16, 32, 3)
-    assert images.read_image(path, upright=True).shape == (32, 16, 3)
+    Image.fromarray(COLORS[:, :20]).save(tmp_path / "a.jpg", exif=exif)
+    Image.fromarray(COLORS[:, :20, 0]).save(tmp_path / "a.png")
+    example = FileExample(
+        "a", tmp_path / "a.jpg", tmp_path / "a.png", id_lookup(dict.fromkeys(range(256), 0))
+    )
+    assert example.load().remarks == (images.EITHER_WAY,)
+
+
+def test_label_with_an_orientation_is_refused(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    for suffix in (".png", ".tiff"):
+        Image.fromarray(COLORS[..., 0]).save(tmp_path / f"a{suffix}", exif=exif)
+        with pytest.raises(UserError, match=r"a\.\w+: a label map with an EXIF orientation \(6\)"):
+            label_files.read_label_ids(tmp_path / f"a{suffix}")
+
+
+@pytest.mark.parametrize("suffix", [".jfif", ".gif", ".tiff", ".avif", ".webp"])
+def test_kinds_of_photos(tmp_path: Path, suffix: str) -> None:
+    if suffix not in decoding.PHOTO_SUFFIXES:
+        pytest.skip("this Pillow does not read them")
+    grey = Image.new("RGB", (30, 20), (90, 90, 90))
+    kind = "JPEG" if suffix == ".jfif" else None
+    grey.save(tmp_path / f"a{suffix}", kind)
+    image = images.read_image(tmp_path / f"a{suffix}")
+    assert image.shape == (20, 30, 3)
+    assert abs(image.astype(int) - 90).max() <= 1
+
+
+def test_of_an_animation_the_first_picture(tmp_path: Path) -> None:
+    """GIFs alone; another animation is refused, and so is an animated label."""
+    frames = [Image.fromarray(np.full((20, 30), value, np.uint8)) for value in (7, 9)]
+    path = _save(tmp_path / "a.gif", frames[0], save_all=True, append_images=frames[1:])
+    assert (images.read_image(path) == 7).all()
+    with pytest.raises(UserError, match=r"a\.gif: one picture expected, found 2"):
+        label_files.read_label_ids(path)
+    path = _save(tmp_path / "a.png", frames[0], save_all=True, append_images=frames[1:])
+    with pytest.raises(UserError, match=r"a\.png: one picture expected, found 2"):
+        images.read_image(path)

@@ -1,4 +1,4 @@
-"""The label table: counts and spellings of the benchmarks, and what derives from them."""
+"""The label table: numbers and names of the benchmarks' classes, and what is derived from them."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from msl_jax.data.labels import IGNORE, LABEL_SETS, UNKNOWN, cityscapes_ids, id_
         ("cityscapes19", 19),
         ("cityscapes16", 16),
         ("cityscapes13", 13),
+        ("idd_lite", 7),
     ],
 )
 def test_sets_have_distinct_classes(name: str, count: int) -> None:
@@ -46,6 +47,20 @@ def test_subsets_renumber_and_keep_order() -> None:
     assert labels.names[ids[33]] == "bicycle"
     thirteen = labels.indices(LABEL_SETS["cityscapes13"].names)
     assert thirteen == (0, 1, 2, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15)
+
+
+def test_joined_classes() -> None:
+    """Each of Cityscapes' 19 belongs to one of IDD-Lite's seven, everything else to none."""
+    labels, ids = LABEL_SETS["idd_lite"], cityscapes_ids(LABEL_SETS["idd_lite"])
+    parts = [name for label in labels.classes for name in label.parts]
+    assert sorted(parts) == sorted(LABEL_SETS["cityscapes19"].names)
+    found = {label_id: labels.names[t] for label_id, t in ids.items() if t != IGNORE}
+    assert len(found) == 19
+    assert [found[i] for i in (7, 8, 22, 25, 33, 13, 20)] == [
+        *("drivable", "non-drivable", "non-drivable", "living things", "vehicles"),
+        *("roadside objects", "roadside objects"),
+    ]
+    assert [found[i] for i in (11, 21, 23)] == ["far objects", "far objects", "sky"]
 
 
 def test_synthia_ids() -> None:

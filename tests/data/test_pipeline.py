@@ -1,4 +1,4 @@
-"""Batches: their shapes, the way to the devices, and evaluation."""
+"""Batches: their shapes, on the devices, and for evaluation."""
 
 from __future__ import annotations
 
@@ -53,6 +53,16 @@ def test_prefetch_gives_the_same_batches_by_device(prepared) -> None:
         assert isinstance(batch["source"]["image"], jax.Array)
         assert batch["source"]["image"].shape == (1, 3, 24, 32, 3)
         assert equal(jax.tree.map(lambda array: array[0], jax.device_get(batch)), expected)
+    prefetch.close()
+
+
+def test_prefetch_shows_the_next_batch(prepared) -> None:
+    devices = jax.local_devices()[:1]
+    prefetch = Prefetch(prepared_batches(prepared), devices=devices)
+    for _ in range(3):
+        state, seen = prefetch.get_state(), jax.device_get(prefetch.peek())
+        assert prefetch.get_state() == state
+        assert equal(seen, jax.device_get(next(prefetch)))
     prefetch.close()
 
 

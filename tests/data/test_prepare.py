@@ -10,12 +10,14 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
-from trees import write_crosscity, write_gta5, write_image
+from PIL import Image
+from trees import write_crosscity, write_gta5, write_ids, write_image
 
 from msl_jax.data import prepare
 from msl_jax.data.datasets.gta5 import GTA5
-from msl_jax.data.datasets.registry import DATASETS
+from msl_jax.data.datasets.registry import DATASETS, default_size
 from msl_jax.data.prepared.records import prepare as prepare_records
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -29,7 +31,7 @@ def root(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def run(capfd, tmp_path: Path) -> Callable[..., tuple[int, str, str]]:
-    """Function that runs the command here and gives its exit code, stdout and stderr."""
+    """Function that runs the command in this process and returns exit code, stdout and stderr."""
 
     def call(*arguments: object) -> tuple[int, str, str]:
         code = 0
@@ -45,17 +47,17 @@ def run(capfd, tmp_path: Path) -> Callable[..., tuple[int, str, str]]:
 
 
 def _folders(tmp_path: Path) -> list[str]:
-    return sorted(path.parent.name for path in tmp_path.glob("records/*/*/2.0.0"))
+    return sorted(path.parent.name for path in tmp_path.glob("records/*/*/3.2.0"))
 
 
 def test_check_only_makes_nothing(run, root: Path, tmp_path: Path, snapshot) -> None:
     before = snapshot(root)
     code, out, err = run("gta5", "--data_root", root, "--check_only")
     assert (code, err) == (0, "")
-    assert "gta5/train: 4 images of 12,403 expected, 4 labels, no problem" in out
+    assert "gta5/train: 4 images of 12,402 expected, 4 labels, no problem" in out
     assert re.search(r"    7  road +\d+\.\d+% +4\n", out)
-    assert "gta5/val: 0 images, passed over" in out
-    assert "gta5/test: 1 images of 6,181 expected" in out
+    assert "gta5/val: 0 images, skipped" in out
+    assert "gta5/test: 1 images of 6,155 expected" in out
     assert "gta5/all" not in out
     assert not (tmp_path / "records").exists()
     assert snapshot(root) == before
@@ -75,17 +77,15 @@ def test_pairs_with_a_problem_are_left_out_and_named(run, root: Path, tmp_path: 
     given = ("gta5", "--data_root", root, "--size", "6,10", "--split", "train")
     code, out, err = run(*given)
     assert code == 0
-    assert "4 images of 12,403 expected, 3 labels, 2 with a problem" in out
+    assert "4 images of 12,402 expected, 3 labels, 2 with a problem" in out
     assert out.count("labels/00002.png: no such file") == 1
     assert out.count("images/00010.png has 20x13 pixels") == 1
     assert "gta5/train: 2 records of 6x10" in out
-    assert (
-        "2 pairs have a problem and are left out. Mend them, or train with --config.on_bad" in out
-    )
-    assert err.startswith("gta5/train: 4 of the 12403 published")
+    assert "2 pairs have a problem and are skipped. Fix them, or train with --config.on_bad" in out
+    assert err.startswith("gta5/train: 4 of the 12402 published")
     shutil.rmtree(tmp_path / "records")
     code, out, err = run(*given, "--strict")
-    assert (code, err) == (1, "error: 2 pairs have a problem, and --strict refuses them.\n")
+    assert (code, err) == (1, "error: 2 pairs have a problem, which --strict does not allow.\n")
     assert "labels/00002.png: no such file" in out
     assert _folders(tmp_path) == []
 
@@ -100,16 +100,130 @@ def test_labels_without_image_are_named(run, root: Path) -> None:
     for number in range(20, 34):
         shutil.copy(root / "labels" / "00001.png", root / "labels" / f"{number:05}.png")
     _, out, _ = run("gta5", "--data_root", root, "--check_only", "--strict")
-    assert "gta5: 14 labels have no image and are not used:" in out
-    assert "00029.png\n    ...\n" in out
-    assert "00030.png" not in out
+    found = f"gta5: 14 labels without an image below {root}:"
+    assert f"{found} labels/00020.png, labels/00021.png, labels/00022.png, ...\n" in out
+
+
+def test_labels_that_hold_nothing_are_refused(run, root: Path) -> None:
+    for path in (root / "labels").iterdir():
+        write_ids(path, np.zeros((12, 20)), palette=True)
+    code, out, err = run("gta5", "--data_root", root, "--check_only", "--split", "train")
+    assert code == 1
+    assert "gta5/train: 19 of 19 classes in no label: road, sidewalk, building" in out
+    assert "gta5/train: 100.0% of the pixels in 4 labels ignored\n" in out
+    assert "gta5/train: 4 labels without a pixel that counts: 00001\n" in out
+    assert err == (
+        "error: gta5/train: not one pixel counts in 4 labels; all are ignored (255 never counts)."
+        " Fix the labels, or remove them if there are none to be used.\n"
+    )
+
+
+def test_label_maps_of_jpeg_are_refused_by_name(run, tmp_path: Path) -> None:
+    """By the check as by the preparation: compression has changed their ids."""
+    root = _write_folders(tmp_path / "mine", None)
+    (root / "classes.yaml").write_text("classes: [{id: 0, name: all, color: [1, 2, 3]}]")
+    shutil.copytree(root / "images", root / "labels")
+    for flags in (("--check_only",), ("--size", "6,10")):
+        code, out, err = run("folders", "--data_root", root, *flags)
+        assert code == 1
+        assert f"{root}/labels/a.jpg: PNG or BMP or TIFF or GIF expected, found JPEG." in out
+        assert "not one of 1 label can be used; the first one:" in err
+        assert "no problem" not in out.split("target_train")[0]
+    assert _folders(tmp_path) == []
+
+
+def _write_folders(root: Path, label: np.ndarray | None) -> Path:
+    for name in ("a", "b"):
+        write_image(root / "images" / f"{name}.jpg")
+        if label is not None:
+            (root / "labels").mkdir(exist_ok=True)
+            Image.fromarray(label).save(root / "labels" / f"{name}.png")
+    return root
+
+
+COLORS = np.zeros((12, 20, 3), np.uint8)
+COLORS[:, 5:] = (128, 64, 128)
+
+
+@pytest.mark.parametrize(
+    ("label", "lines"),
+    [
+        (
+            np.resize(np.array([0, 0, 0, 7, 255], np.uint8), (12, 20)),
+            [
+                "  - {id: 0, name: , color: [230, 80, 80]}  # 60.00%",
+                "  - {id: 7, name: , color: [80, 230, 80]}  # 20.00%",
+                "# 255 never counts: 20.00%",
+            ],
+        ),
+        (
+            COLORS,
+            [
+                "  - {id: 0, name: , color: [128, 64, 128]}  # 75.00%",
+                "  - {id: 1, name: , color: [0, 0, 0]}  # 25.00%",
+            ],
+        ),
+    ],
+    ids=["ids", "colours"],
+)
+def test_class_file_is_drafted(run, tmp_path: Path, label, lines: list[str]) -> None:
+    root = _write_folders(tmp_path / "mine", label)
+    file = root / "classes.yaml"
+    code, out, err = run("folders", "--data_root", root, "--check_only")
+    assert (code, file.exists()) == (1, False)
+    assert out.splitlines()[3:-1] == [f"{x} of the pixels, in 2 of 2 labels" for x in lines]
+    assert f"{file}: the file that lists the classes of the labels is missing; a draft is" in err
+    code, again, err = run("folders", "--data_root", root)
+    assert (code, again, file.read_text()) == (1, out, out.removesuffix("\n"))
+    assert "a draft has been written there" in err
+    code, out, err = run("folders", "--data_root", root)
+    assert (code, out) == (1, "")
+    assert "has no name for the class of id 0" in err
+    file.write_text(file.read_text().replace("name: ", "name: x1").replace("x1", "x2", 1))
+    code, out, _ = run("folders", "--data_root", root, "--check_only")
+    assert code == 0
+    assert "folders/target_eval: 2 images, 2 labels, no problem" in out
+
+
+def test_label_maps_that_no_class_file_can_describe(run, tmp_path: Path) -> None:
+    root = _write_folders(
+        tmp_path / "mine", np.arange(12 * 20 * 3).astype(np.uint8).reshape(12, 20, 3)
+    )
+    Image.fromarray(np.zeros((12, 20), np.uint8)).save(root / "labels" / "b.png")
+    code, _, err = run("folders", "--data_root", root, "--check_only")
+    assert (code, "b.png: some label maps before it hold ids and others colours" in err) == (
+        1,
+        True,
+    )
+    pixels = np.random.default_rng(0).integers(0, 256, (12, 30, 3), np.uint8)
+    Image.fromarray(pixels).save(root / "labels" / "a.png")
+    code, _, err = run("folders", "--data_root", root, "--check_only")
+    assert (code, "a.png: more than 255 colours in the label maps so far" in err) == (1, True)
+
+
+def test_photos_without_classes(run, tmp_path: Path) -> None:
+    root = _write_folders(tmp_path / "photos", None)
+    (root / "images" / "c.jpg").write_bytes(b"x")
+    code, out, err = run("folders", "--data_root", root)
+    assert (code, err) == (0, "")
+    assert f"folders: no classes.yaml in {root}: its photos are checked, no records made" in out
+    assert "folders/target_train: 3 images, no labels, 1 with a problem" in out
+    assert not (tmp_path / "records").exists()
+
+
+def test_class_file_of_elsewhere(run, tmp_path: Path) -> None:
+    root = _write_folders(tmp_path / "mine", np.zeros((12, 20), np.uint8))
+    (tmp_path / "c.yaml").write_text("classes: [{id: 0, name: all, color: [1, 2, 3]}]")
+    given = ("--classes_file", tmp_path / "c.yaml", "--check_only")
+    code, out, _ = run("folders", "--data_root", root, *given)
+    assert (code, "        0  all " in out) == (0, True)
 
 
 def test_evaluation_splits_keep_the_size_of_labels(run, tmp_path: Path) -> None:
     root = write_crosscity(tmp_path / "crosscity")
     code, out, _ = run("crosscity", "--data_root", root, "--size", "6,10")
     assert code == 0
-    assert "crosscity/Tokyo_test: 0 images, passed over" in out
+    assert "crosscity/Tokyo_test: 0 images, skipped" in out
     assert [name.rpartition("_")[0] for name in _folders(tmp_path)] == [
         "crosscity_Rome_test_6x10_full_labels",
         "crosscity_Rome_train_6x10",
@@ -119,7 +233,7 @@ def test_evaluation_splits_keep_the_size_of_labels(run, tmp_path: Path) -> None:
 def test_generated_data(run) -> None:
     code, out, _ = run("demo", "--check_only")
     assert code == 0
-    assert "demo/source_train: 400 images, made when they are read" in out
+    assert "demo/source_train: 400 images, generated when they are read" in out
 
 
 @pytest.mark.parametrize(
@@ -131,7 +245,11 @@ def test_generated_data(run) -> None:
         (["gta5", "--data_root", "ROOT", "--size", "0,5"], 2, "argument --size"),
         (["gta5", "--data_root", "ROOT/images"], 1, "error: GTA5: "),
         (["gta5", "--data_root", "ROOT", "--split", "vla"], 1, "error: GTA5 has no split 'vla'"),
-        (["gta5", "--data_root", "ROOT", "--split", "val"], 1, "error: GTA5: no images for val"),
+        (
+            ["gta5", "--data_root", "ROOT", "--split", "val"],
+            1,
+            "nothing of val among 10 files below",
+        ),
         (["gta5", "--data_root", "ROOT", "--num_classes", "5"], 1, "cannot be read with 5 classes"),
         (["gta5", "--data_root", "ROOT", "--num_processes", "0"], 1, "num_processes must be"),
     ],
@@ -148,20 +266,34 @@ def test_empty_root(run, root: Path) -> None:
         path.unlink()
     code, _, err = run("gta5", "--data_root", root)
     assert code == 1
-    assert err.startswith(
-        f"error: GTA5: no images for train below {root}. Expected images/NNNNN.png"
-    )
+    assert err.startswith(f"error: GTA5: no files below {root}. Expected images/NNNNN.png")
 
 
-def test_every_data_set_has_a_size() -> None:
-    assert set(prepare._SIZES) == set(DATASETS)
+def test_every_data_set_has_a_size(capsys) -> None:
+    with pytest.raises(SystemExit):
+        prepare.main(["--help"])
+    page = " ".join(capsys.readouterr().out.split())
+    for name in DATASETS:
+        height, width = default_size(name)
+        assert f"{name} {height},{width}" in page
+
+
+def test_splits_of_the_same_name_are_not_passed_over_everywhere(run, tmp_path: Path) -> None:
+    """GTA5's `all` repeats its other splits; a domain of photos with this name does not."""
+    for domain in ("all", "home"):
+        (tmp_path / "photos" / domain / "mug").mkdir(parents=True)
+        write_image(tmp_path / "photos" / domain / "mug" / "a.png", (8, 8))
+    code, out, _ = run("class_folders", "--data_root", tmp_path / "photos", "--check_only")
+    assert code == 0
+    assert "class_folders/all: 1 images" in out
+    assert "class_folders/home: 1 images" in out
 
 
 @pytest.mark.parametrize("name", ["camvid", "demo", "digits", "folders", "office31"])
 def test_size_is_that_of_the_configuration(name: str) -> None:
-    """Else the records that are prepared are not those that a training looks for."""
+    """Otherwise the command would not prepare the records that training needs."""
     config = runpy.run_path(str(PROJECT / "configs" / f"{name}.py"))["get_config"]()
-    assert prepare._SIZES[name] == config.source_size == config.target_size
+    assert default_size(name) == config.source_size == config.target_size
 
 
 def test_as_a_module(root: Path) -> None:
@@ -171,5 +303,5 @@ def test_as_a_module(root: Path) -> None:
         [*command, "--data_root", root], cwd=PROJECT, capture_output=True, text=True, check=False
     )
     assert result.returncode == 1
-    assert result.stderr == "error: 1 pairs have a problem, and --strict refuses them.\n"
+    assert result.stderr == "error: 1 pairs have a problem, which --strict does not allow.\n"
     assert "missing label: 1\n" in result.stdout

@@ -44,7 +44,7 @@ def _shards(folder: Path) -> list[Path]:
 
 
 def _read(folder: Path) -> list[bool]:
-    """Which records can be read; those are as they were made."""
+    """Which records can be read; these must be unchanged."""
     records = Records(folder, "some")
     messages: dict[int, str] = {}
     assert len(records) == COUNT
@@ -61,7 +61,7 @@ def _read(folder: Path) -> list[bool]:
     for index, message in messages.items():
         file = _shards(folder)[index // (COUNT // 2)]
         assert f"{folder} are damaged: example {index} in {file} (" in message
-        assert message.endswith("Delete that folder: the next run prepares it again.")
+        assert message.endswith("Delete that folder, and the next run prepares them again.")
     return [index not in messages for index in range(COUNT)]
 
 
@@ -144,7 +144,7 @@ def test_fault_in_mid_run(folder: Path, batches: Batches, fault: str) -> None:
 
 
 def test_file_that_was_opened_may_go(folder: Path) -> None:
-    """As on any Unix: whoever reads it keeps it until the end."""
+    """As on any Unix: an open file can be read until it is closed."""
     records = Records(folder, "some")
     for index in (0, COUNT - 1):  # opens both
         records[index]
@@ -156,7 +156,7 @@ def test_file_that_was_opened_may_go(folder: Path) -> None:
 
 
 def test_few_bad_examples_are_left_out_and_many_end_the_work(tmp_path: Path) -> None:
-    assert [build.most_bad(n) for n in (1, 199, 200, 219, 220, 12_403)] == [
+    assert [build.max_skipped(n) for n in (1, 199, 200, 219, 220, 12_403)] == [
         10,
         10,
         10,
@@ -166,7 +166,7 @@ def test_few_bad_examples_are_left_out_and_many_end_the_work(tmp_path: Path) -> 
     ]
     made = tuple(Made(i, fault="user" if i < 10 else "") for i in range(40))
     records = prepare(Numbers(made), "some", SIZE, tmp_path / "a", on_bad_example="skip")
-    assert (len(records), len(records.left_out)) == (30, 10)
+    assert (len(records), len(records.skipped)) == (30, 10)
     made = tuple(Made(i, fault="user" if i < 11 else "") for i in range(40))
     with pytest.raises(UserError) as caught:
         prepare(Numbers(made), "some", SIZE, tmp_path / "b", on_bad_example="skip")
@@ -197,13 +197,13 @@ def test_records_dir_that_vanishes(tmp_path: Path) -> None:
 
     with pytest.raises(UserError, match=r"Cannot write records below .* Set records_dir"):
         prepare(Numbers((Vandal(1),)), "some", SIZE, tmp_path / "records")
-    assert not list(tmp_path.rglob("2.0.0"))
+    assert not list(tmp_path.rglob("3.2.0"))
     assert len(prepare(Numbers((Made(1),)), "some", SIZE, tmp_path / "records")) == 1
 
 
 @pytest.mark.parametrize("step", ["writer", "note", "description", "name"])
 def test_full_disk_at_any_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str) -> None:
-    """Whatever cannot be written, nothing half-made is taken for whole, and nothing stays."""
+    """Whatever cannot be written, nothing incomplete is used, and nothing is left behind."""
 
     def fail(*args: object, **kwargs: object) -> None:
         raise OSError(28, "No space left on device")

@@ -1,7 +1,8 @@
-"""Prepared records: exact, never mixed up, never half made, and free of TensorFlow."""
+"""Prepared records: exact, never mixed up, never incomplete, and without TensorFlow."""
 
 from __future__ import annotations
 
+import errno
 import os
 import pickle
 import subprocess
@@ -15,6 +16,7 @@ from made import Made, Numbers
 from PIL import Image
 
 from msl_jax.data.datasets.camvid import CamVid
+from msl_jax.data.datasets.folders import CLASSES_FILE, Folders
 from msl_jax.data.images import resize_image, resize_label
 from msl_jax.data.labels import IGNORE
 from msl_jax.data.prepared import build
@@ -109,7 +111,7 @@ def test_tfds_reads_them_by_itself(prepared) -> None:
 
 def test_bad_example_leaves_nothing_behind(tmp_path: Path) -> None:
     data = Numbers((Made(1), Made(2, fault="user")))
-    with pytest.raises(UserError, match=r"^made 2 is bad$"):
+    with pytest.raises(UserError, match=r"^made 2 is bad \(config.on_bad_example=skip leaves"):
         prepare(data, "some", SIZE, tmp_path)
     assert _files(tmp_path) == set()
 
@@ -119,8 +121,8 @@ def test_bad_examples_can_be_left_out(tmp_path: Path, capsys) -> None:
     for _ in range(2):  # reported when made and when found again
         records = prepare(data, "some", SIZE, tmp_path, on_bad_example="skip")
         assert [records[i]["key"] for i in range(len(records))] == ["made 1", "made 3"]
-        assert records.left_out == ("made 2 is bad",)
-        assert "1 bad examples left out:\n  made 2 is bad" in capsys.readouterr().err
+        assert records.skipped == ("made 2 is bad",)
+        assert "1 bad examples skipped:\n  made 2 is bad" in capsys.readouterr().err
     with pytest.raises(UserError, match=r"No example of numbers/some .* can be used"):
         prepare(Numbers((Made(2, fault="user"),)), "some", SIZE, tmp_path, on_bad_example="skip")
 
@@ -187,11 +189,33 @@ def test_damaged_records(tmp_path: Path) -> None:
         Records(tmp_path / "nowhere", "some")
 
 
+@pytest.mark.parametrize(
+    "error",
+    [RuntimeError("can't start new thread"), MemoryError(), OSError(errno.EMFILE, "too many")],
+)
+def test_what_the_process_lacks_is_no_damage(
+    prepared, error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody is told to delete records that are whole."""
+    records = Records(prepared("val_day").folder, "val_day")
+
+    def fail(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(tfds, "builder_from_directory", fail)
+    with pytest.raises(type(error)):
+        Records(records.folder, records.split)
+    monkeypatch.setattr(records, "_source", type("", (), {"__getitem__": fail})())
+    with pytest.raises(type(error)):
+        records[0]
+
+
 def test_no_tensorflow_no_noise_no_warning(camvid_tree: Path, tmp_path: Path) -> None:
     # A proxy that refuses every connection: a download would fail, loudly.
     code = f"""
 import sys
 from msl_jax.data.datasets.camvid import CamVid
+from msl_jax.data.datasets.folders import CLASSES_FILE, Folders
 from msl_jax.data.prepared.records import prepare
 for _ in range(2):
     records = prepare(CamVid({str(camvid_tree)!r}), "train_day", (24, 32), {str(tmp_path)!r})
@@ -214,3 +238,55 @@ def test_label_files_of_a_real_kind(camvid_tree: Path, tmp_path: Path) -> None:
     Image.fromarray(np.zeros((48, 64, 3), np.uint8)).save(path)
     with pytest.raises(UserError, match="ids expected, found an RGB image"):
         prepare(CamVid(camvid_tree), "val_day", SIZE, tmp_path)
+
+
+def _mended(path: Path) -> None:
+    """Another label of the same size in bytes, with the same time, as `rsync -a` leaves it."""
+    before = path.stat()
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert path.stat().st_mtime_ns == before.st_mtime_ns
+    assert path.stat().st_size == before.st_size
+
+
+def test_label_of_the_same_size_and_time_leaves_no_stale_records(tmp_path: Path) -> None:
+    root = tmp_path / "data"
+    for folder in ("images", "labels"):
+        (root / folder).mkdir(parents=True)
+    (root / CLASSES_FILE).write_text(
+        "classes:\n"
+        "  - {id: 0, name: sky, color: [1, 2, 3]}\n"
+        "  - {id: 1, name: road, color: [9, 9, 9]}\n"
+    )
+    Image.fromarray(np.zeros((16, 16, 3), np.uint8)).save(root / "images" / "0.png")
+    label = root / "labels" / "0.bmp"
+    Image.fromarray(np.zeros((16, 16), np.uint8)).save(label)
+
+    def prepared() -> Records:
+        dataset = Folders(root, root / CLASSES_FILE)
+        return prepare(dataset, "target_eval", (16, 16), tmp_path / "records", progress=False)
+
+    before = prepared()
+    _mended(label)
+    after = prepared()
+    assert (before[0]["label"].max(), after[0]["label"].max()) == (0, 1)
+    assert after.digests["labels"] != before.digests["labels"]
+    assert after.digests["images"] == before.digests["images"]
+    assert after.digests["keys"] == before.digests["keys"]
+
+
+def test_digests_are_those_of_the_content(tmp_path: Path, monkeypatch) -> None:
+    """Wherever the records are, by however many processes and at whatever time they are made."""
+    monkeypatch.setattr(build, "EXAMPLES_PER_SHARD", 2)
+    data = Numbers(tuple(map(Made, range(5))))
+    found = [
+        prepare(data, "some", SIZE, tmp_path / str(number), num_processes=number).digests
+        for number in (1, 2)
+    ]
+    assert found[0] == found[1]
+    assert set(found[0]) == {"keys", "images", "labels"}
+    reordered = Numbers(tuple(map(Made, (1, 0, 2, 3, 4))))
+    other = prepare(reordered, "some", SIZE, tmp_path / "other").digests
+    assert all(other[name] != found[0][name] for name in ("keys", "images"))

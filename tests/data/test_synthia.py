@@ -1,4 +1,4 @@
-"""SYNTHIA: 16-bit labels, of which no byte may get lost, and their ids."""
+"""SYNTHIA: ids of its 16-bit labels, of which both bytes count."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Work shared between processes: order, faults, and what the processes load."""
+"""Work shared between processes: order, errors, and what the processes import."""
 
 from __future__ import annotations
 

@@ -17,14 +17,15 @@ from ml_collections.config_dict import ConfigDict
 from msl_jax.commands.train import train
 from msl_jax.config.presets import complete
 from msl_jax.data.datasets import digits
-from msl_jax.report.events import read_scalars
+from msl_jax.runs.scalars import read_scalars
 from msl_jax.tasks.registry import build_model
 from msl_jax.weights.find import find
 
-DIGITS = Path(__file__).parents[2] / "configs" / "digits.py"
+CONFIGS = Path(__file__).parents[2] / "configs"
+DIGITS = CONFIGS / "digits.py"
 TINY_DIGITS: dict[str, Any] = {
     "model.width": 4,
-    "model.discriminator_width": 8,
+    "method.discriminator_width": 8,
     "batch_size": 2,
     "eval_batch_size": 8,
     "source_steps": 4,
@@ -63,12 +64,12 @@ class Run:
         return find(f"{self.workdir}{which}").load(build_model(self.config))
 
     def logged(self, stage: str) -> dict[str, dict[int, float]]:
-        """What was logged of a stage's losses: values by step, by the part of the objective."""
+        """What was logged of a stage's steps: by the part of the objective or a share, by step."""
         found = read_scalars(self.workdir / "logs" / stage)
         return {
             name.removeprefix("loss/"): points
             for name, points in found.items()
-            if name.startswith("loss/")
+            if name.startswith("loss/") or name.endswith("_share")
         }
 
 
@@ -118,7 +119,26 @@ def digits_config(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Con
 
     def make(variant: str, **keys: Any) -> ConfigDict:
         config = get_config(variant)
-        config.update_from_flattened_dict({**TINY_DIGITS, "records_dir": records, **keys})
+        wanted = {**TINY_DIGITS, "records_dir": records, **keys}
+        own = {f"method.{key}" for key in config.method}
+        config.update_from_flattened_dict(
+            {key: v for key, v in wanted.items() if not key.startswith("method.") or key in own}
+        )
         return complete(config)
+
+    return make
+
+
+@pytest.fixture(scope="module")
+def folders_config(tiny_keys: dict[str, Any]) -> Callable[[Path, Path], ConfigDict]:
+    """Function that gives configs/folders.py for two roots, at a size that takes seconds."""
+    get_config = runpy.run_path(str(CONFIGS / "folders.py"))["get_config"]
+
+    def make(source: Path, target: Path) -> ConfigDict:
+        config = get_config("source")
+        keys = {**tiny_keys, "source_steps": 2, "source_poly_steps": 2, "data_root": ""}
+        config.update_from_flattened_dict(keys)
+        config.update({"source_root": str(source), "target_root": str(target)})
+        return config
 
     return make

@@ -12,8 +12,8 @@ import pytest
 from PIL import Image
 
 from benchmarks.kill_resume import identical
+from msl_jax.analysis.adaptation import watched_classification
 from msl_jax.analysis.before_after import study
-from msl_jax.analysis.classified import watched_classification
 from msl_jax.analysis.figures import write_figures
 from msl_jax.analysis.unlabelled import signs
 from msl_jax.commands.evaluate import evaluate
@@ -24,7 +24,8 @@ from msl_jax.data.splits import load_split
 from msl_jax.evaluation.classification import classify
 from msl_jax.experiment.log import StageLog
 from msl_jax.runtime.errors import UserError
-from msl_jax.tasks.classification import PREDICTIONS, build_classifier
+from msl_jax.tasks.classification import build_classifier
+from msl_jax.tasks.photo_classes import PREDICTIONS
 from msl_jax.tasks.registry import build_model
 from msl_jax.weights.find import find
 

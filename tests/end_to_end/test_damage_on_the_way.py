@@ -46,7 +46,7 @@ def test_run_that_falls_back_ends_as_if_nothing_had_happened(
     assert train(whole.config, str(workdir)) == whole.results
     errors = capfd.readouterr().err
     assert f"checkpoint {workdir / stage / '4'} is damaged (" in errors
-    assert "; kept as 4.damaged, going on from step 2" in errors
+    assert "; kept as 4.damaged, resuming from step 2" in errors
     assert (workdir / stage / "4.damaged").is_dir()
     expected, found = _contents(whole.workdir), _contents(workdir)
     assert found.keys() == expected.keys()

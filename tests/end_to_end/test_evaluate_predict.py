@@ -20,11 +20,12 @@ from msl_jax.data.labels import LABEL_SETS
 from msl_jax.data.prepared.records import prepare
 from msl_jax.evaluation import iou
 from msl_jax.evaluation.confusion import confusion_matrix
-from msl_jax.models import DeepLabV2, resize_align_corners
-from msl_jax.models.inputs import network_input
+from msl_jax.models import DeepLabV2, ResNet, resize_align_corners
+from msl_jax.models.inputs import TORCHVISION
+from msl_jax.runtime.errors import UserError
 
 # The tiny configuration's.
-MODEL = DeepLabV2(11, 14, 4, head_rates=(1, 2), active_rates=(1,))
+MODEL = DeepLabV2(11, ResNet(14, 4), aspp_dilations=(1, 2), active_dilations=(1,))
 SPLITS = {"source": ("val_day", (24, 32)), "target": ("test_dusk", (16, 32))}
 
 
@@ -37,7 +38,7 @@ def test_evaluation_gives_the_numbers_of_training(whole) -> None:
     written = _read(whole.workdir / "eval" / "results.json")
     assert written == results
     assert results == {
-        "config": "camvid",
+        "config": "camvid_scratch",
         "variant": "max_square_iw_multi",
         "seed": 0,
         "final": whole.results["final"],
@@ -55,6 +56,18 @@ def test_evaluation_of_other_checkpoints(whole, tmp_path: Path) -> None:
     assert _read(tmp_path / "source" / "results.json") == baseline
 
 
+def test_one_domain_alone(whole, tiny_keys: dict[str, Any], tmp_path: Path) -> None:
+    """The other one's files may be anywhere."""
+    keys = {"source_root": str(tmp_path / "gone"), "target_root": tiny_keys["data_root"]}
+    with pytest.raises(UserError, match=r"gone .*\(--domain=target or --domain=source evaluates"):
+        evaluate(whole.config, str(whole.workdir), str(tmp_path / "both"), keys)
+    results = evaluate(whole.config, str(whole.workdir), str(tmp_path), keys, "target")
+    assert results["final"] == {**whole.results["final"], "source": None}
+    step = whole.workdir / "adapt" / str(whole.results["final"]["step"])  # as eval.py prints it
+    assert evaluate(whole.config, str(step), str(tmp_path), keys, "target") == results
+    assert not (tmp_path / "both").exists()
+
+
 @functools.partial(jax.jit, static_argnames=("size", "flip", "scales"))
 def _probabilities(
     variables: Any,
@@ -67,7 +80,7 @@ def _probabilities(
     found = []
     for scale in scales:
         height, width = (max(16, round(side * scale)) for side in images.shape[1:3])
-        view = resize_align_corners(network_input(images, "torchvision"), (height, width))
+        view = resize_align_corners(TORCHVISION.prepare(images), (height, width))
         for mirrored in (False, True) if flip else (False,):
             turn = slice(None, None, -1 if mirrored else 1)
             logits, _ = MODEL.apply(variables, view[:, :, turn], train=False)
@@ -120,7 +133,7 @@ def test_evaluation_takes_the_newest_run(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     Path("runs").mkdir()
-    Path("runs/camvid-source-seed0").symlink_to(source.workdir)
+    Path("runs/camvid_scratch-source-seed0").symlink_to(source.workdir)
     results = evaluate(source.config, output="here")
     assert results["final"] == source.results["final"]
     assert _read(tmp_path / "here" / "results.json") == results
@@ -152,7 +165,7 @@ def test_prediction_of_a_folder(whole, photos: Path, tmp_path: Path, snapshot) -
     written = predict(whole.config, str(whole.workdir), str(photos), str(output))
     expected = {
         "deep/er/grey.png": ("deep/er/grey.png", (17, 45)),
-        "deep/street_jpg.png": ("deep/street.JPG", (33, 21)),
+        "deep/street.png": ("deep/street.JPG", (33, 21)),
         "street.png": ("street.png", (40, 50)),
     }
     assert written == [output / "labels" / name for name in expected]
@@ -186,9 +199,11 @@ def test_photos_have_the_size_of_the_target(
 def test_default_folder_of_a_relative_path(whole, monkeypatch: pytest.MonkeyPatch) -> None:
     """However the path is written, results go beside the run, apart for each checkpoint."""
     monkeypatch.chdir(whole.workdir.parent)
-    for path, folder in (
-        (f"./{whole.workdir.name}/", "eval"),
-        (f"./{whole.workdir.name}:best", "eval-best"),
+    for path, domain, folder in (
+        (f"./{whole.workdir.name}/", None, "eval"),
+        (f"./{whole.workdir.name}/", "target", "eval-target"),  # does not replace that of both
+        (f"./{whole.workdir.name}:best", None, "eval-best"),
     ):
-        evaluate(whole.config, path)
-        assert (whole.workdir / folder / "results.json").is_file()
+        evaluate(whole.config, path, domain=domain)
+        written = _read(whole.workdir / folder / "results.json")
+        assert (written["final"]["source"] is None) == (domain == "target")

@@ -23,6 +23,7 @@ from msl_jax.commands.evaluate import evaluate
 from msl_jax.commands.predict import predict
 from msl_jax.commands.train import train
 from msl_jax.data.datasets.gta5 import _numbers
+from msl_jax.methods.variants import ADVERSARIAL
 
 ROOT = Path(__file__).parents[2]
 # Smaller still than `shrink` makes them: two steps of each stage.
@@ -65,12 +66,15 @@ def quick_steps(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 # Every row of Tables 2 and 4, 3, and 6 that is of the paper's own making, with the oracle where
-# the training images of the target have labels.
+# the training images of the target have labels; and AdaptSegNet's and ADVENT's.
 GTA5_ROWS = (
     *("minent", "minent_iw", "max_square", "max_square_iw"),
-    *("max_square_multi", "max_square_iw_multi", "oracle"),
+    *("max_square_multi", "max_square_iw_multi", "oracle", *ADVERSARIAL),
 )
-SYNTHIA_ROWS = ("minent", "max_square", "max_square_iw", "max_square_iw_multi", "oracle")
+SYNTHIA_ROWS = (
+    *("minent", "max_square", "max_square_iw", "max_square_iw_multi", "oracle"),
+    *("adaptsegnet", "minent_advent"),
+)
 CITIES = ("Rome", "Rio", "Tokyo", "Taipei")
 SOURCES: list[dict[str, Any]] = [
     {"name": "gta5"},
@@ -87,10 +91,12 @@ ROWS: list[tuple[str, str, dict[str, Any]]] = [
         for city in CITIES
         for row in ("max_square", "max_square_iw")
     ),
+    ("crosscity", "adaptsegnet", {"city": "Rome"}),
 ]
 # One of each family that is run each time.
 QUICK_ROWS = {
     ("gta5", "max_square_iw_multi", "Rome"),
+    ("gta5", "advent", "Rome"),
     ("synthia", "max_square", "Rome"),
     ("crosscity", "max_square_iw", "Rome"),
 }
@@ -179,8 +185,9 @@ def _row(name: str, variant: str, keys: dict[str, Any]) -> Any:
 def test_adapted_rows(name, variant, keys, roots, source_only, tmp_path: Path) -> None:
     classes = keys.get("num_classes", CLASSES[name])
     # Rows with one head start from the source-only row, as the paper's do; the others, whose
-    # low head learns in the source-only stage, and the oracle go through both stages.
-    from_scratch = "multi" in variant or variant == "oracle"
+    # low head learns in the source-only stage, and the oracle go through both stages; AdaptSegNet
+    # and ADVENT train on both domains from the start.
+    from_scratch = "multi" in variant or variant == "oracle" or variant in ADVERSARIAL
     start = {} if from_scratch else {"init_from": str(source_only(name, classes))}
     config = _config(name, variant, tmp_path, **{**roots[name], **keys, **start})
     assert config.num_classes == classes
@@ -192,6 +199,15 @@ def test_adapted_rows(name, variant, keys, roots, source_only, tmp_path: Path) -
     assert written["iw_alpha"] == 0.2
     assert written["guidance_threshold"] == (0.98 if name == "crosscity" else 0.95)
     assert written["target_size"] == ([80, 160] if "multi" in variant else [64, 128])
+    if variant in ADVERSARIAL:
+        assert not (workdir / "source").exists()
+        train_split = {"gta5": "gta5/all"}.get(name, SOURCE_ROWS[name][0])
+        assert written["source_train"] == train_split
+        for domain in ("source", "target"):
+            augmentation = written[f"{domain}_augmentation"]
+            # As their authors, where they have trained on the data set.
+            augmented = name == "crosscity"
+            assert (augmentation["mirror"], augmentation["blur"]) == (augmented, augmented)
 
 
 def test_folders_with_unlabelled_photos(tmp_path: Path, capsys) -> None:
@@ -207,10 +223,12 @@ def test_folders_with_unlabelled_photos(tmp_path: Path, capsys) -> None:
     assert results["final"]["target"] is None
     assert list(results["final"]["source"]["iou"]) == ["road", "sky"]
     assert (workdir / "pictures" / "adapt_target.png").is_file()  # to be looked at, at least
-    assert "target" not in capsys.readouterr().out
+    table, _, _ = capsys.readouterr().out.partition("Results, checkpoints")
+    assert "source" in table
+    assert "target" not in table
     assert evaluate(config, str(workdir), str(tmp_path / "eval"))["final"] == results["final"]
     written = predict(config, str(workdir), str(photos), str(tmp_path / "predicted"))
-    assert [path.name for path in written] == ["0_jpg.png", "1_jpg.png", "2_jpg.png"]
+    assert [path.name for path in written] == ["0.png", "1.png", "2.png"]
 
 
 def test_shrunk_runs_have_a_folder_of_their_own(tmp_path: Path) -> None:

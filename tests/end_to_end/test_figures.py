@@ -71,7 +71,7 @@ def test_run_that_began_with_another(written: Path, whole, tmp_path: Path) -> No
 
 
 def test_run_without_an_adaptation(source, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="is no run of an adapting variant"):
+    with pytest.raises(UserError, match="is not an adapted run"):
         figures.write_figures(str(source.workdir), tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
@@ -108,20 +108,20 @@ def test_every_checkpoint_that_was_kept_is_a_point(kept, tmp_path: Path) -> None
     assert part == {step: found[step] for step in ("0", "1", "2")}
 
 
-def test_another_loss_beside(start, whole, kept, tiny_config, tmp_path: Path) -> None:
+def test_another_loss_compared(start, whole, kept, tiny_config, tmp_path: Path) -> None:
     other = start(tiny_config("minent", init_from=f"{whole.workdir}:source"), tmp_path / "minent")
     first, second = str(kept.workdir), str(other.workdir)
     found = figures.write_figures(first, tmp_path / "both", [second])
     assert list(found["accuracy"]) == ["0", "1", "2", "3", "4"]
-    assert list(found["beside"]["minent"]) == ["0", "2", "4"]
-    assert found["beside"]["minent"]["0"] == found["accuracy"]["0"]
-    last = found["beside"]["minent"]["4"]["all"]
+    assert list(found["compared"]["minent"]) == ["0", "2", "4"]
+    assert found["compared"]["minent"]["0"] == found["accuracy"]["0"]
+    last = found["compared"]["minent"]["4"]["all"]
     assert last == pytest.approx(other.results["final"]["target"]["pixel_accuracy"], abs=1e-12)
-    with pytest.raises(UserError, match=r"--beside .* \(max_square\): expected another variant"):
+    with pytest.raises(UserError, match=r"--compare .* \(max_square\): expected another variant"):
         figures.write_figures(first, tmp_path / "out", [first])
     assert not (tmp_path / "out").exists()
 
 
 def test_run_that_is_not_adapted_yet(whole, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="is no run of an adapting variant, adapted: found run "):
+    with pytest.raises(UserError, match="is not an adapted run: found run "):
         figures.write_figures(f"{whole.workdir}:source", tmp_path / "out")

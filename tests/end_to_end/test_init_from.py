@@ -19,6 +19,7 @@ from safetensors.numpy import save_file
 from msl_jax.commands.evaluate import evaluate
 from msl_jax.commands.predict import predict
 from msl_jax.commands.train import train
+from msl_jax.config.presets import complete
 from msl_jax.convert.command import convert
 from msl_jax.experiment.run import Experiment
 from msl_jax.models.initial import initial_heads
@@ -35,7 +36,7 @@ ROOT = Path(__file__).parents[2]
 @pytest.fixture(scope="module")
 def open_config(tiny_keys: dict[str, Any]) -> Callable[..., ConfigDict]:
     """Function that gives the tiny configuration as a user's command does: with open keys."""
-    get_config = runpy.run_path(str(ROOT / "configs" / "camvid.py"))["get_config"]
+    get_config = runpy.run_path(str(ROOT / "configs" / "camvid_scratch.py"))["get_config"]
 
     def make(variant: str = "max_square_iw_multi", **keys: Any) -> ConfigDict:
         config = get_config(variant)
@@ -60,7 +61,7 @@ def files(whole, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 @pytest.fixture(scope="module")
 def imagenet(files: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A file like torchvision's: a backbone, and a classifier that is left out."""
-    arrays, _ = torch_files.read(files["first.pth"])
+    arrays, _, _ = torch_files.read(files["first.pth"])
     arrays = {n: a for n, a in arrays.items() if not n.startswith(("layer5", "layer6"))}
     path = tmp_path_factory.mktemp("imagenet") / "resnet14.safetensors"
     save_file({**arrays, "fc.weight": np.ones((9, 128), np.float32)}, path)
@@ -75,7 +76,7 @@ def _assert_identical(found: Any, expected: Any) -> None:
 
 def _params(path: str | Path) -> Any:
     found = find(path)
-    return found.load(found.network.model())["params"]
+    return found.load(found.network.build())["params"]
 
 
 class TestConverted:
@@ -97,7 +98,7 @@ class TestConverted:
         self, whole, open_config, files: dict[str, Path], tmp_path: Path, name: str, capsys
     ) -> None:
         # Of the configuration only the data count: the network comes from the file.
-        config = open_config(**{"model.depth": 50, "model.active_rates": (2,)})
+        config = open_config(**{"model.depth": 50, "model.active_dilations": (2,)})
         results = evaluate(config, str(files[name]), str(tmp_path))
         assert results["final"] == {**whole.results["source_only"], "step": None}
         assert f"{files[name]}: " in capsys.readouterr().err
@@ -134,7 +135,7 @@ class TestBackbone:
         assert config["input_convention"] == config["model"]["stride_placement"] == "torchvision"
         found, expected = _params(f"{run.workdir}:source"), _params(files["first.pth"])
         _assert_identical(found["backbone"], expected["backbone"])
-        drawn = initial_heads(build_model(run.config), 3)
+        drawn = initial_heads(build_model(complete(run.config)), 3)
         for head in ("final_head", "low_head"):  # biases have taken up some of that rate
             for conv in ("conv0", "conv1"):
                 kernels = [params[head][conv]["kernel"] for params in (found, drawn)]
@@ -231,7 +232,7 @@ class TestTrainedNetwork:
         with pytest.raises(UserError) as caught:
             train(open_config(**keys), str(tmp_path / "run"))
         assert "config.num_classes is 11, the weights need 14" in str(caught.value)
-        assert "--config.reinit_heads=true takes over the backbone" in str(caught.value)
+        assert "--config.reinit_heads=true loads the backbone" in str(caught.value)
         assert not (tmp_path / "run").exists()
         run = start(open_config(reinit_heads=True, **keys), tmp_path / "run")
         assert run.results["final"]["step"] == 4

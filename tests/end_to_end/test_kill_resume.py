@@ -21,13 +21,23 @@ def test_killed_training_ends_as_one_left_alone(
     monkeypatch.setenv("JAX_DISABLE_MOST_OPTIMIZATIONS", "true")
     monkeypatch.setattr(kill_resume.random, "Random", _Numbers)
     keys = {**tiny_keys, "source_steps": 12, "eval_every": 3, "log_every": 1}
-    arguments = [f"--config={ROOT / 'configs' / 'camvid.py'}:source"]
+    arguments = [f"--config={ROOT / 'configs' / 'camvid_scratch.py'}:source"]
     arguments += [f"--config.{key}={value}" for key, value in keys.items()]
     report = kill_resume.measure(arguments, tmp_path, kills=2, control=False)
     assert report["identical"], json.dumps(report)
     assert report["kills"] == 2
     assert [kill["while_saving"] for kill in report["fallen"]] == [True, True]
-    assert len(list((tmp_path / "run0" / "logs" / "source").iterdir())) == 3
+    logs = [tmp_path / name / "logs" / "source" for name in ("whole", "run0")]
+    assert len(list(logs[1].glob("events.*"))) == 3
+    logged = [_lines(folder / "metrics.jsonl") for folder in logs]
+    assert logged[0] == logged[1]  # each step once, in the same order
+    assert len(logged[0]) == 12 + 4
+
+
+def _lines(path: Path) -> list[dict[str, float]]:
+    """What was logged, without speeds."""
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    return [{k: v for k, v in line.items() if not k.startswith("speed/")} for line in lines]
 
 
 class _Numbers:
@@ -53,6 +63,11 @@ def _change_results(workdir: Path) -> None:
     (workdir / "results.json").write_text(json.dumps(results, indent=2) + "\n")
 
 
+def _add_labels(workdir: Path) -> None:
+    (workdir / "labels" / "round_00").mkdir(parents=True)
+    (workdir / "labels" / "round_00" / "round.json").write_text("{}")
+
+
 def _other_place(workdir: Path) -> None:
     path = workdir / "adapt" / "4" / "input" / "metadata"
     path.write_text(path.read_text().replace("8", "9"))
@@ -71,6 +86,7 @@ def _of_other_stage(item: str) -> Callable[[Path], None]:
     [
         (lambda workdir: None, set()),
         (_change_results, {"results.json"}),
+        (_add_labels, {"labels"}),
         (_of_other_stage("variables"), {"parameters", "statistics"}),
         (_of_other_stage("optimizer"), {"optimizer"}),
         (_other_place, {"input"}),

@@ -18,8 +18,9 @@ from msl_jax.config.presets import complete
 from msl_jax.convert import to_torch
 from msl_jax.convert.command import convert
 from msl_jax.data.datasets.office31 import CLASSES
+from msl_jax.models.backbones.resnet import ResNet
+from msl_jax.models.classifier import ImageClassifier
 from msl_jax.models.initial import initial_variables
-from msl_jax.models.resnet_classifier import ResNetClassifier
 
 CONFIG = Path(__file__).parents[2] / "configs" / "office31.py"
 
@@ -27,7 +28,7 @@ CONFIG = Path(__file__).parents[2] / "configs" / "office31.py"
 @pytest.fixture
 def imagenet(tmp_path: Path) -> Path:
     """A file like torchvision's, with a classifier of 1,000 classes."""
-    variables = initial_variables(ResNetClassifier(1000, depth=14, width=4), 0)
+    variables = initial_variables(ImageClassifier(1000, ResNet(14, 4, **ResNet.PUBLISHED)), 0)
     path = tmp_path / "imagenet.safetensors"
     save_file({name: np.asarray(value) for name, value in to_torch(variables).items()}, path)
     return path

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import io
 import json
-import runpy
 import shutil
 import sys
 from collections.abc import Callable
@@ -18,6 +17,7 @@ from PIL import Image
 
 from msl_jax.data.labels import LABEL_SETS
 from msl_jax.evaluation import confusion_matrix, summary
+from msl_jax.report import __main__ as report_command
 from msl_jax.report.command import main, write_report
 from msl_jax.runtime.errors import UserError
 
@@ -166,7 +166,7 @@ def test_damaged_checkpoint(whole, copied) -> None:
     file.write_bytes(content)
     root = _written(workdir)
     (warning,) = root.find("p", class_="warning")
-    assert warning.text.startswith("There is no gallery. ")
+    assert warning.text.startswith("This page has no gallery. ")
     assert "adapt/4" in warning.text
     assert not list(root.find("ol"))
     expected = _percent(whole.results["final"]["target"]["miou"])
@@ -185,8 +185,8 @@ def test_no_run(
         workdir.mkdir()
     monkeypatch.setattr(sys, "argv", ["report", f"--workdir={workdir}"])
     with pytest.raises(SystemExit, match="1"):
-        runpy.run_module("msl_jax.report", run_name="__main__")
+        report_command.main()
     error = capsys.readouterr().err
-    assert error.startswith(f"error: --workdir {workdir} is no run")
+    assert error.startswith(f"error: --workdir {workdir} is not a run")
     assert ("it does not exist" in error) == (not exists)
     assert list(tmp_path.rglob("*")) == [workdir] * exists

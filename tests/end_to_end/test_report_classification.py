@@ -53,7 +53,7 @@ def test_whole_run(adapted, tmp_path: Path, snapshot) -> None:
     by_class = tables["target: accuracy in %"]
     assert by_class["all images"][:3] == ["10", *expected["target"]]
     assert list(by_class) == ["class", *"0123456789", "class mean", "all images"]
-    (matrix,) = (t for caption, t in tables.items() if caption.startswith("adapted; rows"))
+    (matrix,) = (t for caption, t in tables.items() if caption.startswith("adapted: images"))
     counts = [[int(cell or 0) for cell in matrix[name]] for name in "0123456789"]
     assert sum(map(sum, counts)) == 10
     right = sum(counts[i][i] for i in range(10))
@@ -87,7 +87,7 @@ def test_run_that_began_elsewhere_and_has_lost_that(adapted, tmp_path: Path) -> 
     (warning,) = root.find("p", class_="warning")
     assert warning.text.startswith("The source-only network cannot be shown. ")
     assert root.one("ol").attributes["data-order"] == "wrong predictions first"
-    assert "2 of 10 images, evenly spaced, and 2 more that are taken" in root.text
+    assert "2 of 10 images, evenly spaced, and 2 more that are misclassified" in root.text
     assert len(list(root.one("ol").find("li"))) == 4
     assert _tables(root)["target: accuracy in %"]["class"] == ["images", "adapted"]
 
@@ -107,7 +107,9 @@ def test_damaged_checkpoint(adapted, tmp_path: Path) -> None:
     max(files, key=lambda path: path.stat().st_size).write_bytes(b"")
     root = _written(workdir, tmp_path / "page.html")
     (warning,) = root.find("p", class_="warning")
-    assert warning.text.startswith("There is no accuracy by class, confusion matrix or gallery. ")
+    assert warning.text.startswith(
+        "This page has no accuracy by class, confusion matrix or gallery. "
+    )
     assert "adapt/4" in warning.text
     assert "target" in _tables(root)["accuracy in %"]
     assert not list(root.find("section", id="classes"))

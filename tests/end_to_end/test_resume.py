@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import orbax.checkpoint as ocp
 import pytest
@@ -20,9 +21,13 @@ from msl_jax.data.pipeline import example_keys
 from msl_jax.data.prepared.records import prepare
 from msl_jax.experiment.log import StageLog
 from msl_jax.experiment.previews import Samples
-from msl_jax.runs import workdir as runs
+from msl_jax.losses.upsampled import LossSum
+from msl_jax.methods import method
+from msl_jax.runs.checkpoint_path import find_checkpoint
+from msl_jax.runs.workdir import claim_workdir
 from msl_jax.runtime.errors import UserError
 from msl_jax.tasks.registry import build_model
+from msl_jax.training.step import AXIS
 from msl_jax.weights.find import find
 
 
@@ -86,6 +91,26 @@ INTERRUPTIONS = {
 }
 
 
+def test_labels_of_the_targets_training_images_do_not_count(
+    source, tiny_config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are not read: records that another run has prepared with them serve as well."""
+    keys = {"init_from": f"{source.workdir}:source", "records_dir": str(tmp_path / "records")}
+    config = tiny_config("target_statistics", **keys)
+    with monkeypatch.context() as patch:
+        _stop_in(patch, "target_statistics", 1)
+        with pytest.raises(Stopped):
+            train(config, str(tmp_path / "run"))
+    size = tuple(config.target_size)
+    records = prepare(CamVid(config.data_root), "train_dusk", size, config.records_dir)
+    assert "label" in records[0]
+    data = _read(tmp_path / "run" / "data.json")
+    assert "labels" not in data["target_train"]
+    assert data["source_train"]["labels"]
+    results = train(config, str(tmp_path / "run"))
+    assert results["final"]["step"] == config.steps
+
+
 @pytest.mark.parametrize("interruption", INTERRUPTIONS)
 def test_continued_run_equals_one_without_interruption(
     whole, tmp_path: Path, interruption: str
@@ -102,7 +127,7 @@ def test_continued_run_equals_one_without_interruption(
     for place, value in expected.items():
         assert found[place].dtype == value.dtype, place
         np.testing.assert_array_equal(found[place], value, err_msg=place)
-    for name in ("results.json", "source_only.json", "config.json"):
+    for name in ("results.json", "source_only.json", "config.json", "config_as_given.json"):
         assert (workdir / name).read_bytes() == (whole.workdir / name).read_bytes()
 
 
@@ -131,7 +156,7 @@ def test_loss_that_is_not_finite_keeps_the_last_checkpoint(
 ) -> None:
     config = tiny_config("target_statistics", learning_rate=1e30, eval_every=4, seed=3)
     workdir = tmp_path / "run"
-    runs.claim_workdir(workdir, config)
+    claim_workdir(workdir, config, config)
     shutil.copytree(whole.workdir / "source", workdir / "source")
     kept = _checkpoints(workdir)
     for _ in range(2):  # continuing does not hide it
@@ -149,7 +174,7 @@ def test_loss_that_is_not_finite_keeps_the_last_checkpoint(
         assert "checkpoint is kept" in message
         assert "config.learning_rate" in message
         assert not (workdir / "results.json").exists()
-        assert runs.find_checkpoint(workdir)[:2] == (workdir / "source", 4)
+        assert find_checkpoint(workdir)[:2] == (workdir / "source", 4)
         found = _checkpoints(workdir)
         assert list(found) == list(kept)
         for place, value in kept.items():
@@ -162,20 +187,47 @@ def test_loss_that_is_not_finite_keeps_the_last_checkpoint(
         train(config, str(workdir))
 
 
+def test_gradient_that_is_not_finite_ends_the_run_before_its_evaluation(
+    tiny_config: Callable[..., ConfigDict], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With a loss that is finite, in the first step: no checkpoint is there to be kept."""
+    share = method.share
+
+    def with_root(loss: LossSum, axis_name: str | None = AXIS) -> Any:
+        return share(loss, axis_name) + jnp.sqrt(0 * loss.total)
+
+    monkeypatch.setattr(method, "share", with_root)
+    for keys in ({}, {"debug": True}):
+        config = tiny_config("source", **keys)
+        with pytest.raises(UserError, match=r"new parameters are not finite at step 1: ") as caught:
+            train(config, str(tmp_path / "run"))
+        message = str(caught.value)
+        assert "checkpoint is kept" not in message
+        assert "\nStart again in another --workdir" in message
+        assert not (tmp_path / "run" / "source").exists()
+    assert "begins with: invalid value (nan) encountered in mul" in message
+
+
 def test_run_of_an_earlier_version_is_continued_and_evaluated(whole, tmp_path: Path) -> None:
     """Its configuration lacks keys that came later."""
     shutil.copytree(whole.workdir, tmp_path / "run")
+    names = ("config.json", "config_as_given.json")
     saved = _read(tmp_path / "run" / "config.json")
+
+    def save() -> None:
+        for name in names:  # what was given was complete
+            (tmp_path / "run" / name).write_text(json.dumps(saved))
+
     for key in ("accumulate", "rematerialize"):
         del saved[key]
-    (tmp_path / "run" / "config.json").write_text(json.dumps(saved))
+    save()
     evaluated = evaluate(whole.config, str(tmp_path / "run"), str(tmp_path / "out"))
     assert evaluated["final"] == whole.results["final"]
     (tmp_path / "run" / "results.json").unlink()
     shutil.rmtree(tmp_path / "run" / "adapt")
     assert train(whole.config, str(tmp_path / "run")) == whole.results
     saved["frobnicate"] = 1
-    (tmp_path / "run" / "config.json").write_text(json.dumps(saved))
+    save()
     with pytest.raises(UserError, match=r"another configuration; it differs in\n  frobnicate: 1"):
         train(whole.config, str(tmp_path / "run"))
     evaluated = evaluate(whole.config, str(tmp_path / "run"), str(tmp_path / "out"))

@@ -15,8 +15,8 @@ from msl_jax.commands.evaluate import evaluate
 from msl_jax.commands.train import train
 from msl_jax.experiment.evaluation import DomainEvaluation
 from msl_jax.experiment.log import StageLog
-from msl_jax.runs import workdir as runs
-from msl_jax.runs.lock import occupied
+from msl_jax.runs.checkpoint_path import find_checkpoint
+from msl_jax.runs.lock import workdir_lock
 from msl_jax.runtime import stopping
 from msl_jax.runtime.errors import UserError
 
@@ -96,7 +96,7 @@ def test_stop_is_no_evaluation(whole, tmp_path: Path) -> None:
     workdir = tmp_path / "run"
     _stop(whole.config, workdir, lambda patch: _at_step(patch, ADAPT, 3))
     for which in ("", ":best"):
-        assert runs.find_checkpoint(f"{workdir}{which}").step == 2
+        assert find_checkpoint(f"{workdir}{which}").step == 2
 
 
 def test_damaged_stop_falls_back_on_the_last_evaluation(whole, tmp_path: Path, capsys) -> None:
@@ -115,7 +115,7 @@ def test_workdir_in_training_is_refused_but_can_be_read(whole, tmp_path: Path, s
     other = whole.config.copy_and_resolve_references()
     other.seed = 1
     _stop(other, tmp_path / "run", lambda patch: _at_step(patch, "source-only", 3))
-    with occupied(tmp_path / "run"):
+    with workdir_lock(tmp_path / "run"):
         before = snapshot(tmp_path / "run")
         with pytest.raises(UserError, match=rf"in use: process {os.getpid()} on .*--workdir"):
             train(other, str(tmp_path / "run"))

@@ -27,7 +27,7 @@ def test_results_of_both_stages(whole) -> None:
     assert results == whole.results
     assert set(results) == {"config", "variant", "seed", "source_only", "final", "best"}
     assert (results["config"], results["variant"], results["seed"]) == (
-        "camvid",
+        "camvid_scratch",
         "max_square_iw_multi",
         0,
     )

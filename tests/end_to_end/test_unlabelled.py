@@ -44,5 +44,5 @@ def test_signs_of_a_run(whole, capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_weights_that_belong_to_no_run(tmp_path) -> None:
-    with pytest.raises(UserError, match="is no run"):
+    with pytest.raises(UserError, match="is not a run"):
         signs(str(tmp_path))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -10,19 +12,23 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from msl_jax.config import VARIANTS
+from msl_jax.config import IN_ROUNDS, SELF_TRAINING, VARIANTS
 from msl_jax.data.augment import Augmentation
 from msl_jax.data.datasets.camvid import CamVid
 from msl_jax.data.pipeline import TrainingBatches
 from msl_jax.data.prepared.records import prepare
 from msl_jax.losses import guidance_labels
+from msl_jax.methods.registry import keys_of
 from msl_jax.methods.variants import CLASSIFICATION_VARIANTS, Variant
-from msl_jax.models import DeepLabV2
+from msl_jax.models import DeepLabV2, ResNet
+from msl_jax.models.discriminator import PixelDiscriminator
+from msl_jax.models.initial import uniform_params
 
 from .measured import assert_metrics
 from .written_out import Recipe, heads, on_devices, source_terms, split, target_terms
 
-# Whether it adapts; the target loss, and whether it is weighted; both heads; target labels.
+# Whether it adapts; the target loss, and whether it is weighted; both heads; target labels; another
+# method than a target loss.
 TABLE = {
     "source": (False, "none", False, False, False),
     "target_statistics": (True, "none", False, False, False),
@@ -34,12 +40,29 @@ TABLE = {
     "max_square_iw": (True, "max_square", True, False, False),
     "max_square_multi": (True, "max_square", False, True, False),
     "max_square_iw_multi": (True, "max_square", True, True, False),
+    "adaptsegnet": (True, "none", False, True, False, "adaptsegnet"),
+    "adaptsegnet_single": (True, "none", False, False, False, "adaptsegnet_single"),
+    "advent": (True, "none", False, True, False, "advent"),
+    "minent_advent": (True, "none", False, True, False, "minent_advent"),
+    "dacs": (True, "none", False, False, False, "dacs"),
+    "mic": (True, "none", False, False, False, "mic"),
+    "self_training": (True, "none", False, False, False, "self_training"),
+    "self_training_multi": (True, "none", False, True, False, "self_training"),
+    "cbst": (True, "none", False, False, False, "cbst"),
+    "cbst_sp": (True, "none", False, False, False, "cbst_sp"),
+    "crst_mrkld": (True, "none", False, False, False, "crst_mrkld"),
+    "crst_lrent": (True, "none", False, False, False, "crst_lrent"),
     "oracle": (False, "none", False, False, True),
 }
 ADAPTING = [name for name, (adapt, *_) in TABLE.items() if adapt]
+# The rows of the paper's own objective, Eq. 1, and those of other methods. What self-training
+# optimises is tested in tests/parity and tests/training, rounds in test_rounds.py.
+OF_EQUATION_1 = [name for name in ADAPTING if len(TABLE[name]) == 5]
+_ELSEWHERE = (*SELF_TRAINING, *IN_ROUNDS)
+OTHERS = [name for name in ADAPTING if name not in (*OF_EQUATION_1, *_ELSEWHERE)]
 CLASSIFICATION_TABLE = {
     **{name: TABLE[name] for name in ("source", "target_statistics", "minent", "max_square")},
-    **{"oracle": TABLE["oracle"], "dann": (True, "dann", False, False, False)},
+    **{"oracle": TABLE["oracle"], "dann": (True, "none", False, False, False, "dann")},
 }
 # Of the paper, which the preset decides: normalization, rule, and no low head on source labels.
 KEYS: dict[str, Any] = {
@@ -50,10 +73,31 @@ KEYS: dict[str, Any] = {
     "guidance_threshold": 0.125,
     "log_every": 1,
 }
+# Of the other methods; each has some of them.
+METHOD_KEYS: dict[str, Any] = {
+    "method.lambda_adv_final": 2.5,
+    "method.lambda_adv_low": 0.75,
+    "method.lambda_ent_final": 2.5,
+    "method.lambda_ent_low": 0.75,
+    "method.discriminator_width": 4,
+}
+
+
+def _method_keys(variant: str) -> dict[str, Any]:
+    """Those of `METHOD_KEYS` that a method knows; one variant has the other loss."""
+    own = keys_of(variant, "segmentation")
+    keys = {
+        f"method.{key}": METHOD_KEYS[f"method.{key}"]
+        for key in own
+        if f"method.{key}" in METHOD_KEYS
+    }
+    if variant == "adaptsegnet_single":
+        keys["method.gan"] = "least_squares"
+    return {**keys, "lambda_source_low": 0.6} if variant in OTHERS else keys
 
 
 def _recipe(variant: str, **changes: Any) -> Recipe:
-    _, target_loss, weighted, multi, _ = TABLE[variant]
+    _, target_loss, weighted, multi, *_ = TABLE[variant]
     recipe = Recipe(
         target_loss,
         weighted,
@@ -73,11 +117,9 @@ def _recipe(variant: str, **changes: Any) -> Recipe:
     ("variants", "table"), [(VARIANTS, TABLE), (CLASSIFICATION_VARIANTS, CLASSIFICATION_TABLE)]
 )
 def test_table(variants: dict[str, Variant], table: dict[str, tuple]) -> None:
-    found = {
-        name: (v.adapt, v.target_loss, v.weighted, v.multi, v.oracle)
-        for name, v in variants.items()
-    }
-    assert found == table
+    found = {name: variant._replace(meaning="") for name, variant in variants.items()}
+    assert found == {name: Variant(*row) for name, row in table.items()}
+    assert all(variant.meaning for variant in variants.values())
 
 
 @pytest.fixture(scope="module")
@@ -89,6 +131,9 @@ def adapted(start, whole, tiny_config, tmp_path_factory: pytest.TempPathFactory)
         name = f"{variant}-{preset}"
         if name not in runs:
             keys = {**KEYS, "preset": preset, "init_from": f"{whole.workdir}:source"}
+            keys |= _method_keys(variant)
+            if variant in SELF_TRAINING:
+                keys["target_augmentation.crop"] = (16, 24)
             runs[name] = start(tiny_config(variant, **keys), tmp_path_factory.mktemp(name) / "run")
         return runs[name]
 
@@ -109,7 +154,7 @@ def first_batch(whole, tiny_keys: dict[str, Any]) -> dict[str, Any]:
     )
     (batch,) = split(next(batches), 2)
     batches.close()
-    model = DeepLabV2(11, 14, 4, head_rates=(1, 2), active_rates=(1,))
+    model = DeepLabV2(11, ResNet(14, 4), aspp_dilations=(1, 2), active_dilations=(1,))
     variables = whole.variables(":source")
     params, stats = variables["params"], on_devices(variables["batch_stats"], 2)
     images = [jnp.asarray(batch[domain]["image"]) for domain in ("source", "target")]
@@ -144,7 +189,7 @@ def _assert_first_step(run: Any, first_batch: dict[str, Any], recipe: Recipe) ->
     }
 
 
-@pytest.mark.parametrize("variant", ADAPTING)
+@pytest.mark.parametrize("variant", OF_EQUATION_1)
 def test_first_step(adapted, first_batch, variant: str) -> None:
     _assert_first_step(adapted(variant), first_batch, _recipe(variant))
 
@@ -154,6 +199,64 @@ def test_first_step_of_the_official_preset(adapted, first_batch) -> None:
     official = {"lambda_source_low": 0.1, "normalization": "official", "rule": "official"}
     recipe = _recipe("max_square_iw_multi", **official)
     _assert_first_step(adapted("max_square_iw_multi", "official"), first_batch, recipe)
+
+
+def _domain_loss(maps: Any, seed: int, label: float, gan: str) -> Any:
+    """L(D(maps), label) of a discriminator that has not been trained yet."""
+    module = PixelDiscriminator(METHOD_KEYS["method.discriminator_width"])
+    params = uniform_params(module, (32, 32, maps.shape[-1]), seed)
+    outputs: Any = module.apply({"params": params}, maps)
+    if gan == "least_squares":
+        return jnp.mean((outputs - label) ** 2)
+    sign = 1 if label == 0 else -1
+    return jnp.mean(jnp.log1p(jnp.exp(sign * outputs)))
+
+
+def _adversarial_terms(batch: dict[str, Any], *, see: Any, gan: str, heads: int) -> dict[str, Any]:
+    """The parts of the objective in which a discriminator takes part; the final head's is drawn
+    from twice the seed of the run, which is 0, the low head's from the next number.
+    """
+    terms = {}
+    for seed, head in list(enumerate(("final", "low")))[:heads]:
+        source, target = (
+            see(jax.nn.softmax(batch[domain][seed])) for domain in ("source", "target")
+        )
+        weight = METHOD_KEYS[f"method.lambda_adv_{head}"]
+        terms[f"source/discriminator_{head}"] = _domain_loss(source, seed, 0, gan) / 2
+        terms[f"target/discriminator_{head}"] = _domain_loss(target, seed, 1, gan) / 2
+        terms[f"target/adversarial_{head}"] = weight * _domain_loss(target, seed, 0, gan)
+    return terms
+
+
+def _information(p: Any) -> Any:
+    """ADVENT's maps, in parts of the largest entropy."""
+    return jnp.where(p > 0, -p * jnp.log(p), 0) / math.log(p.shape[-1])
+
+
+def _entropy_terms(batch: dict[str, Any]) -> dict[str, Any]:
+    final, low = (_information(jax.nn.softmax(logits)).sum(-1).mean() for logits in batch["target"])
+    return {"target/entropy_final": 2.5 * final, "target/entropy_low": 0.75 * low}
+
+
+_TERMS: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
+    "adaptsegnet": functools.partial(_adversarial_terms, see=lambda p: p, gan="vanilla", heads=2),
+    "adaptsegnet_single": functools.partial(
+        _adversarial_terms, see=lambda p: p, gan="least_squares", heads=1
+    ),
+    "advent": functools.partial(_adversarial_terms, see=_information, gan="vanilla", heads=2),
+    "minent_advent": _entropy_terms,
+}
+
+
+@pytest.mark.parametrize("variant", OTHERS)
+def test_first_step_of_other_methods(adapted, first_batch, variant: str) -> None:
+    recipe = _recipe(variant, lambda_source_low=0.6)
+    expected = {
+        **source_terms(*first_batch["source"], first_batch["labels"], recipe),
+        **_TERMS[variant](first_batch),
+    }
+    found = {name: steps[1] for name, steps in adapted(variant).logged("adapt").items()}
+    assert found == {name: pytest.approx(float(v), rel=1e-3) for name, v in expected.items()}
 
 
 @pytest.mark.parametrize("variant", ADAPTING)

@@ -25,7 +25,7 @@ from msl_jax.data.prepared.records import prepare
 from msl_jax.models.backbones.small_resnet import SmallResNet
 from msl_jax.models.discriminator import Discriminator
 from msl_jax.models.initial import initial_params, initial_variables
-from msl_jax.models.inputs import network_input
+from msl_jax.models.inputs import TORCHVISION
 
 from .written_out import assert_same_change, on_devices, split
 
@@ -45,7 +45,7 @@ KEYS: dict[str, Any] = {
     "weight_decay": 0.03,
     "lambda_target": 1.5,
     "normalization": "official",
-    "model.discriminator_width": 6,
+    "method.discriminator_width": 6,
     "source_size": SIZE,
     "target_size": SIZE,
     "source_augmentation.scale": (0.9, 1.2),
@@ -89,7 +89,7 @@ def _forward(params: Any, stats: Any, images: Any) -> Any:
         network = {name: leaf for name, leaf in params.items() if name != "discriminator"}
         found, updates = MODEL.apply(
             {"params": network, "batch_stats": stats},
-            network_input(images, "torchvision"),
+            TORCHVISION.prepare(images),
             train=True,
             mutable=["batch_stats"],
         )
@@ -184,7 +184,7 @@ def test_adaptation(name: str, variant: str, run, request: pytest.FixtureRequest
 def _probabilities(variables: Any, images: Any) -> Any:
     """Of the middle of images `[B, 20, 22, 3]`, a mean with that of the mirrored ones."""
     middle = images[:, 2:18, 2:20]
-    views = [network_input(view, "torchvision") for view in (middle, middle[:, :, ::-1])]
+    views = [TORCHVISION.prepare(view) for view in (middle, middle[:, :, ::-1])]
     first, second = (jax.nn.softmax(MODEL.apply(variables, view)[0]) for view in views)
     return (first + second) / 2
 

@@ -15,7 +15,7 @@ from msl_jax.data.augment import Augmentation
 from msl_jax.data.datasets.camvid import CamVid
 from msl_jax.data.pipeline import TrainingBatches
 from msl_jax.data.prepared.records import prepare
-from msl_jax.models import DeepLabV2
+from msl_jax.models import DeepLabV2, ResNet
 from msl_jax.models.initial import initial_variables
 
 from .written_out import Recipe, assert_same_change, objective, on_devices, split
@@ -41,7 +41,7 @@ KEYS: dict[str, Any] = {
     "guidance_threshold": 0.1,
     "normalization": "official",
     "guidance_rule": "official",
-    "frozen_norms": True,
+    "frozen_batch_norm": True,
     "source_augmentation.scale": (0.8, 1.1),
     "source_augmentation.crop": (16, 24),
     "source_augmentation.jitter": 0.2,
@@ -68,7 +68,7 @@ AUGMENTATIONS = {
     ),
     "target_augmentation": Augmentation(mirror=False, blur=True, jitter=0.4),
 }
-MODEL = DeepLabV2(11, 14, 4, head_rates=(1, 2), active_rates=(1,))
+MODEL = DeepLabV2(11, ResNet(14, 4), aspp_dilations=(1, 2), active_dilations=(1,))
 # As often as the official optimizer comes by; the stem's norm and the rate that is not summed stay.
 GROUPS = [
     (".*_head/conv1/", 0, 0),
@@ -97,7 +97,7 @@ def records(tiny_keys: dict[str, Any], run) -> dict[str, Any]:
 
 def _trained(variables: Any, records: Any, rates: list[float], *, adapt: bool) -> Any:
     """Variables after as many steps as there are rates."""
-    model = MODEL.clone(frozen_norms=adapt)
+    model = MODEL.clone(frozen_batch_norm=adapt)
     of_batch = functools.partial(objective, model=model, recipe=RECIPE, adapt=adapt)
     gradient = jax.jit(jax.grad(of_batch, has_aux=True))
     batches = TrainingBatches(

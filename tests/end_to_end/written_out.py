@@ -15,7 +15,7 @@ from jax import Array
 
 from msl_jax import losses
 from msl_jax.models import resize_align_corners
-from msl_jax.models.inputs import network_input
+from msl_jax.models.inputs import TORCHVISION
 
 
 class Recipe(NamedTuple):
@@ -61,7 +61,7 @@ def heads(model: Any, params: Any, stats: Any, images: Array) -> tuple[Array, Ar
     def single(stats: Any, images: Array) -> Any:
         (final, low), updates = model.apply(
             {"params": params, "batch_stats": stats},
-            network_input(images, "torchvision"),
+            TORCHVISION.prepare(images),
             train=True,
             mutable=["batch_stats"],
         )

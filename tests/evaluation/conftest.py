@@ -11,12 +11,11 @@ from msl_jax.data.labels import LabelClass, LabelSet
 from msl_jax.report.classification import ClassificationReport
 from msl_jax.report.classification_gallery import ClassifiedImage, class_cards, order_of
 from msl_jax.report.curves import StageCurves
-from msl_jax.report.gallery_section import gallery_images
+from msl_jax.report.html import enlarged
 from msl_jax.report.page import Report
-from msl_jax.report.picture import enlarged
 from msl_jax.report.results import Measured, Results
 from msl_jax.report.segmentation import SegmentationReport
-from msl_jax.report.segmentation_gallery import GalleryImage, gallery_image
+from msl_jax.report.segmentation_gallery import GalleryImage, gallery_image, gallery_images
 from msl_jax.report.settings import Setting
 
 # Names that would break a page that does not escape them, and an address that does not.
@@ -104,7 +103,7 @@ def report() -> Report:
 
 
 def card(key: str, label: int | None, before: int, after: int) -> ClassifiedImage:
-    """A grey image that is taken for `before` and then for `after`."""
+    """A grey image that is predicted as `before` and then as `after`."""
     picture = enlarged("image", np.full((4, 4, 3), 99, np.uint8))
     predictions = {"source-only": (before, 0.6), "adapted": (after, 0.9)}
     return ClassifiedImage(key, picture, label, predictions)
@@ -115,9 +114,9 @@ def class_report() -> Report:
     """The page of a classification, without the sections on the whole split."""
     cards = [
         card("same", 0, 0, 0),
-        card("mended", 0, 1, 0),
+        card("fixed", 0, 1, 0),
         card("bare", None, 2, 2),
-        card("spoilt", 0, 0, 3),
+        card("broken", 0, 0, 3),
         card("other", 3, 0, 1),
     ]
     return Report(

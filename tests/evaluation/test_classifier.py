@@ -18,12 +18,15 @@ from msl_jax.evaluation.classification import (
     classify,
     classify_all,
 )
-from msl_jax.evaluation.sheet import contact_sheet
-from msl_jax.runs.metrics import deciding, headline
+from msl_jax.evaluation.pictures import contact_sheet
+from msl_jax.models.inputs import TORCHVISION
+from msl_jax.runs.metrics import main_metric, selection_metric
 
 
 class Leftmost(nn.Module):
     """Logits that follow the grey value of the first column; no parameters."""
+
+    input_convention = TORCHVISION
 
     @nn.compact
     def __call__(self, images, train: bool = False):
@@ -32,7 +35,7 @@ class Leftmost(nn.Module):
 
 
 class Few:
-    """Stands for records: images of one grey value each, bright ones are of class 1."""
+    """Stands in for records: images of one grey value each, bright ones of class 1."""
 
     def __init__(self, values: list[int], labels: list[int]) -> None:
         self._values, self._labels = values, labels
@@ -45,16 +48,16 @@ class Few:
         return {"image": image, "label": np.uint8(self._labels[index]), "key": str(index)}
 
 
-CLASSIFIER = Classifier(Leftmost(), "torchvision")
+CLASSIFIER = Classifier(Leftmost())
 
 
 def test_accuracy_over_devices_and_an_incomplete_batch() -> None:
-    """Five images in batches of two on two devices; what fills the last one does not count."""
+    """Five images in batches of two on two devices; the padding of the last one does not count."""
     records = Few([0, 250, 0, 250, 0], [0, 1, 1, 1, 1])
     assert jax.local_device_count() == 2
     found = Evaluator(CLASSIFIER, batch_size=2)({}, records)  # type: ignore[arg-type]
     assert found == {"accuracy": 3 / 5}
-    assert headline(found) == deciding(found) == ("accuracy", "accuracy", 0.6)
+    assert main_metric(found) == selection_metric(found) == ("accuracy", "accuracy", 0.6)
 
 
 def test_ignored_images_do_not_count() -> None:
@@ -71,7 +74,7 @@ def test_class_and_probability() -> None:
 
 
 def test_all_images_of_a_split() -> None:
-    """Five images in batches of two; what fills the last one is no image."""
+    """Five images in batches of two; the padding of the last one is dropped."""
     records = Few([0, 250, 0, 250, 40], [0, 1, 1, 255, 1])
     networks: dict[str, Any] = {"a": {}, "b": {}}
     found = classify_all(CLASSIFIER, networks, evaluation_batches(records, 2))  # type: ignore[arg-type]
@@ -93,7 +96,7 @@ def test_mean_over_the_mirrored_image() -> None:
     plain, mirrored = (
         np.asarray(CLASSIFIER({}, jnp.asarray(view))) for view in (image, image[:, :, ::-1])
     )
-    both = Classifier(Leftmost(), "torchvision", flip=True)({}, jnp.asarray(image))
+    both = Classifier(Leftmost(), flip=True)({}, jnp.asarray(image))
     np.testing.assert_allclose(both, (plain + mirrored) / 2, rtol=1e-6)
     assert abs(plain - mirrored).max() > 0.5
 
@@ -122,7 +125,7 @@ def test_without_a_crop_images_stay() -> None:
 def test_only_the_centre_is_looked_at() -> None:
     image = np.zeros((1, 6, 6, 3), np.uint8)
     image[:, 2:4, 2:4] = 255
-    classifier = Classifier(Leftmost(), "torchvision", crop=(2, 2))
+    classifier = Classifier(Leftmost(), crop=(2, 2))
     assert classify(classifier, {}, image)[0].tolist() == [1]
     assert classify(CLASSIFIER, {}, image)[0].tolist() == [0]
 

@@ -1,4 +1,4 @@
-"""Confusion matrices and their figures against loops over pixels."""
+"""Confusion matrices and their metrics against loops over pixels."""
 
 from __future__ import annotations
 
@@ -149,12 +149,27 @@ def test_miou_of_16_and_13_classes(absent, only_predicted):
 
 
 def test_13_classes_keep_confusions_with_the_other_three():
-    """A road taken for a wall is a miss: the 13 IoUs are those of a network of 16 classes."""
+    """A road misclassified as wall is a miss: the 13 IoUs are those of a 16-class network."""
     names = LABEL_SETS["cityscapes16"].names
     counts = np.zeros((16, 16), int)
     counts[names.index("road"), [names.index("road"), names.index("wall")]] = 3, 1
     metrics = summary(counts, names)
     assert (metrics["miou"], metrics["miou_13"]) == (0.375, 0.75)
+
+
+def test_19_classes_of_which_16_count():
+    """A road misclassified as truck is a miss, and a truck that is found counts nowhere."""
+    names, of_16 = LABEL_SETS["cityscapes19"].names, LABEL_SETS["cityscapes16"].names
+    counts = np.zeros((19, 19), int)
+    counts[names.index("road"), [names.index("road"), names.index("truck")]] = 3, 1
+    counts[names.index("truck"), names.index("truck")] = 4
+    counts[names.index("wall"), names.index("road")] = 2
+    metrics = summary(counts, names, of_16)
+    assert tuple(metrics["iou"]) == of_16
+    assert metrics["iou"]["road"] == 0.5
+    assert (metrics["miou"], metrics["miou_13"]) == (0.25, 0.5)
+    of_13 = LABEL_SETS["cityscapes13"].names  # a network of 13 classes has no others
+    assert summary(np.eye(13, dtype=int), of_13, of_16) == summary(np.eye(13, dtype=int), of_13)
 
 
 @pytest.mark.parametrize("name", sorted(set(LABEL_SETS) - {"cityscapes16"}))
@@ -164,8 +179,14 @@ def test_no_other_set_has_a_miou_of_13(name):
 
 
 def test_summary_of_nothing():
+    """Unknown is neither 0 nor 100 percent."""
     found = summary(np.zeros((2, 2), int), ("road", "car"))
-    assert found == {"miou": 0.0, "iou": {"road": None, "car": None}, "pixel_accuracy": 0.0}
+    assert found == {"miou": None, "iou": {"road": None, "car": None}, "pixel_accuracy": None}
+    names = LABEL_SETS["cityscapes16"].names
+    counts = np.zeros((16, 16), int)
+    assert summary(counts, names)["miou_13"] is None
+    counts[names.index("wall"), names.index("wall")] = 1  # of the 16 alone
+    assert (summary(counts, names)["miou"], summary(counts, names)["miou_13"]) == (1.0, None)
 
 
 def test_summary_needs_a_name_for_each_class():

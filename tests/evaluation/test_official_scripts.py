@@ -1,4 +1,4 @@
-"""Figures of Cityscapes against the benchmark's own scripts, digit for digit."""
+"""Metrics of Cityscapes against the benchmark's own scripts, digit for digit."""
 
 from __future__ import annotations
 

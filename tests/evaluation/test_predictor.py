@@ -13,8 +13,8 @@ import pytest
 from msl_jax.data.labels import IGNORE
 from msl_jax.evaluation import segmentation, summary
 from msl_jax.evaluation.segmentation import Evaluator, Predictor, group_by_label_size, predict
-from msl_jax.models import DeepLabV2, resize_align_corners
-from msl_jax.models.inputs import network_input
+from msl_jax.models import DeepLabV2, ResNet, resize_align_corners
+from msl_jax.models.inputs import CAFFE, TORCHVISION, InputConvention
 
 SIZE = (33, 41)
 NAMES = ("road", "car", "pole")
@@ -23,6 +23,8 @@ NAMES = ("road", "car", "pole")
 @dataclasses.dataclass(frozen=True)
 class Formula:
     """Every eighth pixel, times a factor that grows to the right: mirrored images differ."""
+
+    input_convention: InputConvention = CAFFE
 
     def apply(self, variables, images, *, train: bool, low_head: bool):
         assert not train
@@ -47,7 +49,7 @@ def _softmax(logits: np.ndarray) -> np.ndarray:
 
 def _view(images, size, *, scaled=SIZE, mirrored=False) -> np.ndarray:
     """Probabilities of one view, written out."""
-    inputs = resize_align_corners(network_input(images, "caffe"), scaled)
+    inputs = resize_align_corners(CAFFE.prepare(images), scaled)
     inputs = inputs[:, :, ::-1] if mirrored else inputs
     logits, _ = Formula().apply(VARIABLES, inputs, train=False, low_head=False)
     found = _softmax(np.asarray(resize_align_corners(logits, size)))
@@ -61,28 +63,28 @@ def _close(found, expected) -> None:
 class TestPredictor:
     @pytest.mark.parametrize("size", [SIZE, (17, 50)])
     def test_probabilities_at_any_size(self, images, size):
-        found = Predictor(Formula(), "caffe")(VARIABLES, images, size)
+        found = Predictor(Formula())(VARIABLES, images, size)
         assert found.shape == (2, *size, 3)
         assert found.dtype == jnp.float32
         _close(found, _view(images, size))
 
     def test_convention_reaches_the_network(self, images):
-        found = Predictor(Formula(), "torchvision")(VARIABLES, images, SIZE)
+        found = Predictor(Formula(TORCHVISION))(VARIABLES, images, SIZE)
         assert np.abs(found - _view(images, SIZE)).max() > 0.1
 
     def test_flip_is_the_mean_of_both_views(self, images):
-        found = Predictor(Formula(), "caffe", flip=True)(VARIABLES, images, SIZE)
+        found = Predictor(Formula(), flip=True)(VARIABLES, images, SIZE)
         plain, mirrored = _view(images, SIZE), _view(images, SIZE, mirrored=True)
         assert np.abs(plain - mirrored).max() > 0.1
         _close(found, (plain + mirrored) / 2)
 
     def test_flip_makes_mirrored_images_alike(self, images):
-        predictor = Predictor(Formula(), "caffe", flip=True)
+        predictor = Predictor(Formula(), flip=True)
         found = predictor(VARIABLES, images[:, :, ::-1], SIZE)
         _close(found, predictor(VARIABLES, images, SIZE)[:, :, ::-1])
 
     def test_scales_and_flip(self, images):
-        predictor = Predictor(Formula(), "caffe", flip=True, scales=(1.0, 1.5))
+        predictor = Predictor(Formula(), flip=True, scales=(1.0, 1.5))
         found = predictor(VARIABLES, images, SIZE)
         larger = (50, 62)  # 1.5 times 33 and 41, rounded
         views = [
@@ -93,20 +95,20 @@ class TestPredictor:
         _close(found, sum(views) / 4)
 
     def test_deeplab(self, images):
-        model = DeepLabV2(3, depth=14, width=4, head_rates=(1,), active_rates=(1,))
-        shapes = jax.eval_shape(model.init, jax.random.key(0), network_input(images, "torchvision"))
+        model = DeepLabV2(3, ResNet(14, 4), aspp_dilations=(1,), active_dilations=(1,))
+        shapes = jax.eval_shape(model.init, jax.random.key(0), jnp.zeros((1, 32, 32, 3)))
         rng = np.random.default_rng(0)
         variables = jax.tree.map(
             lambda leaf: rng.uniform(0, 0.2, leaf.shape).astype(np.float32), shapes
         )
-        labels, confidence = predict(Predictor(model, "torchvision"), variables, images, (20, 30))
+        labels, confidence = predict(Predictor(model), variables, images, (20, 30))
         assert labels.shape == confidence.shape == (2, 20, 30)
         assert labels.max() < 3
         assert 1 / 3 <= confidence.min() <= confidence.max() <= 1
 
 
 def test_predict(images):
-    labels, confidence = predict(Predictor(Formula(), "caffe"), VARIABLES, images, SIZE)
+    labels, confidence = predict(Predictor(Formula()), VARIABLES, images, SIZE)
     probabilities = _view(images, SIZE)
     assert (labels.dtype, confidence.dtype) == (np.uint8, np.float32)
     np.testing.assert_array_equal(labels, probabilities.argmax(-1))
@@ -117,7 +119,7 @@ def test_predict(images):
 @pytest.mark.parametrize("rows", [1, 5, 32, 33])
 def test_predict_in_strips(images, rows, monkeypatch):
     """A large photo is predicted in parts, the last of which overlaps: the same result."""
-    predictor = Predictor(Formula(), "caffe", flip=True, scales=(1.0, 1.5))
+    predictor = Predictor(Formula(), flip=True, scales=(1.0, 1.5))
     size = (33, 50)
     whole = predict(predictor, VARIABLES, images, size)
     views, batch, classes = 4, 2, 3
@@ -129,7 +131,7 @@ def test_predict_in_strips(images, rows, monkeypatch):
 
 @pytest.mark.parametrize("strip", [1, 200 * 12, 10**9])
 def test_memory_of_a_prediction(images, strip, monkeypatch):
-    """The probabilities that exist at a time are bounded, however large the photo."""
+    """The probabilities in memory at a time are bounded, however large the photo."""
     shapes = []
     original = segmentation.mean_probabilities
 
@@ -140,7 +142,7 @@ def test_memory_of_a_prediction(images, strip, monkeypatch):
 
     monkeypatch.setattr(segmentation, "mean_probabilities", note)
     monkeypatch.setattr(segmentation, "STRIP", strip)
-    labels, _ = predict(Predictor(Formula(), "caffe"), VARIABLES, images[:1], (100, 200))
+    labels, _ = predict(Predictor(Formula()), VARIABLES, images[:1], (100, 200))
     assert labels.shape == (1, 100, 200)
     assert len(shapes) == 1  # one program for all strips
     assert shapes[0][1] * 200 * 3 <= max(strip, 200 * 3)
@@ -169,7 +171,7 @@ class FakeRecords:
 
 @pytest.fixture(scope="module")
 def evaluator() -> Evaluator:
-    return Evaluator(Predictor(Formula(), "caffe"), NAMES, batch_size=1)
+    return Evaluator(Predictor(Formula()), NAMES, batch_size=1)
 
 
 class TestEvaluator:
@@ -207,7 +209,7 @@ class TestEvaluator:
         monkeypatch.setattr(
             Formula, "apply", lambda *args, **kwargs: traced.append(1) or apply(*args, **kwargs)
         )
-        evaluator = Evaluator(Predictor(Formula(), "caffe"), NAMES, batch_size=1)
+        evaluator = Evaluator(Predictor(Formula()), NAMES, batch_size=1)
         evaluator(VARIABLES, FakeRecords(3, sizes=[SIZE, (20, 21), (66, 82)]), None)
         assert len(traced) == 1
 

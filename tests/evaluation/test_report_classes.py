@@ -15,10 +15,9 @@ from msl_jax.config.presets import complete
 from msl_jax.evaluation.classification import Classified, Prediction
 from msl_jax.report.classification import ClassificationReport, notable
 from msl_jax.report.classification_sections import class_sections
-from msl_jax.report.confusions import pairs
-from msl_jax.report.html import element, render
+from msl_jax.report.classification_tables import pairs
+from msl_jax.report.html import element, enlarged, render
 from msl_jax.report.page import page
-from msl_jax.report.picture import enlarged
 from msl_jax.report.results import Measured
 from msl_jax.report.settings import settings
 
@@ -64,9 +63,14 @@ def test_accuracy_by_class_of_two_networks() -> None:
         "all images": ["7", "57.1", "57.1", "+0.0"],
     }
     # Without the image that has no label.
-    assert "Wrong before and right now: 1 of 7 images; right before and wrong now: 1." in root.text
-    assert "after: mean probability of the predicted class 90.0 % where it is right" in root.text
-    assert "50.0 % where it is wrong" in root.text
+    assert (
+        "Fixed (wrong before, right now): 1 of 7 images; broken (right before, wrong now): 1."
+        in root.text
+    )
+    assert (
+        "after: the predicted class has a mean probability of 90.0 % where it is right" in root.text
+    )
+    assert " and 50.0 % where it is wrong." in root.text
 
 
 def test_confusions_of_two_networks() -> None:
@@ -74,7 +78,7 @@ def test_confusions_of_two_networks() -> None:
     changed, matrix, other = root.find("table")
     rows = [[c.text for c in row.find("*") if c.tag in ("th", "td")] for row in changed.find("tr")]
     assert rows == [
-        ["label", "taken for", "before", "after", "change"],
+        ["label", "predicted as", "before", "after", "change"],
         ["bike", "mug", "2", "1", "-1"],
         ["mug", "bike", "1", "0", "-1"],
         ["mug", "pen", "0", "1", "+1"],
@@ -93,30 +97,35 @@ def test_confusions_of_two_networks() -> None:
         cell.attributes.get("class") for cell in next(matrix.one("tbody").find("tr")).find("td")
     ]
     assert kinds == ["same", "other", None, None]
-    cell = matrix.one("td", title="bike taken for mug: 1 of 4 images")
+    cell = matrix.one("td", title="bike predicted as mug: 1 of 4 images")
     assert cell.attributes["style"] == "--share:25%"  # half the root of a quarter
-    assert root.one("summary").text == "the same matrix, before"
+    assert root.one("summary").text == "the same matrix for before"
 
 
 def test_one_network() -> None:
     root = _root(_classified(oracle=BEFORE))
     tables = _tables(root)
     assert tables["target: accuracy in %"]["bike"] == ["4", "50.0"]
-    assert tables["most frequent confusions, images"] == {
-        "label": ["taken for", "oracle"],
+    assert tables["most frequent confusions (images)"] == {
+        "label": ["predicted as", "oracle"],
         "bike": ["mug", "2"],
         "mug": ["bike", "1"],
     }
     assert not list(root.find("details"))
-    assert "Wrong before" not in root.text
+    assert "wrong before" not in root.text
 
 
 def test_classes_of_images_without_labels() -> None:
     found = _classified([255] * 8, before=BEFORE, after=AFTER)
     tables = _tables(_root(found))
-    assert tables["target: images predicted, in %"]["bike"] == ["37.5", "50.0", "+12.5"]
-    assert tables["most frequent changes, images"]["mug"] == ["bike", "1"]
-    assert tables["rows: before, columns: after, numbers of images"]["bike"] == ["2", "", "1", ""]
+    assert tables["target: predictions by class, in %"]["bike"] == ["37.5", "50.0", "+12.5"]
+    assert tables["most frequent changes (images)"]["mug"] == ["bike", "1"]
+    assert tables["images by prediction: before (rows), after (columns)"]["bike"] == [
+        "2",
+        "",
+        "1",
+        "",
+    ]
     assert not any("accuracy" in caption for caption in tables)
     (section,) = class_sections(_classified([255] * 8, source=BEFORE), NAMES)
     assert section.title == "Predicted classes"
@@ -131,7 +140,7 @@ def test_matrix_that_nobody_could_read_is_left_out() -> None:
 
 def test_nothing_confused() -> None:
     root = _root(_classified(before=BEFORE, after=BEFORE))
-    assert "No confusion has changed." in root.one("section", id="confusions").text
+    assert "No confusion changed." in root.one("section", id="confusions").text
     assert pairs(np.eye(3, dtype=int), np.eye(3, dtype=int), 5) == []
 
 
@@ -148,20 +157,20 @@ def test_cards(class_report) -> None:
     html = page(class_report)
     expect_self_contained(html)
     items = list(read_page(html).one("ol").find("li"))
-    assert [item.one("h3").text for item in items] == ["mended", "spoilt", "other", "same", "bare"]
+    assert [item.one("h3").text for item in items] == ["fixed", "broken", "other", "same", "bare"]
     facts = {
         item.one("h3").text: [node.text for node in item.find("*") if node.tag in ("dt", "dd")]
         for item in items
     }
     nasty = class_report.label_set.names[1]
-    assert facts["mended"] == [
+    assert facts["fixed"] == [
         *("label", "road"),
         *("source-only", f"✗ {nasty} (60.0 %)", "adapted", "✓ road (90.0 %)"),
     ]
     # Without a label nothing is right or wrong.
     assert facts["bare"] == ["source-only", "sky (60.0 %)", "adapted", "sky (90.0 %)"]
     verdicts = [[p.text for p in item.find("p", class_="verdict")] for item in items]
-    assert verdicts == [["mended"], ["spoilt"], ["changed, still wrong"], [], []]
+    assert verdicts == [["fixed"], ["broken"], ["changed, still wrong"], [], []]
     marks = [mark.attributes["aria-label"] for mark in items[0].find("span", role="img")]
     assert marks == ["wrong", "right"]
 
@@ -206,7 +215,7 @@ def test_accuracy_against_source_only(class_report) -> None:
     assert _tables(root)["accuracy in %"] == {
         "domain": ["source-only", "final", "change", "best*"],
         "target": ["40.0", "51.2", "+11.2", "60.0"],
-        "source": ["90.0", "85.0", "-5.0", "-"],
+        "source": ["90.0", "85.0", "-5.0", "not measured"],  # the best is looked for on the target
     }
     bars = next(root.find("span", class_="bars")).find("i")
     assert [bar.attributes["style"] for bar in bars] == ["width:40.0%", "width:51.2%"]
@@ -229,7 +238,12 @@ def test_curves_of_accuracy(class_report) -> None:
     assert titles[0] == "dann: accuracy in %. target: 25 at step 0, 31 at step 30."
 
 
-@pytest.mark.parametrize("found", [{}, {"miou": 0.5}, {"accuracy": None}, 3])
+def test_accuracy_that_was_not_measured_is_no_value() -> None:
+    assert ClassificationReport().values({"accuracy": None}) == []
+    assert ClassificationReport().values({"accuracy": 0.0}) == [0.0]
+
+
+@pytest.mark.parametrize("found", [{}, {"miou": 0.5}, 3])
 def test_metrics_of_another_kind(found: object) -> None:
     with pytest.raises((KeyError, TypeError)):
         assert all(0 <= value <= 1 for value in ClassificationReport().values(found))  # type: ignore[arg-type]

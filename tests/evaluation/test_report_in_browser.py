@@ -81,7 +81,7 @@ def test_class_chooses_cards(class_report, tmp_path: Path) -> None:
     """Those whose prediction changed come first, whatever their role in the change."""
     address = _written(class_report, tmp_path)
     root = _rendered(f"{address}#class=road", tmp_path / "profile")
-    assert _shown(root) == ["mended", "spoilt", "other", "same"]
+    assert _shown(root) == ["fixed", "broken", "other", "same"]
     status = "4 of 5 images with road, changed predictions first"
     assert root.one("p", role="status").text == status
     notes = [note.text for note in root.find("p", class_="note") if "hidden" not in note.attributes]

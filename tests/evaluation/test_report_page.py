@@ -106,6 +106,14 @@ def test_curves(report) -> None:
     ]
 
 
+def test_stage_that_has_lost_its_log(report) -> None:
+    assert "losses of this stage are missing" not in page(report)
+    (stage,) = report.curves
+    found = page(report._replace(curves=[stage._replace(losses={})]))
+    text = read_page(found).one("section", id="curves").text
+    assert "The losses of this stage are missing: its metrics.jsonl holds none, or is gone." in text
+
+
 def test_run_that_has_nothing_yet() -> None:
     empty = Report("title", "place", SegmentationReport(), Results("Not finished."), [], {})
     text = read_page(page(empty)).text
@@ -195,4 +203,6 @@ def test_other_preset_is_no_default() -> None:
     config = base_config("camvid", "minent")
     config.preset = "paper"
     found = [s for group in settings(complete(config)).values() for s in group if s.changed]
-    assert {"preset", "normalization", "model.active_rates"} <= {setting.key for setting in found}
+    assert {"preset", "normalization", "model.active_dilations"} <= {
+        setting.key for setting in found
+    }

@@ -15,9 +15,10 @@ from msl_jax.config.presets import complete
 from msl_jax.report.curves import read_curves
 from msl_jax.report.registry import REPORTS
 from msl_jax.report.results import Measured, read_results
-from msl_jax.runs import workdir as runs
 from msl_jax.runs.checkpoints import Checkpoints
+from msl_jax.runs.workdir import claim_workdir
 from msl_jax.runtime.errors import UserError
+from msl_jax.runtime.files import write_json
 from msl_jax.training.state import TrainState
 
 
@@ -35,7 +36,7 @@ def config() -> ConfigDict:
 
 @pytest.fixture
 def workdir(tmp_path: Path, config: ConfigDict) -> Path:
-    runs.claim_workdir(tmp_path / "run", config)
+    claim_workdir(tmp_path / "run", config, config)
     return tmp_path / "run"
 
 
@@ -47,9 +48,7 @@ def _checkpoint(workdir: Path, stage: str, step: int, miou: float) -> None:
 
 def test_finished_run(workdir: Path, config: ConfigDict) -> None:
     final, best = {**BASELINE, "step": 9}, {"target": _metrics(0.9), "step": 6}
-    runs.write_json(
-        workdir / "results.json", {"source_only": BASELINE, "final": final, "best": best}
-    )
+    write_json(workdir / "results.json", {"source_only": BASELINE, "final": final, "best": best})
     found = read_results(workdir, config, REPORTS[config.task])
     assert found.state == "Finished after step 9."
     assert found.before == Measured("source-only", None, BASELINE)
@@ -79,7 +78,7 @@ def test_run_in_its_first_stage(workdir: Path, config: ConfigDict) -> None:
 
 def test_run_in_its_adaptation(workdir: Path, config: ConfigDict) -> None:
     _checkpoint(workdir, "source", 9, 0.25)
-    runs.write_json(workdir / "source_only.json", BASELINE)
+    write_json(workdir / "source_only.json", BASELINE)
     found = read_results(workdir, config, REPORTS[config.task])
     assert "nothing of the adaptation" in found.state
     assert (found.before.metrics, found.after) == (BASELINE, None)
@@ -132,5 +131,32 @@ def test_results_of_the_other_task(workdir: Path) -> None:
     final = {**BASELINE, "step": 1}
     path.write_text(json.dumps({"source_only": None, "final": final, "best": None}))
     config = complete(base_config("digits", "dann", task="classification"))
-    with pytest.raises(UserError, match=r"no metrics of a classification \(accuracy in \[0, 1\]\)"):
+    with pytest.raises(
+        UserError, match=r"not hold the metrics of a classification \(accuracy in \[0, 1\]\)"
+    ):
         read_results(workdir, config, REPORTS[config.task])
+
+
+def test_what_was_not_measured(workdir: Path, config: ConfigDict) -> None:
+    nothing = {"miou": None, "iou": {"road": None, "car": None}, "pixel_accuracy": None}
+    final = {"target": nothing, "source": _metrics(0.5)}
+    write_json(
+        workdir / "results.json",
+        {"final": {**final, "step": 9}, "best": None, "source_only": BASELINE},
+    )
+    found = read_results(workdir, config, REPORTS["segmentation"])
+    assert found.after == Measured("final", 9, final)
+    text = "".join(
+        text
+        for part in REPORTS["segmentation"].evaluation(found, None).content
+        for text in part.itertext()
+    )
+    assert "target mIoU 25.0 → not measured; source mIoU 75.0 → 50.0 % (-25.0)" in text
+    state = TrainState(jnp.int32(6), {"a": jnp.ones(1)}, {"b": jnp.ones(1)}, ())
+    Checkpoints(workdir / "adapt").save(state, {}, final)
+    (curves,) = read_curves(workdir, config, "miou", BASELINE)
+    assert curves.evaluations == {"target": {0: 0.25}, "source": {0: 0.75, 6: 0.5}}
+
+
+def test_accuracy_that_was_not_measured() -> None:
+    assert REPORTS["classification"].values({"accuracy": None}) == []

@@ -70,3 +70,19 @@ def test_without_a_baseline(results):
     text = "\n".join(lines)
     assert "source-only" not in text
     assert "Best" not in text
+
+
+def test_what_was_not_measured(results):
+    nothing = {"miou": None, "iou": {"road": None, "pole": None}, "pixel_accuracy": None}
+    results["final"]["target"] = nothing
+    lines = _printed(results)
+    assert _cells(lines, "road") == ["40.1", "-", "90.0", "85.0", "-5.0"]
+    assert _cells(lines, "mIoU") == ["26.3", "not", "measured", "90.0", "85.0", "-5.0"]
+    assert _cells(lines, "pixel accuracy")[:3] == ["70.0", "not", "measured"]
+    assert "target: not measured (in no label, never predicted): road, pole" in lines
+    assert "source: not measured (in no label, never predicted): pole" in lines
+
+
+def test_domain_without_labels_alone(results):
+    results["final"] = {"target": None, "source": None, "step": 20}
+    assert _printed(results) == ["not measured: there are no labels"]

@@ -19,6 +19,7 @@ import pytest
 from msl_jax.data.labels import IGNORE
 from msl_jax.evaluation import summary
 from msl_jax.evaluation.segmentation import Evaluator, Predictor
+from msl_jax.models.inputs import CAFFE
 
 NAMES = ("road", "car", "pole", "sky")
 NETWORK_SIZE = (33, 41)
@@ -40,6 +41,8 @@ WEIGHTS = np.random.default_rng(5).normal(size=(2, 3, 4)) / 100
 
 @dataclasses.dataclass(frozen=True)
 class Network:
+    input_convention = CAFFE
+
     def apply(self, variables: Any, images: jax.Array, *, train: bool, low_head: bool):
         return _network(images, variables), None
 
@@ -120,7 +123,7 @@ VIEWS = [
 @pytest.mark.parametrize(("flip", "scales"), VIEWS)
 @pytest.mark.parametrize("resize", [_numpy_resize, _torch_resize])
 def test_probabilities(images, resize: Resize, flip: bool, scales: dict):
-    predictor = Predictor(Network(), "caffe", flip, tuple(scales))
+    predictor = Predictor(Network(), flip, tuple(scales))
     size = LABEL_SIZES[0]
     found = predictor(WEIGHTS.astype(np.float32), images[:2], size)
     expected = [
@@ -151,7 +154,7 @@ def test_metrics(images, flip: bool, scales: dict, eval_size: str):
         # At network size the stored labels are larger: every pixel twice in both directions.
         labels.append(label if eval_size == "full" else label.repeat(2, 0).repeat(2, 1))
 
-    predictor = Predictor(Network(), "caffe", flip, tuple(scales))
+    predictor = Predictor(Network(), flip, tuple(scales))
     found = Evaluator(predictor, NAMES, batch_size=2)(
         WEIGHTS.astype(np.float32),
         Records(images, labels),

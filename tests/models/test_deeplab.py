@@ -13,10 +13,12 @@ import numpy as np
 import pytest
 from flax.traverse_util import flatten_dict
 
-from msl_jax.models import DeepLabV2
+from msl_jax.models import DeepLabV2, ResNet
 
 GOLDENS = Path(__file__).parents[3] / "shared" / "goldens"
-TINY = DeepLabV2(num_classes=3, depth=14, width=4, head_rates=(1, 2, 3), active_rates=(1, 2))
+TINY = DeepLabV2(
+    num_classes=3, backbone=ResNet(14, 4), aspp_dilations=(1, 2, 3), active_dilations=(1, 2)
+)
 
 
 def _shapes(model: DeepLabV2, size: tuple[int, int] = (33, 49)):
@@ -68,7 +70,8 @@ def test_rematerialized_blocks_have_the_same_gradients(images, variables):
 
         return jax.jit(jax.grad(loss, has_aux=True))(variables["params"])
 
-    plain, again = gradients(TINY), gradients(TINY.clone(rematerialize=True))
+    backbone = TINY.backbone.clone(rematerialize=True)
+    plain, again = gradients(TINY), gradients(TINY.clone(backbone=backbone))
     assert jax.tree.structure(again) == jax.tree.structure(plain)
     scale = max(float(jnp.abs(leaf).max()) for leaf in jax.tree.leaves(plain[0]))
     for a, b in zip(jax.tree.leaves(again), jax.tree.leaves(plain), strict=True):
@@ -88,7 +91,7 @@ def test_rematerialized_blocks_have_the_same_gradients(images, variables):
 )
 @pytest.mark.parametrize("placement", ["caffe", "torchvision"])
 def test_logits_have_an_eighth_of_the_size(size, expected, placement):
-    model = TINY.clone(stride_placement=placement)
+    model = TINY.clone(backbone=TINY.backbone.clone(stride_placement=placement))
     (final, low), _ = jax.eval_shape(
         model.init_with_output, jax.random.key(0), jnp.zeros((2, *size, 3))
     )
@@ -128,7 +131,7 @@ def test_default_network_is_the_official_one():
 
 
 def test_stride_placements_have_the_same_parameters(images, variables, logits):
-    other = TINY.clone(stride_placement="torchvision")
+    other = TINY.clone(backbone=TINY.backbone.clone(stride_placement="torchvision"))
     assert _shapes(other) == _shapes(TINY)
     final, _ = _apply(other)(variables, images)
     assert final.shape == logits[0].shape
@@ -142,7 +145,7 @@ def _with_head_convolution(variables, name: str, change):
     return {**variables, "params": params}
 
 
-def test_inactive_rates_do_not_change_the_output(images, variables, logits):
+def test_inactive_dilations_do_not_change_the_output(images, variables, logits):
     changed = _with_head_convolution(variables, "conv2", lambda leaf: leaf + 1)
     for found, expected in zip(_apply(TINY)(changed, images), logits, strict=True):
         np.testing.assert_array_equal(found, expected)
@@ -151,9 +154,9 @@ def test_inactive_rates_do_not_change_the_output(images, variables, logits):
         assert np.abs(found - expected).max() > 0.1
 
 
-def test_heads_sum_their_active_rates(images, variables, logits):
-    one = _apply(TINY.clone(active_rates=(1,)))(variables, images)
-    other = _apply(TINY.clone(active_rates=(2,)))(variables, images)
+def test_heads_sum_their_active_dilations(images, variables, logits):
+    one = _apply(TINY.clone(active_dilations=(1,)))(variables, images)
+    other = _apply(TINY.clone(active_dilations=(2,)))(variables, images)
     for first, second, both in zip(one, other, logits, strict=True):
         np.testing.assert_allclose(first + second, both, atol=1e-4 * np.abs(both).max())
 
@@ -180,8 +183,8 @@ def test_training_updates_every_statistic(images, variables, logits):
     assert np.abs(final - logits[0]).max() > 1e-2 * np.abs(logits[0]).max()
 
 
-def test_frozen_norms_keep_their_statistics(images, variables, logits):
-    frozen = _apply(TINY.clone(frozen_norms=True), train=True, mutable=("batch_stats",))
+def test_frozen_batch_norm_keeps_its_statistics(images, variables, logits):
+    frozen = _apply(TINY.clone(frozen_batch_norm=True), train=True, mutable=("batch_stats",))
     (final, low), updates = frozen(variables, images)
     jax.tree.map(
         np.testing.assert_array_equal, updates.get("batch_stats", {}), variables["batch_stats"]
@@ -203,10 +206,10 @@ def test_bfloat16_keeps_parameters_and_logits_in_float32(images, variables, logi
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"depth": 18}, r"depth must be one of \[14, 26, 50, 101\], found 18"),
+        ({"backbone": ResNet(18, 4)}, r"depth must be one of \[14, 26, 50, 101\], found 18"),
         (
-            {"active_rates": (5,)},
-            r"active_rates: expected some of the rates \(1, 2, 3\), found \(5,\)",
+            {"active_dilations": (5,)},
+            r"active_dilations: expected some of the dilations \(1, 2, 3\), found \(5,\)",
         ),
     ],
 )

@@ -11,10 +11,13 @@ import pytest
 from flax import linen as nn
 from flax.traverse_util import flatten_dict
 
-from msl_jax.models import DeepLabV2, initial_heads, initial_variables
-from msl_jax.models.initial import abstract_variables
+from msl_jax.models import DeepLabV2, ResNet, initial_heads, initial_variables
+from msl_jax.models.initial import abstract_variables, initial_params, uniform_params
+from msl_jax.models.layers import BatchNorm
 
-MODEL = DeepLabV2(num_classes=3, depth=14, width=16, head_rates=(1, 2, 3), active_rates=(1, 2))
+MODEL = DeepLabV2(
+    num_classes=3, backbone=ResNet(14, 16), aspp_dilations=(1, 2, 3), active_dilations=(1, 2)
+)
 
 # One kernel of each kind, of thousands of values.
 KINDS = [
@@ -56,8 +59,9 @@ def initialisers() -> dict[str, Any]:
 
 
 def test_shapes_and_dtypes_are_the_networks() -> None:
-    variables = initial_variables(MODEL.clone(param_dtype=jnp.bfloat16), seed=0)
-    expected = abstract_variables(MODEL.clone(param_dtype=jnp.bfloat16))
+    model = MODEL.clone(backbone=MODEL.backbone.clone(param_dtype=jnp.bfloat16))
+    variables = initial_variables(model, seed=0)
+    expected = abstract_variables(model)
     assert jax.tree.structure(variables) == jax.tree.structure(expected)
     for drawn, wanted in zip(jax.tree.leaves(variables), jax.tree.leaves(expected), strict=True):
         assert isinstance(drawn, jax.Array)
@@ -101,6 +105,28 @@ def test_all_else_is_what_the_modules_set(found) -> None:
     assert len(expected) + sum(name.endswith("kernel") for name in found) == len(found)
 
 
+class _Scaled(nn.Module):
+    """With parameters of other names than those of convolutions and batch norm."""
+
+    param_dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, x):
+        gamma = self.param("gamma", nn.initializers.constant(0.1), (3,))
+        token = self.param("token", nn.initializers.normal(2.0), (4000,))
+        bias = self.param("bias", nn.initializers.ones, (3,))
+        return nn.Dense(5)(x * gamma[None, None, None] + bias[None, None, None]) + token.sum()
+
+
+def test_other_parameters_are_drawn_by_their_own_initialisers() -> None:
+    first, again, other = (initial_variables(_Scaled(), seed)["params"] for seed in (0, 0, 1))
+    assert set(np.asarray(first["gamma"])) == {np.float32(0.1)}
+    assert set(np.asarray(first["bias"])) == {1}
+    assert float(first["token"].std()) == pytest.approx(2, rel=0.1)
+    assert _identical(first, again)
+    assert not np.array_equal(first["token"], other["token"])
+
+
 def test_no_two_kernels_are_the_same(found) -> None:
     kernels = [leaf.ravel()[:8].tobytes() for name, leaf in found.items() if "kernel" in name]
     assert len(set(kernels)) == len(kernels)
@@ -121,7 +147,7 @@ def test_values_are_fixed() -> None:
 
 
 def test_other_parts_of_the_network_do_not_matter(found) -> None:
-    deeper = _flat(initial_variables(MODEL.clone(depth=26, num_classes=4), seed=0))
+    deeper = _flat(initial_variables(MODEL.clone(backbone=ResNet(26, 16), num_classes=4), seed=0))
     same = [name for name in found if "_head" not in name]
     assert _identical({name: deeper[name] for name in same}, {name: found[name] for name in same})
 
@@ -131,3 +157,31 @@ def test_heads_alone_are_those_of_the_network(found) -> None:
     assert set(heads) == {"low_head", "final_head"}
     for name, leaf in _flat({"params": heads}).items():
         assert np.array_equal(leaf, found[name])
+
+
+class _Normed(nn.Module):
+    """A layer, and a norm with or without statistics."""
+
+    norm: Any = BatchNorm
+
+    @nn.compact
+    def __call__(self, x):
+        x = nn.Dense(3, name="layer", kernel_init=nn.initializers.ones)(x)
+        options = {"use_running_average": False} if self.norm is BatchNorm else {}
+        return self.norm(name="norm")(x, **options)
+
+
+@pytest.mark.parametrize("draw", [initial_params, uniform_params])
+def test_statistics_are_not_dropped(draw) -> None:
+    with pytest.raises(ValueError, match="_Normed has batch_stats besides its parameters"):
+        draw(_Normed(), (8, 8, 4), 0)
+
+
+def test_norm_without_statistics() -> None:
+    """He-normal kernels, whatever the module's initialiser; PyTorch's way is for layers alone."""
+    module = _Normed(nn.LayerNorm)
+    params = initial_params(module, (8, 8, 4), 0)
+    assert set(params["norm"]) == {"scale", "bias"}
+    assert len(np.unique(params["layer"]["kernel"])) == 12
+    with pytest.raises(ValueError, match=r"has a parameter norm/\w+: expected kernels and biases"):
+        uniform_params(module, (8, 8, 4), 0)

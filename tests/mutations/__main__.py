@@ -22,9 +22,14 @@ from pathlib import Path
 from typing import NamedTuple
 
 from edit import Edit
+from edits_of_adversarial import EDITS as OF_ADVERSARIAL
 from edits_of_data import EDITS as OF_DATA
+from edits_of_files import EDITS as OF_FILES
+from edits_of_rounds import EDITS as OF_ROUNDS
 from edits_of_runs import EDITS as OF_RUNS
+from edits_of_self_training import EDITS as OF_SELF_TRAINING
 from edits_of_training import EDITS as OF_TRAINING
+from edits_of_weights import EDITS as OF_WEIGHTS
 
 ROOT = Path(__file__).resolve().parents[2]
 SHARED = ROOT.parent / "shared"
@@ -146,7 +151,10 @@ def main() -> int:
     given = parser.parse_args()
     edits = [
         edit
-        for edit in (*OF_TRAINING, *OF_RUNS, *OF_DATA)
+        for edit in (
+            *(*OF_TRAINING, *OF_ADVERSARIAL, *OF_SELF_TRAINING),
+            *(*OF_RUNS, *OF_ROUNDS, *OF_DATA, *OF_FILES, *OF_WEIGHTS),
+        )
         if any(words in f"{edit.title}\n{edit.file}" for words in given.only)
     ]
     if problems := misfits(edits):

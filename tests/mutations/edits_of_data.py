@@ -18,6 +18,10 @@ SEGMENTATION, CLASSIFIER = (
     "msl_jax/tasks/segmentation.py",
     "msl_jax/tasks/classification.py",
 )
+TRAINED_CLASSIFIER, DANN = "msl_jax/methods/classification.py", "msl_jax/methods/dann.py"
+PHOTOS_WRITTEN = "msl_jax/tasks/photos.py"
+PIX2PIX = "msl_jax/data/datasets/cityscapes_pix2pix.py"
+PIX2PIX_TEST = "tests/data/test_cityscapes_pix2pix.py"
 MAXSQUARE = first_step("max_square")
 ADAPTATION = f"{CLASSIFICATION}::test_adaptation"
 CLASSIFIED = f"{CLASSIFICATION}::test_photos_are_looked_at_as_in_the_evaluation"
@@ -116,11 +120,18 @@ _OF_AUGMENTATION = [
         ("tests/data/test_camvid.py",),
     ),
     Edit(
-        "the fingerprint of files leaves their time out",
+        "the fingerprint of files leaves their times out",
         "msl_jax/data/datasets/dataset.py",
-        r"\t{status.st_mtime_ns}",
+        r"\t{times}",
         "",
         ("tests/data/test_camvid.py",),
+    ),
+    Edit(
+        "the fingerprint of files believes the time that a copy sets",
+        "msl_jax/data/datasets/dataset.py",
+        r"\t{status.st_ctime_ns}",
+        "",
+        ("tests/data/test_records.py",),
     ),
 ]
 
@@ -156,36 +167,36 @@ _OF_EVALUATION = [
     Edit(
         "the evaluation's flip is ignored",
         SEGMENTATION,
-        "Predictor(model, config.input_convention, config.flip, tuple(config.scales))",
-        "Predictor(model, config.input_convention, False, tuple(config.scales))",
+        "Predictor(model, config.flip, tuple(config.scales))",
+        "Predictor(model, False, tuple(config.scales))",
         (EVALUATION,),
     ),
     Edit(
         "the evaluation's scales are ignored",
         SEGMENTATION,
-        "Predictor(model, config.input_convention, config.flip, tuple(config.scales))",
-        "Predictor(model, config.input_convention, config.flip)",
+        "Predictor(model, config.flip, tuple(config.scales))",
+        "Predictor(model, config.flip)",
         (EVALUATION,),
     ),
     Edit(
         "the evaluation's input convention is ignored",
-        SEGMENTATION,
-        "Predictor(model, config.input_convention, config.flip, tuple(config.scales))",
-        'Predictor(model, "caffe", config.flip, tuple(config.scales))',
+        "msl_jax/evaluation/segmentation.py",
+        "inputs = network_input(self.model, images)",
+        "inputs = images.astype(jnp.float32)",
         (EVALUATION,),
     ),
     Edit(
         "photos enter the network at their own size",
-        SEGMENTATION,
-        "small = resize_image(image, self._size)",
-        "small = image",
+        PHOTOS_WRITTEN,
+        'if how == "target":\n        return target',
+        'if how == "target":\n        return size',
         (PHOTOS,),
     ),
     Edit(
         "photos enter the network at the source's size",
-        SEGMENTATION,
-        "size = tuple(config.target_size)",
-        "size = tuple(config.source_size)",
+        PHOTOS_WRITTEN,
+        "target, how = tuple(config.target_size)",
+        "target, how = tuple(config.source_size)",
         (PHOTOS,),
     ),
     Edit(
@@ -193,44 +204,45 @@ _OF_EVALUATION = [
         "msl_jax/analysis/class_statistics.py",
         "labelled = sums.confusion.sum(axis=1)",
         "labelled = sums.confusion.sum(axis=0)",
-        ("tests/analysis/test_pixels.py",),
+        ("tests/analysis/test_pixel_statistics.py",),
     ),
 ]
 
 _OF_CLASSIFICATION = [
     Edit(
         "classification's normalization is the paper's",
-        CLASSIFIER,
-        "normalization=config.normalization",
-        'normalization="paper"',
+        TRAINED_CLASSIFIER,
+        "config.lambda_target, config.normalization",
+        'config.lambda_target, "paper"',
         (ADAPTATION,),
     ),
     Edit(
         "classification's lambda_target is 0.3",
-        CLASSIFIER,
-        "lambda_target=config.lambda_target",
-        "lambda_target=0.3",
+        TRAINED_CLASSIFIER,
+        "config.lambda_target, config.normalization",
+        "0.3, config.normalization",
         (ADAPTATION,),
     ),
+    Edit("dann's weight is 1", DANN, "weight=config.lambda_target", "weight=1.0", (ADAPTATION,)),
     Edit(
         "the reversal does not grow over the steps",
-        CLASSIFIER,
+        DANN,
         "steps=config.steps,",
         "steps=1,",
         (ADAPTATION,),
     ),
     Edit(
         "classification's weight decay is ignored in a run",
-        CLASSIFIER,
-        "weight_decay=config.weight_decay",
-        "weight_decay=0.0",
+        "msl_jax/training/optimizer.py",
+        "config.weight_decay",
+        "0.0",
         (ADAPTATION,),
     ),
     Edit(
         "classification's head rate is ignored in a run",
-        CLASSIFIER,
-        "optimizer_groups(config.head_rate_multiplier)",
-        "optimizer_groups(1.0)",
+        TRAINED_CLASSIFIER,
+        "Group(rate=config.head_rate_multiplier)",
+        "Group(rate=1.0)",
         (ADAPTATION,),
     ),
     Edit(
@@ -250,15 +262,15 @@ _OF_CLASSIFICATION = [
     Edit(
         "classification's flip is ignored",
         CLASSIFIER,
-        "Classifier(model, config.input_convention, crop, config.flip)",
-        "Classifier(model, config.input_convention, crop)",
+        "Classifier(model, crop, config.flip)",
+        "Classifier(model, crop)",
         (CLASSIFIED,),
     ),
     Edit(
         "classified photos keep their size",
-        CLASSIFIER,
-        "small = resize_image(image, self._size)",
-        "small = image",
+        PHOTOS_WRITTEN,
+        'if how == "target":\n        return target',
+        'if how == "target":\n        return size',
         (CLASSIFIED,),
     ),
     Edit(
@@ -277,4 +289,35 @@ _OF_CLASSIFICATION = [
     ),
 ]
 
-EDITS = [*_OF_AUGMENTATION, *_OF_EVALUATION, *_OF_CLASSIFICATION]
+_OF_DATA_SETS = [
+    *(
+        Edit(f"a label of the pix2pix download: {what}", PIX2PIX, old, new, (PIX2PIX_TEST,))
+        for what, old, new in (
+            ("any distance is near", "_FARTHEST = 40", "_FARTHEST = 400"),
+            ("lines are areas", "_FEWEST = 4", "_FEWEST = 3"),
+            (
+                "the halves are exchanged",
+                "both[:, :_SIDE], both[:, _SIDE:]",
+                "both[:, _SIDE:], both",
+            ),
+            ("no colour is unknown", "if place is not None:", "if False:"),
+            ("bollards are an unknown colour", "_PATCH, _RANGE = 9, 32", "_PATCH, _RANGE = 9, 320"),
+        )
+    ),
+    Edit(
+        "IDD-Lite: the label is that of a frame of the same name in another sequence",
+        "msl_jax/data/datasets/idd_lite.py",
+        'label = labels / f"{frame}{_LABEL}"',
+        "label = labels / f\"0/{frame.split('/')[1]}{_LABEL}\"",
+        ("tests/data/test_idd_lite.py",),
+    ),
+    Edit(
+        "joined classes are ignored",
+        "msl_jax/data/labels.py",
+        "for name in label.parts or (label.name,)",
+        "for name in (label.name,)",
+        ("tests/data/test_labels.py",),
+    ),
+]
+
+EDITS = [*_OF_AUGMENTATION, *_OF_EVALUATION, *_OF_CLASSIFICATION, *_OF_DATA_SETS]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from edit import CLASSIFICATION, END_TO_END, RUN, SOURCE_STAGE, Edit, first_step
 
-EXPERIMENT, CLASSIFIER = "msl_jax/experiment/run.py", "msl_jax/tasks/classification.py"
+EXPERIMENT = "msl_jax/experiment/run.py"
 NOT_FINITE = f"{END_TO_END}/test_resume.py::"
 NOT_FINITE += "test_loss_that_is_not_finite_keeps_the_last_checkpoint"
 BOTH_STAGES = f"{END_TO_END}/test_init_from.py::TestBackbone::test_both_stages_are_trained"
@@ -13,22 +13,22 @@ _OF_A_RUN = [
     Edit(
         "the adaptation trains on the images of the evaluation",
         EXPERIMENT,
-        'splits.load_split(config, "target_train", evaluation=False)',
-        'splits.load_split(config, "target_eval", evaluation=False)',
+        'splits.load_unlabelled(config, "target_train", known)',
+        'splits.load_unlabelled(config, "target_eval", known)',
         (first_step("max_square_iw_multi"),),
     ),
     Edit(
         "the source stage trains on the images of the evaluation",
         EXPERIMENT,
-        'else "source_train"',
-        'else "source_eval"',
+        'source_role = "target_train" if self.variant.oracle else "source_train"',
+        'source_role = "target_train" if self.variant.oracle else "source_eval"',
         (SOURCE_STAGE,),
     ),
     Edit(
         "the source stage is trained as an adaptation",
         EXPERIMENT,
-        'variables["params"], adapt=stage.adapt',
-        'variables["params"], adapt=True',
+        "method_of(config, adapt=stage.adapt)",
+        "method_of(config, adapt=True)",
         (SOURCE_STAGE,),
     ),
     Edit(
@@ -41,8 +41,8 @@ _OF_A_RUN = [
     Edit(
         "a step takes its micro-batches as one",
         EXPERIMENT,
-        "parallel_train_step(*training, accumulate=self.config.accumulate)",
-        "parallel_train_step(*training, accumulate=1)",
+        "accumulate = self.config.accumulate",
+        "accumulate = 1",
         (SOURCE_STAGE,),
     ),
     Edit(
@@ -85,7 +85,7 @@ _OF_SEEDS = [
     ),
     Edit(
         "the seed of the discriminator is 0",
-        CLASSIFIER,
+        "msl_jax/methods/dann.py",
         "initial_params(module, (features,), config.seed)",
         "initial_params(module, (features,), 0)",
         (f"{CLASSIFICATION}::test_adaptation",),
@@ -107,13 +107,13 @@ _OF_SEEDS = [
     Edit(
         "the seed of the examples that are named is 0",
         EXPERIMENT,
-        "splits.examples_per_step(self.config), self.config.seed",
-        "splits.examples_per_step(self.config), 0",
+        '"seed": self.config.seed,',
+        '"seed": 0,',
         (NOT_FINITE,),
     ),
     Edit(
         "the seed of a checkpoint's new heads is 0",
-        "msl_jax/weights/find.py",
+        "msl_jax/weights/saved_trees.py",
         "initial_heads(model, seed)",
         "initial_heads(model, 0)",
         ("tests/test_weights.py",),
@@ -141,4 +141,28 @@ _OF_SEEDS = [
     ),
 ]
 
-EDITS = [*_OF_A_RUN, *_OF_SEEDS]
+_OF_A_CONTINUED_RUN = [
+    Edit(
+        "steps that are made again are logged twice",
+        "msl_jax/runs/scalars.py",
+        "for line in _lines(self._path) if line.step <= start",
+        "for line in _lines(self._path)",
+        ("tests/test_scalars.py",),
+    ),
+    Edit(
+        "a run that goes on decides its open keys anew",
+        "msl_jax/experiment/setup.py",
+        "    if saved is not None:",
+        "    if False:",
+        ("tests/test_setup.py",),
+    ),
+    Edit(
+        "a run that goes on keeps the first start's free keys",
+        "msl_jax/experiment/setup.py",
+        "config.update({key: given[key] for key in FREE_KEYS})",
+        "pass",
+        ("tests/test_setup.py",),
+    ),
+]
+
+EDITS = [*_OF_A_RUN, *_OF_SEEDS, *_OF_A_CONTINUED_RUN]

@@ -15,35 +15,42 @@ from edit import (
 
 VARIANTS = "msl_jax/methods/variants.py"
 SEGMENTATION, CLASSIFIER = (
-    "msl_jax/tasks/segmentation.py",
-    "msl_jax/tasks/classification.py",
+    "msl_jax/methods/segmentation.py",
+    "msl_jax/methods/classification.py",
 )
+SGD = "msl_jax/training/optimizer.py"
 MULTI, HARD = first_step("max_square_iw_multi"), first_step("hard")
 
 _OF_VARIANTS = [
-    Edit("hard is minent", VARIANTS, 'target_loss="hard"', 'target_loss="minent"', (TABLE,)),
+    Edit(
+        "hard is minent",
+        VARIANTS,
+        '_target_loss("hard pseudo-labels", "hard")',
+        '_target_loss("hard pseudo-labels", "minent")',
+        (TABLE,),
+    ),
     Edit(
         "minent_iw is not weighted",
         VARIANTS,
-        'Variant(target_loss="minent", weighted=True)',
-        'Variant(target_loss="minent")',
+        'image-wise weights", "minent", iw=True)',
+        'image-wise weights", "minent")',
         (TABLE,),
     ),
     Edit(
         "max_square_multi is weighted",
         VARIANTS,
-        '"max_square_multi": Variant(target_loss="max_square", multi=True)',
-        '"max_square_multi": Variant(target_loss="max_square", weighted=True, multi=True)',
+        '(Eq. 15, 16)", "max_square", multi=True',
+        '(Eq. 15, 16)", "max_square", iw=True, multi=True',
         (TABLE,),
     ),
     Edit(
         "max_square_iw is Multi",
         VARIANTS,
-        '"max_square_iw": Variant(target_loss="max_square", weighted=True)',
-        '"max_square_iw": Variant(target_loss="max_square", weighted=True, multi=True)',
+        '(Eq. 13)", "max_square", iw=True',
+        '(Eq. 13)", "max_square", iw=True, multi=True',
         (TABLE,),
     ),
-    Edit("dann has no loss", VARIANTS, 'target_loss="dann"', 'target_loss="none"', (TABLE,)),
+    Edit("dann aligns nothing", VARIANTS, 'Variant(method="dann", ', "Variant(", (TABLE,)),
     Edit(
         "hard becomes minent on the way to the objective",
         SEGMENTATION,
@@ -97,30 +104,30 @@ _OF_THE_OBJECTIVE = [
     ),
     Edit(
         "lambda_low is not within lambda_target",
-        "msl_jax/methods/segmentation.py",
+        SEGMENTATION,
         "weight = objective.lambda_low * objective.lambda_target",
         "weight = objective.lambda_low",
         (MULTI,),
     ),
     Edit(
-        "frozen norms are ignored",
-        SEGMENTATION,
-        "if adapt and config.frozen_norms:",
+        "frozen batch norm is ignored",
+        "msl_jax/methods/registry.py",
+        "if config.frozen_batch_norm if adapt else config.source_frozen_batch_norm:",
         "if False:",
         (RUN,),
     ),
     Edit(
-        "norms are frozen in the source stage too",
-        SEGMENTATION,
-        "if adapt and config.frozen_norms:",
-        "if config.frozen_norms:",
+        "batch norm is frozen in the source stage too",
+        "msl_jax/methods/registry.py",
+        "if config.frozen_batch_norm if adapt else config.source_frozen_batch_norm:",
+        "if config.frozen_batch_norm:",
         (SOURCE_STAGE,),
     ),
     Edit(
-        "the input convention is ignored in training",
-        SEGMENTATION,
-        "segmentation.passes(model, goal, config.input_convention, adapt=adapt)",
-        'segmentation.passes(model, goal, "caffe", adapt=adapt)',
+        "the configuration's input convention is ignored",
+        "msl_jax/models/spec.py",
+        ', "input_convention": convention}',
+        "}",
         (MULTI,),
     ),
     Edit(
@@ -149,12 +156,26 @@ _OF_THE_OBJECTIVE = [
 _OF_THE_OPTIMIZER = [
     *(
         Edit(f"{key} is {value}: {file}", file, f"config.{key}", value, (OPTIMIZER,))
-        for file in (SEGMENTATION, CLASSIFIER)
-        for key, value in (
-            ("head_rate_multiplier", "10.0"),
-            ("momentum", "0.9"),
-            ("weight_decay", "5e-4"),
+        for file, key, value in (
+            (SEGMENTATION, "head_rate_multiplier", "10.0"),
+            (CLASSIFIER, "head_rate_multiplier", "10.0"),
+            (SGD, "momentum", "0.9"),
+            (SGD, "weight_decay", "5e-4"),
         )
+    ),
+    Edit(
+        "AdamW is ignored",
+        SGD,
+        'config.optimizer == "adamw"',
+        "False",
+        (OPTIMIZER,),
+    ),
+    Edit(
+        "a discriminator warms up like the network",
+        SGD,
+        "return _falling(config, stage, learning_rate)",
+        "return warmed_up(_falling(config, stage, learning_rate), config.warmup_steps)",
+        (OPTIMIZER,),
     ),
     *(
         Edit(
@@ -168,36 +189,50 @@ _OF_THE_OPTIMIZER = [
     ),
     Edit(
         "the source stage has the adaptation's schedule",
-        "msl_jax/training/optimizer.py",
+        SGD,
         'stage = "" if adapt else "source_"',
         'stage = ""',
         (OPTIMIZER,),
     ),
     Edit(
         "the source stage has the adaptation's poly_steps",
-        "msl_jax/training/optimizer.py",
+        SGD,
         'config[f"{stage}poly_steps"]',
         "config.poly_steps",
         (OPTIMIZER, SOURCE_STAGE),
     ),
     Edit(
         "the source stage has the adaptation's rate",
-        "msl_jax/training/optimizer.py",
+        SGD,
         'config[f"{stage}learning_rate"]',
         "config.learning_rate",
         (OPTIMIZER,),
     ),
     Edit(
         "the inverse schedule has the adaptation's steps",
-        "msl_jax/training/optimizer.py",
+        SGD,
         'config[f"{stage}steps"]',
         "config.steps",
         (OPTIMIZER,),
     ),
     Edit(
+        "the published visits are made once",
+        SEGMENTATION,
+        "visits=group.visits if repeated_visits else 1",
+        "visits=1",
+        (OPTIMIZER,),
+    ),
+    Edit(
+        "the stem's batch norm is trained",
+        "msl_jax/models/backbones/resnet.py",
+        'ParameterGroup("bn1/", "stem_batch_norm", visits=0)',
+        'ParameterGroup("bn1/", "stem_batch_norm", visits=1)',
+        (OPTIMIZER,),
+    ),
+    Edit(
         "the low head is always trained",
         SEGMENTATION,
-        "parameter_rules(model, multi=goal.multi)",
+        "parameter_rules(model, multi=multi)",
         "parameter_rules(model, multi=True)",
         (OPTIMIZER,),
     ),

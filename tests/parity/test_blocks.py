@@ -11,7 +11,7 @@ import pytest
 from flax import linen as nn
 
 from msl_jax.convert import from_torch, to_torch
-from msl_jax.models import DeepLabV2
+from msl_jax.models import DeepLabV2, ResNet
 
 torch = pytest.importorskip("torch", reason="compares with PyTorch, of the extra `convert`")
 
@@ -38,9 +38,7 @@ def _networks(depth: int, placement: str, precision: str):
     network = reference.DeepLab(CLASSES, depth, WIDTH, placement)
     reference.randomize(network)
     network.to(getattr(torch, precision))
-    model = DeepLabV2(
-        CLASSES, depth, WIDTH, stride_placement=placement, param_dtype=jnp.dtype(precision)
-    )
+    model = DeepLabV2(CLASSES, ResNet(depth, WIDTH, placement, param_dtype=jnp.dtype(precision)))
     return network, model, from_torch(reference.arrays(network), model)
 
 
@@ -127,7 +125,8 @@ def test_a_fault_is_named(placement):
         network, model, variables = _networks(14, placement, "float64")
         images = _images("float64")
         expected = _torch_outputs(network.eval(), images)
-        outputs, _ = _our_outputs(model.clone(stride_placement=other), variables, images, False)
+        model = model.clone(backbone=model.backbone.clone(stride_placement=other))
+        outputs, _ = _our_outputs(model, variables, images, False)
         found = {name: outputs[_our_name(name)] for name in expected}
         faults = _faults(found, expected, LIMITS["float64"])
         assert list(faults) == ["layer2.0", "layer3.0", "layer5", "layer4.0", "layer6"]
@@ -141,11 +140,9 @@ def test_other_rates(rates, summed):
         network.double().eval()
         model = DeepLabV2(
             CLASSES,
-            14,
-            WIDTH,
-            head_rates=rates,
-            active_rates=rates[:summed],
-            param_dtype=jnp.float64,
+            ResNet(14, WIDTH, param_dtype=jnp.float64),
+            aspp_dilations=rates,
+            active_dilations=rates[:summed],
         )
         variables = from_torch(reference.arrays(network), model)
         found = jax.jit(model.apply)(variables, _images("float64"))

@@ -11,7 +11,7 @@ import optax
 import pytest
 
 from msl_jax.convert import from_torch, to_torch
-from msl_jax.models import ResNetClassifier
+from msl_jax.models import ImageClassifier, ResNet
 from msl_jax.training.optimizer import Group, parameter_groups, sgd
 
 torch = pytest.importorskip("torch", reason="compares with PyTorch, of the extra `convert`")
@@ -30,7 +30,8 @@ def _networks(depth: int, width: int, precision: str):
     network = TorchResNet(CLASSES, depth, width)
     reference.randomize(network)
     network.to(getattr(torch, precision))
-    model = ResNetClassifier(CLASSES, depth, width, param_dtype=jnp.dtype(precision))
+    fields = {**ResNet.PUBLISHED, "param_dtype": jnp.dtype(precision)}
+    model = ImageClassifier(CLASSES, ResNet(depth, width, **fields))
     return network, model, from_torch(reference.arrays(network), model)
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from msl_jax.convert import from_torch, to_torch
 from msl_jax.methods.segmentation import Objective, optimizer_groups, parameter_rules, passes
-from msl_jax.models import DeepLabV2
+from msl_jax.models import DeepLabV2, ResNet
 from msl_jax.training.optimizer import parameter_groups, poly_schedule, sgd
 from msl_jax.training.state import TrainState
 from msl_jax.training.step import train_step
@@ -151,16 +151,16 @@ def _torch_steps(repeated: bool):
 
 
 def _our_steps(repeated: bool):
-    model = DeepLabV2(CLASSES, 14, WIDTH, param_dtype=jnp.float64)
+    model = DeepLabV2(CLASSES, ResNet(14, WIDTH, input_convention=None, param_dtype=jnp.float64))
     variables = from_torch(_start(), model)
     optimizer = sgd(
         parameter_groups(variables["params"], parameter_rules(model, multi=True)),
-        optimizer_groups(HEAD_RATE, repeated_visits=repeated),
+        optimizer_groups(model, HEAD_RATE, repeated_visits=repeated),
         poly_schedule(RATE, MAX_STEPS),
         momentum=MOMENTUM,
         weight_decay=WEIGHT_DECAY,
     )
-    terms = passes(model, OBJECTIVE, "none", adapt=True, axis_name=None)
+    terms = passes(model, OBJECTIVE, adapt=True, axis_name=None)
     function = functools.partial(train_step, terms, optimizer, axis_name=None)
     step = jax.jit(function, compiler_options=QUICK_COMPILATION)
     state, history = TrainState.create(variables, optimizer), []

@@ -17,7 +17,7 @@ from msl_jax.methods.segmentation import passes
 from msl_jax.training.state import TrainState
 from msl_jax.training.step import parallel_train_step
 
-CONVENTION, STEPS = "torchvision", 2
+STEPS = 2
 COUNTS = (1, 2, 4)
 # Labels without any ignored pixel, with ignored pixels alone, and in between.
 IGNORED = (0.0, 1.0, 0.1, 0.8)
@@ -45,7 +45,7 @@ def main(path: str) -> None:
     assert jax.local_device_count() == max(COUNTS)
     results: dict[str, np.ndarray] = {}
     for adapt in (False, True):
-        step = parallel_train_step(passes(MODEL, MULTI, CONVENTION, adapt=adapt), _optimizer())
+        step = parallel_train_step(passes(MODEL, MULTI, adapt=adapt), _optimizer())
         for count in COUNTS:
             state = TrainState.create(jax.tree.map(jax.numpy.array, _variables()), _optimizer())
             for number in range(STEPS):

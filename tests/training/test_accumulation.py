@@ -16,6 +16,7 @@ from msl_jax.config import base_config
 from msl_jax.config.keys import check_config
 from msl_jax.config.presets import complete
 from msl_jax.methods.segmentation import Objective, passes
+from msl_jax.models.inputs import TORCHVISION
 from msl_jax.models.layers import BatchNorm, Conv
 from msl_jax.runtime.errors import UserError
 from msl_jax.training.state import TrainState
@@ -26,6 +27,8 @@ DEVICES, COUNT, SIZE, CLASSES = 2, 3, (17, 25), 3
 
 class FrozenNetwork(nn.Module):
     """A head on one normalised layer, in float64; the running statistics stay as they are."""
+
+    input_convention = TORCHVISION
 
     @nn.compact
     def __call__(self, images, train: bool = False, low_head: bool = True):
@@ -65,7 +68,7 @@ def _state(optimizer) -> TrainState:
 
 @functools.cache
 def _step(objective: Objective, accumulate: int):
-    terms = passes(MODEL, objective, "torchvision", adapt=True)
+    terms = passes(MODEL, objective, adapt=True)
     return parallel_train_step(terms, optax.sgd(1.0), accumulate=accumulate)
 
 
@@ -104,12 +107,12 @@ class TestMicroBatches:
         assert abs(difference) > 1e-3  # the counts do differ
 
 
-def _first(params, stats, batch):
+def _first(params, stats, batch, context):
     loss = (params["w"] * batch["x"]).sum()
     return loss, ({"mean": 0.5 * stats["mean"] + batch["x"].mean()}, {"first": loss})
 
 
-def _second(params, stats, batch):
+def _second(params, stats, batch, context):
     loss = (params["w"] ** 2).sum() * batch["x"].sum()
     return loss, ({"mean": 0.5 * stats["mean"] + 10.0}, {"second": loss})
 
@@ -148,7 +151,7 @@ def test_one_micro_batch_is_the_plain_step() -> None:
     params = {"w": rng.normal(size=(5, 5)).astype(np.float32)}
     batch = {"x": rng.normal(size=(4, 5)).astype(np.float32)}
 
-    def term(power: int, params, stats, batch):
+    def term(power: int, params, stats, batch, context=None):
         loss = jnp.sin(batch["x"] @ params["w"]).sum() ** power
         return loss, (stats, {str(power): loss})
 
@@ -171,7 +174,7 @@ def test_one_micro_batch_is_the_plain_step() -> None:
     assert "while" not in jax.jit(step).lower(state, batch).as_text()
 
 
-def _many_activations(params, stats, batch):
+def _many_activations(params, stats, batch, context):
     """Keeps an array as large as the batch in every layer for the backward pass."""
     x = batch["x"]
     for name in sorted(params):

@@ -8,14 +8,15 @@ import numpy as np
 import optax
 import pytest
 from flax import linen as nn
+from ml_collections.config_dict import ConfigDict
 
 from msl_jax import losses
-from msl_jax.methods.classification import Objective, optimizer_groups, parameter_rules, passes
+from msl_jax.methods import classification, dann
+from msl_jax.methods.classification import Objective
 from msl_jax.methods.dann import reversal_strength, reverse_gradient
 from msl_jax.models.discriminator import Discriminator
 from msl_jax.models.initial import initial_params
-from msl_jax.models.inputs import network_input
-from msl_jax.training.optimizer import inverse_schedule, parameter_groups, sgd
+from msl_jax.models.inputs import TORCHVISION
 from msl_jax.training.state import TrainState
 from msl_jax.training.step import parallel_train_step, replicate
 
@@ -23,7 +24,9 @@ DEVICES, BATCH, SIZE, CLASSES, STEPS = 2, 3, (4, 5), 4, 10
 
 
 class Linear(nn.Module):
-    """Classifier without norms: on two devices these would not see the whole batch."""
+    """Classifier without batch norm: on two devices it would not see the whole batch."""
+
+    input_convention = TORCHVISION
 
     @nn.compact
     def __call__(self, images, train: bool = False):
@@ -58,13 +61,16 @@ UNUSED = {"unused": jnp.zeros((1,))}
 
 def _forward(params, images):
     images = jnp.asarray(images.reshape(-1, *images.shape[2:]))
-    inputs = network_input(images, "torchvision")
+    inputs = TORCHVISION.prepare(images)
     return MODEL.apply({"params": params, "batch_stats": UNUSED}, inputs)
 
 
-def _step(objective: Objective, params, *, made: int = 0, adapt: bool = True):
+def _passes(objective: Objective, *, adapt: bool = True):
+    return classification.passes(MODEL, objective, adapt=adapt)
+
+
+def _step(terms, params, *, made: int = 0):
     """(change of the parameters, metrics) of one step of plain gradient descent at rate 1."""
-    terms = passes(MODEL, objective, "torchvision", adapt=adapt)
     optimizer = optax.sgd(1.0)
     variables = {"params": params, "batch_stats": UNUSED}
     state = TrainState.create(jax.tree.map(jnp.array, variables), optimizer)
@@ -98,7 +104,7 @@ def test_objective_of_the_whole_batch(name: str, loss, normalization: str) -> No
             0.3 * loss(target, normalization=normalization),
         )
 
-    change, metrics = _step(objective, params)
+    change, metrics = _step(_passes(objective), params)
     _assert_descends(change, jax.grad(lambda p: sum(terms(p)))(params))
     source, target = map(float, terms(params))
     assert metrics == pytest.approx(
@@ -106,16 +112,16 @@ def test_objective_of_the_whole_batch(name: str, loss, normalization: str) -> No
     )
 
 
-@pytest.mark.parametrize(("target_loss", "adapt"), [("none", True), ("dann", False)])
-def test_cross_entropy_alone(target_loss, adapt: bool) -> None:
-    """The control, and the source-only stage of a variant whose discriminator comes later."""
+@pytest.mark.parametrize("adapt", [True, False])
+def test_cross_entropy_alone(adapt: bool) -> None:
+    """The control, and the source-only stage."""
     params, batch = _variables()["params"], _batch()
 
     def loss(params):
         logits, _ = _forward(params, batch["source"]["image"])
         return losses.cross_entropy(logits, batch["source"]["label"].ravel())
 
-    change, metrics = _step(Objective(target_loss), params, adapt=adapt)
+    change, metrics = _step(_passes(Objective("none"), adapt=adapt), params)
     _assert_descends(change, jax.grad(loss)(params))
     assert set(metrics) == {"source/cross_entropy"}
 
@@ -144,8 +150,8 @@ def test_adversarial_step(made: int) -> None:
         lambda a, b: a - strength * b, jax.grad(cross_entropy)(params), jax.grad(domain)(params)
     )
     gradient["discriminator"] = jax.grad(domain)(params)["discriminator"]
-    objective = Objective("dann", lambda_target=0.7, steps=STEPS, discriminator_width=5)
-    change, metrics = _step(objective, params, made=made)
+    terms = dann.passes(MODEL, width=5, weight=0.7, steps=STEPS)
+    change, metrics = _step(terms, params, made=made)
     _assert_descends(change, gradient)
     total = metrics["source/domain"] + metrics["target/domain"]
     assert total == pytest.approx(float(domain(params)), rel=1e-5)
@@ -167,10 +173,9 @@ def test_what_is_new_has_its_own_rate() -> None:
         "classifier": {"bias": jnp.ones(2)},
         "discriminator": {"domain": {"bias": jnp.ones(2)}},
     }
-    groups = parameter_groups(params, parameter_rules())
-    optimizer = sgd(
-        groups, optimizer_groups(10.0), inverse_schedule(0.01, 4), momentum=0.9, weight_decay=0.0
-    )
+    keys = {"schedule": "inverse", "learning_rate": 0.01, "steps": 4, "momentum": 0.9}
+    config = ConfigDict({**keys, "weight_decay": 0.0, "head_rate_multiplier": 10.0})
+    optimizer = classification.network_optimizer(config, params, adapt=True, new=("discriminator",))
     state = optimizer.init(params)
     gradients = jax.tree.map(jnp.ones_like, params)
     updates, state = optimizer.update(gradients, state, params)

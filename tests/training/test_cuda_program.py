@@ -14,13 +14,15 @@ from jax.extend.mlir import ir
 from jax.interpreters import mlir
 
 from msl_jax.methods import segmentation
-from msl_jax.models import DeepLabV2
+from msl_jax.models import DeepLabV2, ResNet
 from msl_jax.models.initial import abstract_variables
 from msl_jax.training.optimizer import parameter_groups, poly_schedule, sgd
 from msl_jax.training.state import TrainState
 from msl_jax.training.step import train_step
 
-MODEL = DeepLabV2(num_classes=3, depth=14, width=16, head_rates=(6, 12, 18), active_rates=(6, 12))
+MODEL = DeepLabV2(
+    num_classes=3, backbone=ResNet(14, 16), aspp_dilations=(6, 12, 18), active_dilations=(6, 12)
+)
 OBJECTIVE = segmentation.Objective("max_square", multi=True, iw_alpha=0.2)
 
 # Kernels that take part: four blocks of 1x1, 3x3, 1x1 and a 1x1 beside them, two rates of two
@@ -35,12 +37,12 @@ def _abstract_step():
     rules = segmentation.parameter_rules(MODEL, multi=True)
     optimizer = sgd(
         parameter_groups(variables["params"], rules),
-        segmentation.optimizer_groups(10.0, repeated_visits=True),
+        segmentation.optimizer_groups(MODEL, 10.0, repeated_visits=True),
         poly_schedule(2.5e-4, 100),
         momentum=0.9,
         weight_decay=5e-4,
     )
-    terms = segmentation.passes(MODEL, OBJECTIVE, "caffe", adapt=True, axis_name=None)
+    terms = segmentation.passes(MODEL, OBJECTIVE, adapt=True, axis_name=None)
     step = functools.partial(train_step, terms, optimizer, axis_name=None)
     state = jax.eval_shape(lambda v: TrainState.create(v, optimizer), variables)
     batch = {
@@ -95,10 +97,14 @@ def _count(program: str) -> Counter[str]:
     return total("main")
 
 
+def count_operations(step: Any, state: Any, batch: Any, platform: str) -> Counter[str]:
+    """Operations of a step, given abstract arguments, as it is lowered for a platform."""
+    return _count(export.export(jax.jit(step), platforms=[platform])(state, batch).mlir_module())
+
+
 @functools.cache
 def _program(platform: str) -> Counter[str]:
-    step, state, batch = _abstract_step()
-    return _count(export.export(jax.jit(step), platforms=[platform])(state, batch).mlir_module())
+    return count_operations(*_abstract_step(), platform)
 
 
 def test_every_convolution_is_one() -> None:

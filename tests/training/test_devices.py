@@ -3,59 +3,38 @@
 from __future__ import annotations
 
 import functools
-import os
-import subprocess
-import sys
-from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from on_devices import BATCH, CONVENTION, COUNTS, IGNORED, SIZE, STEPS, batch, named
+from on_devices import BATCH, COUNTS, IGNORED, SIZE, STEPS, batch, named
 from test_objective_step import MODEL, MULTI, _optimizer, _variables
+from with_devices import results_with_devices
 
 from msl_jax.losses import IGNORE
 from msl_jax.methods.segmentation import passes
 from msl_jax.training.state import TrainState
-
-HERE = Path(__file__).parent
+from msl_jax.training.step import Context
 
 
 @pytest.fixture(scope="module")
 def on_devices(tmp_path_factory: pytest.TempPathFactory) -> dict[str, np.ndarray]:
     """The results of `on_devices`, from a process with four devices."""
     path = tmp_path_factory.mktemp("devices") / "results.npz"
-    environment = {
-        **os.environ,
-        "XLA_FLAGS": f"--xla_force_host_platform_device_count={max(COUNTS)}",
-        "PYTHONPATH": str(HERE.parents[1]),
-        "JAX_COMPILATION_CACHE_DIR": jax.config.jax_compilation_cache_dir,
-        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
-    }
-    process = subprocess.run(
-        [sys.executable, str(HERE / "on_devices.py"), str(path)],
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=300,
-    )
-    assert process.returncode == 0, process.stderr
-    with np.load(path) as results:
-        return dict(results)
+    return results_with_devices("on_devices.py", max(COUNTS), path)
 
 
 @functools.cache
 def _part(adapt: bool):
     """Weighted metrics of one device's part, with gradient: no collectives, no second device."""
-    terms = passes(MODEL, MULTI, CONVENTION, adapt=adapt, axis_name=None)
+    terms = passes(MODEL, MULTI, adapt=adapt, axis_name=None)
 
     def run(params, stats, part, weights):
         metrics = {}
         for term in terms:
-            _, (stats, found) = term(params, stats, part)
+            _, (stats, found) = term(params, stats, part, Context(jnp.int32(0), {}))
             metrics |= found
         weighted = {name: weights.get(name, 1.0) * value for name, value in metrics.items()}
         objective = sum(value for name, value in weighted.items() if name in weights)

@@ -15,18 +15,25 @@ from msl_jax.training.state import TrainState
 
 
 class Recorder:
-    """Calls of the loop in order; the loss of step n is n, or what `losses` says."""
+    """Calls of the loop in order; the loss of step n is n, or what `losses` says.
 
-    def __init__(self, losses: dict[int, float] | None = None) -> None:
+    The only parameter is 1, and from step `broken` on not a number.
+    """
+
+    def __init__(self, losses: dict[int, float] | None = None, broken: int | None = None) -> None:
         self.calls: list[tuple] = []
         self.logged: dict[int, dict[str, float]] = {}
         self._losses = losses or {}
+        self._broken = broken
 
     def step(self, state: TrainState, batch: int):
         made = int(state.step) + 1
         self.calls.append(("step", made, batch))
         loss = jnp.asarray(self._losses.get(made, float(made)))
-        return state.replace(step=state.step + 1), {"source/final": loss, "target/final": -loss / 2}
+        metrics = {"source/final": loss, "target/final": -loss / 2}
+        if made == self._broken:
+            state = state.replace(params={"w": jnp.float32(np.nan)})
+        return state.replace(step=state.step + 1), metrics
 
     def on_step(self, made: int) -> None:
         self.calls.append(("on_step", made))
@@ -54,7 +61,8 @@ class Recorder:
         stop_at: int | None = None,
         window=(),
     ):
-        state = TrainState(jnp.asarray(start), params={}, batch_stats={}, opt_state=())
+        params = {"w": jnp.float32(1)}
+        state = TrainState(jnp.asarray(start), params=params, batch_stats={}, opt_state=())
         return fit(
             state,
             self.step,
@@ -66,7 +74,7 @@ class Recorder:
             on_log=self.on_log,
             on_evaluate=self.on_evaluate,
             stop_requested=lambda made: made == stop_at,
-            window=window,
+            recent_metrics=window,
         )
 
 
@@ -154,3 +162,21 @@ def test_stops_at_a_loss_that_is_not_finite(bad, value):
     assert recorder.at("on_evaluate") == [step for step in (4, 8) if step < bad]
     assert all(step < bad for step in recorder.at("on_log"))
     assert recorder.at("step")[-1] <= bad + 1  # it is seen one step later at most
+
+
+@pytest.mark.parametrize("bad", [1, 2, 3, 4, 7, 8, 10])
+def test_stops_at_a_network_that_is_not_finite_though_its_loss_is(bad):
+    recorder = Recorder(broken=bad)
+    with pytest.raises(
+        NotFinite, match=rf"new parameters are not finite at step {bad}: "
+    ) as caught:
+        recorder.fit(steps=10, log_every=3, eval_every=4)
+    assert caught.value.step == bad
+    assert recorder.at("on_evaluate") == [step for step in (4, 8) if step < bad]
+    assert all(step < bad for step in recorder.at("on_log"))
+    assert recorder.at("step")[-1] <= bad + 1
+
+
+def test_stops_with_a_network_that_is_known_to_be_finite():
+    with pytest.raises(NotFinite, match="at step 2:"):
+        Recorder(broken=2).fit_until_stopped(steps=9, log_every=5, eval_every=5, stop_at=2)

@@ -13,7 +13,7 @@ from flax import linen as nn
 from msl_jax import losses
 from msl_jax.methods.segmentation import Objective, passes
 from msl_jax.models import resize_align_corners
-from msl_jax.models.inputs import network_input
+from msl_jax.models.inputs import TORCHVISION
 from msl_jax.models.layers import BatchNorm, Conv
 from msl_jax.training.optimizer import Group, poly_schedule, sgd
 from msl_jax.training.state import TrainState
@@ -27,6 +27,8 @@ class TwoHeads(nn.Module):
 
     1x1 convolutions alone: XLA takes seconds to compile each larger one in float64 on a CPU.
     """
+
+    input_convention = TORCHVISION
 
     @nn.compact
     def __call__(self, images, train: bool = False, low_head: bool = True):
@@ -97,7 +99,7 @@ def _optimizer():
 
 @functools.cache
 def _parallel_step(objective: Objective):
-    return parallel_train_step(passes(MODEL, objective, "torchvision", adapt=True), _optimizer())
+    return parallel_train_step(passes(MODEL, objective, adapt=True), _optimizer())
 
 
 def _state() -> TrainState:
@@ -133,7 +135,7 @@ def _whole_objective(params, stats, batch, objective: Objective):
         def single(stats, images):
             (final, low), updates = MODEL.apply(
                 {"params": params, "batch_stats": stats},
-                network_input(images, "torchvision"),
+                TORCHVISION.prepare(images),
                 train=True,
                 mutable=["batch_stats"],
             )
@@ -265,7 +267,7 @@ class TestTargetStatistics:
         one_device = jax.tree.map(lambda array: array[0], _batch())
 
         def step(adapt: bool):
-            terms = passes(MODEL, Objective("none"), "torchvision", adapt=adapt, axis_name=None)
+            terms = passes(MODEL, Objective("none"), adapt=adapt, axis_name=None)
             function = functools.partial(train_step, terms, _optimizer(), axis_name=None)
             state = TrainState.create(_variables(), _optimizer())
             return jax.device_get(jax.jit(function)(state, one_device))

@@ -9,8 +9,8 @@ import optax
 import pytest
 from flax.traverse_util import flatten_dict
 
-from msl_jax.methods.segmentation import OFFICIAL_VISITS, optimizer_groups, parameter_rules
-from msl_jax.models import DeepLabV2
+from msl_jax.methods.segmentation import optimizer_groups, parameter_rules
+from msl_jax.models import DeepLabV2, ResNet
 from msl_jax.training.optimizer import FROZEN, Group, parameter_groups, poly_schedule, sgd
 
 SHAPES = {"backbone": {"kernel": (2, 3), "scale": (3,)}, "head": {"bias": (4,)}, "stem": (2,)}
@@ -119,7 +119,7 @@ def _groups(model: DeepLabV2, *, multi: bool) -> dict[str, str]:
 
 
 class TestParameterRules:
-    OFFICIAL = DeepLabV2(3, depth=14, width=4)
+    OFFICIAL = DeepLabV2(3, ResNet(14, 4))
     STEM = {"backbone/bn1/scale", "backbone/bn1/bias"}  # noqa: RUF012
 
     @staticmethod
@@ -133,14 +133,14 @@ class TestParameterRules:
         assert names(FROZEN) == frozen
         assert names("head") == head
         assert names("stem") == {"backbone/conv1/kernel"}
-        # A convolution and a norm of each of the four stages.
+        # A convolution and batch norm of each of the four stages.
         assert names("downsample") == {
             f"backbone/layer{stage}_0/downsample_{leaf}"
             for stage in range(1, 5)
             for leaf in ("conv/kernel", "bn/scale", "bn/bias")
         }
         assert names("stem", "downsample", "blocks") == groups.keys() - frozen - head
-        assert "backbone/layer1_0/bn1/scale" in names("blocks")  # only the stem's norm is frozen
+        assert "backbone/layer1_0/bn1/scale" in names("blocks")  # only the stem's is frozen
 
     def test_multi(self):
         inactive = self._names("final_head", 2, 3) | self._names("low_head", 2, 3)
@@ -153,20 +153,21 @@ class TestParameterRules:
         self._check(groups, self.STEM | frozen, self._names("final_head", 0, 1))
 
     def test_all_rates_active(self):
-        model = self.OFFICIAL.clone(active_rates=self.OFFICIAL.head_rates)
+        model = self.OFFICIAL.clone(active_dilations=self.OFFICIAL.aspp_dilations)
         heads = self._names("final_head", 0, 1, 2, 3) | self._names("low_head", 0, 1, 2, 3)
         self._check(_groups(model, multi=True), self.STEM, heads)
 
 
 def test_repeated_visits_of_the_official_network():
-    params = jax.eval_shape(DeepLabV2(19).init, jax.random.key(0), jnp.zeros((1, 33, 33, 3)))
-    rules = parameter_rules(DeepLabV2(19), multi=True)
+    model, names = DeepLabV2(19), ("stem", "downsample", "blocks", "head")
+    params = jax.eval_shape(model.init, jax.random.key(0), jnp.zeros((1, 33, 33, 3)))
+    rules = parameter_rules(model, multi=True)
     labels = list(flatten_dict(parameter_groups(params["params"], rules)).values())
     # Counts of the official optimizer's list: 1, 12, 297 parameters and two heads of two
     # convolutions with biases.
-    assert [labels.count(name) for name in OFFICIAL_VISITS] == [1, 12, 297, 8]
-    groups = optimizer_groups(10.0, repeated_visits=True)
-    assert [groups[name].visits for name in OFFICIAL_VISITS] == [1, 4, 3, 1]
-    assert [groups[name].rate for name in OFFICIAL_VISITS] == [1, 1, 1, 10]
-    once = optimizer_groups(10.0, repeated_visits=False)
+    assert [labels.count(name) for name in names] == [1, 12, 297, 8]
+    groups = optimizer_groups(model, 10.0, repeated_visits=True)
+    assert [groups[name].visits for name in names] == [1, 4, 3, 1]
+    assert [groups[name].rate for name in names] == [1, 1, 1, 10]
+    once = optimizer_groups(model, 10.0, repeated_visits=False)
     assert {group.visits for group in once.values()} == {1}

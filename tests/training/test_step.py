@@ -20,12 +20,12 @@ class Passes:
     def __init__(self) -> None:
         self.traced = 0
 
-    def first(self, params, stats, batch):
+    def first(self, params, stats, batch, context):
         self.traced += 1
         loss = (params["w"] * batch["x"]).sum()
         return loss, ({"mean": 0.5 * stats["mean"] + batch["x"].mean()}, {"first": loss})
 
-    def second(self, params, stats, batch):
+    def second(self, params, stats, batch, context):
         loss = (params["w"] ** 2).sum() * batch["x"].sum()
         metrics = {"second": loss, "devices": lax.axis_index("devices") + 1}
         return loss, ({"mean": 0.5 * stats["mean"] + 10.0}, metrics)

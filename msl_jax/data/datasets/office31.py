@@ -1,8 +1,8 @@
-"""Office-31: photos of 31 classes of office things in three domains (Saenko et al. 2010).
+"""Office-31: photos of 31 classes of office objects in three domains (Saenko et al. 2010).
 
-Layout: `{amazon,dslr,webcam}/images/CLASS/*.jpg`; without the folders `images` as well. All
-images of a domain train and evaluate it: the protocol of the field (all source images labelled, all
-target images unlabelled, accuracy on these).
+Layout: `{amazon,dslr,webcam}/images/CLASS/*.jpg`, with or without the folders `images`. All images
+of a domain are used both for training and for evaluation, the standard protocol: all source images
+labelled, all target images unlabelled, accuracy on the latter.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ CLASSES = (
 
 
 class Office31(ClassDataset):
-    """Amazon's product photos, and photos of a DSLR camera and of a webcam."""
+    """Amazon's product photos, a DSLR camera's and a webcam's."""
 
     name = "office31"
     title = "Office-31"

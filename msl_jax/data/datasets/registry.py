@@ -1,4 +1,4 @@
-"""The data sets by their names in configurations; modules are imported when asked for."""
+"""The data sets by their names in configurations."""
 
 from __future__ import annotations
 
@@ -6,60 +6,91 @@ import importlib
 from pathlib import Path
 from typing import Any
 
-from msl_jax.data.datasets.dataset import Dataset
+from msl_jax.data.datasets.dataset import (
+    BuiltIn,
+    ClassList,
+    LabelIds,
+    RegisteredDataset,
+    expect_original,
+)
 from msl_jax.data.labels import LabelSet
 from msl_jax.runtime.errors import UserError
+from msl_jax.runtime.registration import register
 
 # Name in configurations -> module, class, whether it reads files below a data root. Modules are
-# imported when asked for.
+# imported when they are needed.
 _DATASETS = {
     "camvid": ("msl_jax.data.datasets.camvid", "CamVid", True),
     "cityscapes": ("msl_jax.data.datasets.cityscapes", "Cityscapes", True),
+    "cityscapes_pix2pix": (
+        "msl_jax.data.datasets.cityscapes_pix2pix",
+        "CityscapesPix2pix",
+        True,
+    ),
     "class_folders": ("msl_jax.data.datasets.class_folders", "ClassFolders", True),
     "crosscity": ("msl_jax.data.datasets.crosscity", "CrossCity", True),
     "demo": ("msl_jax.data.demo.dataset", "Demo", False),
     "digits": ("msl_jax.data.datasets.digits", "Digits", False),
+    "drawn": ("msl_jax.data.datasets.drawn", "Drawn", False),
     "folders": ("msl_jax.data.datasets.folders", "Folders", True),
     "gta5": ("msl_jax.data.datasets.gta5", "GTA5", True),
+    "idd_lite": ("msl_jax.data.datasets.idd_lite", "IDDLite", True),
     "office31": ("msl_jax.data.datasets.office31", "Office31", True),
     "synthia": ("msl_jax.data.datasets.synthia", "SYNTHIA", True),
 }
 DATASETS = tuple(_DATASETS)
 WITHOUT_FILES = tuple(name for name, (*_, needs_root) in _DATASETS.items() if not needs_root)
+_OWN: dict[str, Any] = {}  # classes of users' own files
+
+
+def register_dataset(dataset: Any) -> None:
+    """Adds a data set of one's own by its `name`.
+
+    Args:
+        dataset: a class of `RegisteredDataset`s, a `FileDataset` or a `BuiltIn`.
+
+    Raises:
+        UserError: there is one of this name already.
+    """
+    register({**_DATASETS, **_OWN}, "data set", dataset.name, dataset)
+    _OWN[dataset.name] = dataset
 
 
 def open_split(
     name: str,
     data_root: str | Path | None = None,
     num_classes: int | None = None,
-    classes_file: str | Path | None = None,
-) -> tuple[Dataset, str]:
+    classes_file: ClassList = None,
+    label_ids: LabelIds = "original",
+) -> tuple[RegisteredDataset, str]:
     """Opens the data set of a split named in a configuration.
 
     Args:
         name: "DATASET/SPLIT", e.g. "camvid/train_day".
-        data_root: folder of the data set's files; not needed where they are generated (demo).
-        num_classes: number of classes that the labels are read as, where the data set leaves a
-            choice; default is its own.
-        classes_file: names the classes of `folders`; default is its `classes.yaml`.
+        data_root: folder of the data set's files; not needed if it comes without (demo, digits).
+        num_classes: number of classes that the labels are read as, if the data set leaves a choice.
+        classes_file: lists the classes of `folders`; default is its `classes.yaml`. Or what was
+            once read there.
+        label_ids: "train" if the label files are a copy in train ids.
 
     Returns:
         The data set and the name of the split in it.
 
     Raises:
-        UserError: no such data set or split, labels that cannot be read as so many classes, no data
-            root where one is needed, or one that does not hold the data set.
+        UserError: no such data set or split, labels that cannot be read as this number of classes,
+            no data root though one is needed, or one without the data set.
     """
     cls, split = _find(name)
-    return _open(cls, name, data_root, num_classes, classes_file), split
+    return _open(cls, name, data_root, num_classes, classes_file, label_ids), split
 
 
 def open_dataset(
     name: str,
     data_root: str | Path | None = None,
     num_classes: int | None = None,
-    classes_file: str | Path | None = None,
-) -> Dataset:
+    classes_file: ClassList = None,
+    label_ids: LabelIds = "original",
+) -> RegisteredDataset:
     """Opens a data set.
 
     Args:
@@ -67,30 +98,50 @@ def open_dataset(
         data_root: as in `open_split`.
         num_classes: as in `open_split`.
         classes_file: as in `open_split`.
+        label_ids: as in `open_split`.
 
     Raises:
         UserError: as in `open_split`.
     """
-    if name not in DATASETS:
-        raise UserError(f"Unknown data set {name!r}; choose one of {sorted(DATASETS)}.")
-    return _open(_class(name), name, data_root, num_classes, classes_file)
+    if name not in {**_DATASETS, **_OWN}:
+        raise UserError(f"Unknown data set {name!r}; choose one of {_names()}.")
+    return _open(_class(name), name, data_root, num_classes, classes_file, label_ids)
 
 
 def open_label_set(
-    name: str, num_classes: int | None = None, classes_file: str | Path | None = None
+    name: str, num_classes: int | None = None, classes_file: ClassList = None
 ) -> LabelSet:
     """The classes of a split named in a configuration; needs no images.
 
     Args:
         name: "DATASET/SPLIT".
-        num_classes: number of classes wanted; default is the data set's own.
+        num_classes: number of classes; default is the data set's own.
         classes_file: as in `open_split`; must be given for `folders`.
 
     Raises:
-        UserError: no such data set or split, or none of so many classes.
+        UserError: no such data set or split, or no label set with this number of classes.
     """
     cls, _ = _find(name)
     return cls.find_label_set(num_classes, classes_file)
+
+
+def dataset_class(name: str) -> Any:
+    """Class of the data set of a split named in a configuration, a `RegisteredDataset`.
+
+    Raises:
+        UserError: no such data set or split.
+    """
+    return _find(name)[0]
+
+
+def default_size(name: str) -> tuple[int, int]:
+    """(height, width) of a data set's records where none is given; `name` is one of `DATASETS`."""
+    return _class(name).default_size
+
+
+def summary(name: str) -> str:
+    """What a data set is, in one line; `name` is one of `DATASETS`."""
+    return (_class(name).__doc__ or "").partition("\n")[0].replace("`", "")
 
 
 def _open(
@@ -98,36 +149,43 @@ def _open(
     name: str,
     data_root: str | Path | None,
     num_classes: int | None,
-    classes_file: str | Path | None,
-) -> Dataset:
+    classes_file: ClassList,
+    label_ids: LabelIds,
+) -> RegisteredDataset:
     """Opens the data set of a class; `name` is for messages."""
-    _, _, needs_root = _DATASETS[cls.name]
-    if not needs_root:
+    if issubclass(cls, BuiltIn):
         cls.find_label_set(num_classes, None)
+        expect_original(cls.name, label_ids)
         return cls()
     if not data_root:
         raise UserError(
             f"{name} is read from files: give their folder with --config.data_root=DIR, or with"
             " --config.source_root and --config.target_root"
         )
-    return cls.open(data_root, num_classes, classes_file)
+    return cls.open(data_root, num_classes, classes_file, label_ids)
 
 
 def _find(name: str) -> tuple[Any, str]:
     """Class of the data set and split."""
     dataset_name, _, split = name.partition("/")
-    if dataset_name not in _DATASETS:
+    if dataset_name not in {**_DATASETS, **_OWN}:
         raise UserError(
             f"Unknown data set in {name!r}; expected DATASET/SPLIT with one of the data sets"
-            f" {sorted(_DATASETS)}."
+            f" {_names()}."
         )
     cls = _class(dataset_name)
-    if cls.splits and split not in cls.splits:  # without any: a root tells, once it is opened
+    if cls.splits and split not in cls.splits:  # without any, they are known once a root is opened
         choices = [f"{dataset_name}/{valid}" for valid in cls.splits]
         raise UserError(f"Unknown split {name!r}; choose one of {choices}.")
     return cls, split
 
 
+def _names() -> list[str]:
+    return sorted({**_DATASETS, **_OWN})
+
+
 def _class(dataset_name: str) -> Any:
+    if dataset_name in _OWN:
+        return _OWN[dataset_name]
     module, class_name, _ = _DATASETS[dataset_name]
     return getattr(importlib.import_module(module), class_name)

@@ -1,7 +1,7 @@
 """Drawing surface of the demo scenes: what every pixel shows, before any light or colour.
 
-The demo images are made in two passes. The first (`demo_scene`, `demo_objects`) paints, from far to
-near, which surface a pixel shows and where on it; the second (`demo_style`) turns that into
+The demo images are made in two passes. The first (`scene`, `objects`) paints, from far to near,
+which surface a pixel shows and where on it; the second (`shading`) turns that into
 colours. Labels come out of the first pass alone, so both domains share them by construction.
 """
 
@@ -149,7 +149,7 @@ class Canvas:
     """
 
     def __init__(self, camera: Camera, tile: np.ndarray):
-        """Starts with an empty sky; `tile` is noise for `demo_random.tile_noise`."""
+        """Starts with an empty sky; `tile` is noise for `noise.tile_noise`."""
         height, width = camera.height, camera.width
         self.camera = camera
         self.tile = tile

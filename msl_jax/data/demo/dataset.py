@@ -1,7 +1,7 @@
-"""The embedded demo data set: street scenes drawn when they are read, in two domains.
+"""The built-in demo data set: street scenes in two domains, drawn when they are read.
 
-Source is a clean rendered look, target a camera at dusk (`demo_style`); both share the
-distribution of scenes (`demo_scene`). There is nothing to download.
+The source has a clean rendered look, the target that of a camera at dusk (`style`); both share the
+distribution of scenes (`scene`). There is nothing to download.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from msl_jax.data.demo.style import STYLES
 from msl_jax.data.labels import LABEL_SETS
 from msl_jax.runtime.errors import UserError
 
-GENERATOR_VERSION = 1  # to be raised when layout or shading change; the styles count by themselves
-SMALLEST = 32  # pixels; below, nothing can be recognised
+GENERATOR_VERSION = 1  # raise it when layout or shading change; a digest covers the styles
+SMALLEST = 32  # pixels; in smaller pictures nothing can be recognised
 
 _DOMAINS = ("source", "target")
 _PARTS = ("train", "val")
@@ -29,12 +29,12 @@ _DEFAULT_COUNTS = {"source_train": 400, "target_train": 400, "source_val": 100, 
 
 @dataclass(frozen=True)
 class DemoExample:
-    """One picture, determined by these few numbers; drawn anew at every `read`.
+    """One picture, determined by these few numbers and drawn at every `read`.
 
     Attributes:
         key: readable name, unique in the data set.
         domain: "source" or "target".
-        seed: seed of the picture, made of the data set's seed, the domain and the index.
+        seed: seed of the picture, from the data set's seed, the domain and the index.
         size: height and width in pixels.
     """
 
@@ -49,16 +49,17 @@ class DemoExample:
 
 
 class Demo(BuiltIn):
-    """Drawn street scenes of ten classes, with labels in both domains.
+    """Drawn street scenes of ten classes, in two domains.
 
     Args:
-        seed: seed of the pictures. It belongs to the data set: the seed of a run leaves it alone.
+        seed: seed of the pictures. It belongs to the data set, and is independent of a run's seed.
         size: height and width in pixels.
-        counts: number of examples by split; splits left out have their default. A larger number
-            appends examples and leaves the first ones as they are.
+        counts: number of examples by split, default for the others. A larger number appends
+            examples and leaves the first ones as they are.
 
     Raises:
-        UserError: negative seed, unknown split, no examples in a split, or too small a size.
+        UserError: negative seed, unknown split, no examples in a split, or a size that is too
+            small.
     """
 
     name = "demo"
@@ -66,11 +67,12 @@ class Demo(BuiltIn):
     label_set = LABEL_SETS["demo"]
     label_sets = (label_set,)
     splits = tuple(_DEFAULT_COUNTS)
+    default_size = (96, 160)
 
     def __init__(
         self,
         seed: int = 0,
-        size: tuple[int, int] = (96, 160),
+        size: tuple[int, int] = default_size,
         counts: Mapping[str, int] | None = None,
     ) -> None:
         unknown = sorted(set(counts or ()) - set(_DEFAULT_COUNTS))
@@ -85,7 +87,7 @@ class Demo(BuiltIn):
 
     @property
     def fingerprint(self) -> str:
-        """Generator version, digest of the styles, seed, size and counts, fit for a folder name."""
+        """Generator version, digest of the styles, seed, size and counts."""
         styles = hashlib.sha256(repr(sorted(STYLES.items())).encode()).hexdigest()[:8]
         counts = "_".join(str(self.counts[split]) for split in self.splits)
         height, width = self.size
@@ -96,7 +98,7 @@ class Demo(BuiltIn):
 
         Args:
             split: one of `splits`.
-            missing_ok: of no meaning here; there are no files.
+            missing_ok: ignored, since there are no files.
 
         Raises:
             UserError: unknown split.

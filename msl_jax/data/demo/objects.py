@@ -11,7 +11,7 @@ import numpy as np
 from msl_jax.data.demo.canvas import Canvas, Facing, Material, Patch
 from msl_jax.data.demo.noise import Dice, tile_noise
 
-SIGN_KINDS = 6  # forms of `traffic_sign`: one palette entry each in demo_style
+SIGN_KINDS = 6  # forms of `traffic_sign`: one palette entry each in `style`
 FRONT = Facing.FRONT
 
 

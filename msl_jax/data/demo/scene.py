@@ -11,9 +11,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from msl_jax.data.demo import cars, objects, shading
-from msl_jax.data.demo import style as demo_style
 from msl_jax.data.demo.canvas import Camera, Canvas, Facing, Material, Patch
 from msl_jax.data.demo.noise import TILE, Dice, cell_hash, tile_noise
+from msl_jax.data.demo.style import STYLES
 
 NEAREST = 3.0  # metres; nothing stands closer to the camera
 
@@ -26,7 +26,7 @@ def render(
     Args:
         seed: non-negative integers; the same seed shows the same street in every domain and on
             every call.
-        domain: a name in `demo_style.STYLES`, "source" or "target".
+        domain: a name in `STYLES`, "source" or "target".
         size: height and width in pixels.
 
     Returns:
@@ -35,7 +35,7 @@ def render(
     """
     layout_seed, look_seed = np.random.SeedSequence(seed).spawn(2)
     canvas = layout(layout_seed, size)
-    return shading.shade(canvas, demo_style.STYLES[domain], Dice(look_seed)), canvas.label
+    return shading.shade(canvas, STYLES[domain], Dice(look_seed)), canvas.label
 
 
 def layout(seed: np.random.SeedSequence, size: tuple[int, int]) -> Canvas:

@@ -3,7 +3,7 @@
 `SOURCE` is a clean rendered picture, `TARGET` a camera at dusk. The gap is more than a change of
 each channel's mean and contrast, which batch norm statistics alone would undo: light varies within
 a picture, and classes change their own colours and textures. All strengths are in [0, 1] unless
-stated, and 0 switches that part off. `demo_shading` turns them into pictures.
+stated otherwise, and 0 switches that part off. `shading` turns them into pictures.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from msl_jax.data.demo.canvas import Material
 
 @dataclass(frozen=True)
 class Style:
-    """Strength of every part of a look. Pairs are ranges, drawn anew for each image.
+    """Strength of every part of a look. Pairs are ranges to draw from for each image.
 
     Attributes:
         foliage: share of the second palette in leaves (autumn).

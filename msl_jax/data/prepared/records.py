@@ -1,4 +1,4 @@
-"""Prepared records: each split is read, checked and resized once, then read at random."""
+"""Prepared records: each split is read, checked and resized once, then read in random order."""
 
 from __future__ import annotations
 
@@ -16,10 +16,12 @@ import tensorflow_datasets as tfds
 from absl import logging
 
 from msl_jax.data.datasets.dataset import Dataset, Example
+from msl_jax.data.label_counts import LabelCounts
 from msl_jax.data.prepared import build, shards
 from msl_jax.data.prepared.build import Plan
 from msl_jax.data.prepared.encoding import Encoder
-from msl_jax.runtime.errors import UserError
+from msl_jax.runtime.errors import UserError, out_of_resources
+from msl_jax.runtime.paths import absolute
 
 
 def prepare(
@@ -32,43 +34,56 @@ def prepare(
     on_bad_example: Literal["error", "skip"] = "error",
     num_processes: int | None = None,
     report: bool = True,
+    instead: Dataset | None = None,
 ) -> Records:
-    """Returns the records of a split, making them first where they do not exist yet.
+    """Returns the records of a split, preparing them first if they do not exist yet.
 
-    Records lie in `records_dir/segmentation_records/NAME_SPLIT_HxW_DIGEST/VERSION`. The digest
+    Records are in `records_dir/segmentation_records/NAME_SPLIT_HxW_DIGEST/VERSION`. The digest
     covers the data set's fingerprint, the keys and the size, so sets never collide or go stale.
-    That folder appears when the set is whole. After a kill the next call goes on with the first
-    shard that was not finished; where another process is making the same set, it is waited for.
+    That folder appears when the set is complete. After a kill the next call continues with the
+    first unfinished shard; if another process is preparing the same set, this one waits for it.
     After an error nothing is left behind.
 
     Args:
         dataset: where the examples come from; nothing is written there.
         split: one of `dataset.splits`.
-        size: (height, width) of the stored images (bicubic) and labels (nearest).
+        size: (height, width) of the stored images (bicubic) and labels (nearest neighbour).
         records_dir: folder of all records; default is TFDS's own, `TFDS_DATA_DIR` or
             `~/tensorflow_datasets`.
-        keep_label_size: labels keep the size they have on disk, for evaluation at full size.
-        progress: show a progress bar where the terminal can.
-        on_bad_example: "error" stops at an example that cannot be read, or of which a file is
-            missing; "skip" leaves it out and reports it on stderr, up to the limit of
-            `making.most_bad`.
+        keep_label_size: labels keep their size on disk, for evaluation at full size.
+        progress: show a progress bar if stderr is a terminal.
+        on_bad_example: "error" stops at an example that cannot be read, for example because a file
+            is missing; "skip" skips it and reports it on stderr, up to `build.max_skipped` of them.
         num_processes: how many processes share the work, 1 for threads of this one; default is one
-            for each core where there are enough examples. The records do not depend on it.
-        report: name the examples that are left out on stderr; `Records.left_out` has them as well.
+            for each core if there are enough examples. The records do not depend on it.
+        report: report skipped examples on stderr; `Records.skipped` has them in any case.
+        instead: if records of this data set, which has the same images, have been prepared without
+            skipping any, they are returned.
 
     Raises:
         UserError: unknown split, no example, an example that cannot be read, or a folder that
-            cannot be written.
+            cannot be written to.
     """
     _check_arguments(dataset, split, size, on_bad_example)
     skip = on_bad_example == "skip"
     examples = dataset.examples(split, missing_ok=True) if skip else dataset.examples(split)
     title = f"{dataset.name}/{split}"
-    # Labels without a size have none to keep: both kinds of records are the same.
-    encode = Encoder((size[0], size[1]), keep_label_size and dataset.kind == "pixels")
-    root = Path(records_dir or tfds.core.constants.get_default_data_dir()).expanduser()
-    folder = root / shards.NAME / _name(dataset, split, encode, examples) / shards.VERSION
-    if not folder.is_dir():
+    # Labels of whole images have no size to keep: the records are the same in both cases.
+    keep_label_size = keep_label_size and dataset.kind == "pixels"
+    encode = Encoder((size[0], size[1]), keep_label_size, dataset.kind)
+    root = absolute(records_dir or tfds.core.constants.get_default_data_dir())
+
+    def place(dataset: Dataset) -> Path:
+        return root / shards.NAME / _name(dataset, split, encode, examples) / shards.VERSION
+
+    folder = place(dataset)
+    if instead is not None and place(instead).is_dir():
+        records = Records(place(instead), split)
+        if not records.skipped:
+            return records
+    if folder.is_dir():
+        shards.clear_unfinished(folder)
+    else:
         plan = Plan(
             f"{title} {size[1]}x{size[0]}",
             split,
@@ -79,6 +94,7 @@ def prepare(
             num_processes,
             dataset.kind,
         )
+        dataset.expect_encoding(split)
         try:
             build.make(plan, folder)
         except OSError as error:
@@ -86,17 +102,17 @@ def prepare(
             if not folder.is_dir():
                 raise UserError(
                     f"Cannot write records below {root}: {error}. Set records_dir (or"
-                    " TFDS_DATA_DIR) to a folder with room that you may write to."
+                    " TFDS_DATA_DIR) to a folder with enough room that you may write to."
                 ) from error
     records = Records(folder, split)
-    if records.left_out and not skip:
+    if records.skipped and not skip:
         raise UserError(
-            f"{title}: {len(records.left_out)} examples cannot be used, the first one:"
-            f" {records.left_out[0]} Mend them, or leave them out with on_bad_example='skip'."
+            f"{title}: {len(records.skipped)} examples cannot be used, the first one:"
+            f" {records.skipped[0]} Fix them, or skip them with on_bad_example='skip'."
         )
-    if records.left_out and report:
-        heading = f"{title}: {len(records.left_out)} bad examples left out:"
-        print(heading, *records.left_out, sep="\n  ", file=sys.stderr)
+    if records.skipped and report:
+        heading = f"{title}: {len(records.skipped)} bad examples skipped:"
+        print(heading, *records.skipped, sep="\n  ", file=sys.stderr)
     return records
 
 
@@ -114,13 +130,13 @@ def _check_arguments(
 
 
 def _name(dataset: Dataset, split: str, encode: Encoder, examples: Sequence[Example]) -> str:
-    """Name of the set of records, which tells all that it depends on."""
+    """Name of the set of records, which covers all that it depends on."""
     keys = [example.key for example in examples]
     if not keys:
-        raise UserError(f"{dataset.name}/{split} has no example.")
+        raise UserError(f"{dataset.name}/{split} has no examples.")
     if len(set(keys)) < len(keys):
         raise ValueError(f"{dataset.name}/{split}: keys are not unique")
-    parts = (dataset.fingerprint, split, encode, build.EXAMPLES_PER_SHARD, keys)
+    parts = (shards.VERSION, dataset.fingerprint, split, encode, build.EXAMPLES_PER_SHARD, keys)
     digest = hashlib.sha256(repr(parts).encode()).hexdigest()[:12]
     height, width = encode.size
     labels = "_full_labels" if encode.keep_label_size else ""
@@ -129,7 +145,7 @@ def _name(dataset: Dataset, split: str, encode: Encoder, examples: Sequence[Exam
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Keeps TFDS from reporting downloads that do not happen, on stdout and through absl."""
+    """Keeps TFDS from reporting downloads that do not happen, on stdout and in absl's log."""
     verbosity = logging.get_verbosity()
     logging.set_verbosity(logging.ERROR)
     try:
@@ -140,7 +156,7 @@ def _quiet() -> Iterator[None]:
 
 
 def evenly_spaced(total: int, count: int) -> list[int]:
-    """So many places of `total`, from the first to the last; all, if there are fewer.
+    """`count` indices below `total`, from the first to the last; all if there are fewer.
 
     >>> evenly_spaced(10, 4)
     [0, 3, 6, 9]
@@ -152,13 +168,15 @@ class Records:
     """Random access to prepared records; picklable, safe to share between threads.
 
     Attributes:
-        folder: where the records lie.
+        folder: where the records are.
         split: name of the split.
-        left_out: messages of the examples that were left out when the records were made.
+        skipped: messages of the examples that were skipped when the records were prepared.
+        counts: what the labels hold.
+        digests: of the content: its keys, images and labels.
     """
 
     def __init__(self, folder: str | Path, split: str) -> None:
-        """Opens records that `prepare` made.
+        """Opens records that `prepare` has made.
 
         Raises:
             UserError: there are none, or they are damaged.
@@ -172,13 +190,17 @@ class Records:
             info = builder.info.splits[shards.tfds_split(split)]
             self._files, self._lengths = tuple(map(Path, info.filepaths)), tuple(info.shard_lengths)
             self._check_files(int(info.num_bytes))
-            self.left_out = tuple(builder.info.metadata["left_out"])
+            self.skipped = tuple(builder.info.metadata["skipped"])
+            self.counts = LabelCounts.from_json(builder.info.metadata["counts"])
+            self.digests = dict(builder.info.metadata["digests"])
             self._length = len(self._source)
         except Exception as error:
+            if out_of_resources(error):
+                raise
             raise self._damaged("", error) from error
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Pickles the place alone; files are opened again."""
+        """Pickles only where the records are; files are opened again."""
         return Records, (self.folder, self.split)
 
     def __len__(self) -> int:
@@ -189,12 +211,11 @@ class Records:
         """Reads one record.
 
         Args:
-            index: place in the order of the data set's examples.
+            index: in the order of the data set's examples.
 
         Returns:
-            `{"key": str, "image": uint8 [H, W, 3], "label": uint8 [h, w]}`, arrays that cannot be
-            written to; the label is all 255 where the split has none, and `()` where it is of the
-            whole image.
+            `{"key": str, "image": uint8 [H, W, 3], "label": uint8 [h, w]}`, read-only arrays; the
+            label is all 255 if the split has none, and `()` if whole images are labelled.
 
         Raises:
             IndexError: no such index.
@@ -208,10 +229,12 @@ class Records:
             record = self._source[index]
             return {**record, "key": os.fsdecode(bytes(record["key"]))}
         except Exception as error:
+            if out_of_resources(error):
+                raise
             raise self._damaged(f": example {index} in {self._file(index)}", error) from error
 
     def spread(self, count: int) -> Iterator[dict[str, Any]]:
-        """Reads so many records, evenly spaced from the first to the last; all, if there are fewer.
+        """Reads `count` records, evenly spaced from first to last; all if there are fewer.
 
         Args:
             count: 0 or more.
@@ -219,7 +242,7 @@ class Records:
         return (self[place] for place in evenly_spaced(len(self), count))
 
     def _check_files(self, size: int) -> None:
-        """Compares the files with what `dataset_info.json` says of them, so as to fail early."""
+        """Compares the files with `dataset_info.json`, so as to fail early."""
         found = sum(path.stat().st_size for path in self._files)
         if found != size:
             raise ValueError(f"{size} bytes expected, found {found}")
@@ -229,7 +252,7 @@ class Records:
                 raise ValueError(f"{path}: {expected} records expected, found {records}")
 
     def _file(self, index: int) -> Path:
-        """The file that holds a record."""
+        """The file with a record."""
         for path, length in zip(self._files, self._lengths, strict=True):
             if index < length:
                 return path
@@ -239,5 +262,5 @@ class Records:
     def _damaged(self, place: str, error: Exception) -> UserError:
         return UserError(
             f"Records in {self.folder} are damaged{place} ({type(error).__name__}: {error})."
-            " Delete that folder: the next run prepares it again."
+            " Delete that folder, and the next run prepares them again."
         )

@@ -1,8 +1,8 @@
-"""Files of prepared records: ArrayRecord shards with the metadata that TFDS reads them by.
+"""Files of prepared records: ArrayRecord shards with the metadata that TFDS needs to read them.
 
-TFDS's own builders begin anew after a kill. Here shards are finished one by one in a folder beside
-the final one, each renamed when it is complete, and a later process continues where that stopped.
-The final folder appears by one rename, when all is in it.
+TFDS's own builders start from scratch after a kill. Here shards are finished one by one in a folder
+next to the final one, each renamed when it is complete, and a later process continues after the
+last of them. The final folder appears by one rename, when it is complete.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import os
 import shutil
 import uuid
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -25,50 +25,61 @@ from array_record.python.array_record_module import (  # type: ignore[import-unt
 )
 
 from msl_jax.data.datasets.dataset import Kind
+from msl_jax.data.label_counts import LabelCounts
+from msl_jax.data.prepared.digests import ContentDigests, joined
 from msl_jax.data.prepared.encoding import Row
 from msl_jax.runtime import locking
 
 NAME = "segmentation_records"
-VERSION = "2.0.0"  # of what a record holds; records of another version are not looked for
+VERSION = "3.2.0"  # of the content of records; those of other versions are ignored
 _UNFINISHED = "unfinished"
-# Groups of one, so that a record can be read alone. Zstandard takes 3 ms to undo at 1280x720, PNG
-# took 24; files are half as large again as with PNG, and no larger than those of the data sets.
+# Groups of one, so that a record can be read alone. Zstandard takes 3 ms to decompress at 1280x720,
+# PNG took 24; files are 1.5 times as large as with PNG, and no larger than those of the data sets.
 _OPTIONS = "group_size:1,zstd:3"
 
 
 def tfds_split(split: str) -> str:
-    """Returns the name that TFDS knows a split by: it reads "all" as the sum of all splits."""
+    """Returns TFDS's name of a split: TFDS reads "all" as the sum of all splits."""
     return "all_examples" if split == "all" else split
 
 
 @dataclass(frozen=True)
 class Shard:
-    """What was put into a shard.
+    """The content of a shard.
 
     Attributes:
         records: number of records.
-        left_out: messages of the examples that were left out.
+        digests: of its keys, images and labels, see `ContentDigests`.
+        skipped: messages of the examples that were skipped.
+        counts: what the labels hold.
     """
 
     records: int
-    left_out: tuple[str, ...] = ()
+    digests: dict[str, str]
+    skipped: tuple[str, ...] = ()
+    counts: LabelCounts = field(default_factory=LabelCounts)
 
 
-class UnfinishedSet:
-    """The shards of a set of records that is being made.
+def clear_unfinished(folder: Path) -> None:
+    """Deletes what lies beside a finished set, if its process was killed in its last moments."""
+    shutil.rmtree(folder.with_name(_UNFINISHED), ignore_errors=True)
 
-    `unfinished/` beside the final folder holds `records/`, which becomes that folder, and for each
-    finished shard a note of what is in it, written last.
+
+class PartialRecords:
+    """The shards of a set of records that is not complete yet.
+
+    `unfinished/`, next to the final folder, has `records/`, which becomes that folder, and for each
+    finished shard a note of its content, written last.
     """
 
     def __init__(self, folder: Path, split: str, num_shards: int, kind: Kind = "pixels") -> None:
-        """Names a set; nothing is written yet.
+        """Writes nothing yet.
 
         Args:
-            folder: final folder, `.../NAME/CONFIGURATION/VERSION`; does not exist.
+            folder: final folder, `.../NAME/CONFIGURATION/VERSION`; must not exist.
             split: name of the split.
-            num_shards: number of shards that make up the set.
-            kind: what labels are of.
+            num_shards: number of shards in the set.
+            kind: what is labelled.
         """
         self._final = folder
         self._work = folder.with_name(_UNFINISHED)
@@ -85,38 +96,48 @@ class UnfinishedSet:
             note = self._note(index)
             if note.is_file() and self._shard(index).is_file():
                 content = json.loads(note.read_text(encoding="utf-8"))
-                found[index] = Shard(content["records"], tuple(content["left_out"]))
+                counts, digests = LabelCounts.from_json(content["counts"]), content["digests"]
+                found[index] = Shard(content["records"], digests, tuple(content["skipped"]), counts)
         return found
 
-    def add(self, index: int, rows: Iterable[Row], left_out: list[str]) -> None:
-        """Writes a shard, whole or not at all.
+    def add(self, index: int, rows: Iterable[Row], skipped: list[str]) -> None:
+        """Writes a shard, completely or not at all.
 
         Args:
-            index: its place in the set.
+            index: its index in the set.
             rows: its records in order.
-            left_out: list of messages, complete when `rows` has come to its end.
+            skipped: list of messages, complete when `rows` is exhausted.
 
         Raises:
             OSError: it cannot be written.
         """
         self._records.mkdir(parents=True, exist_ok=True)
-        records = 0
+        records, counts, digests = 0, LabelCounts(), ContentDigests()
         # Not in `records/`: what a killed process leaves there would become part of the set.
-        with _appearing(self._shard(index), self._work) as path, _writer(path) as write:
+        with _renamed(self._shard(index), self._work) as path, _writer(path) as write:
             for row in rows:
                 write(self._serialize(row))
+                digests.add(row)
                 records += 1
-        with _appearing(self._note(index), self._work) as path:
-            path.write_text(json.dumps(asdict(Shard(records, tuple(left_out)))), encoding="utf-8")
+                counts.add(row["counts"])
+        note = {
+            **{"records": records, "skipped": skipped, "counts": counts.as_json()},
+            "digests": digests.result(),
+        }
+        with _renamed(self._note(index), self._work) as path:
+            path.write_text(json.dumps(note), encoding="utf-8")
 
     def publish(self) -> None:
-        """Gives the set, all of whose shards are finished, its final name.
+        """Gives the set its final name, once all of its shards are finished.
 
         Raises:
             OSError: it cannot be written, or has been published by another process.
         """
         shards = self.finished()
-        left_out = [text for index in sorted(shards) for text in shards[index].left_out]
+        skipped = [text for index in sorted(shards) for text in shards[index].skipped]
+        counts = LabelCounts()
+        for index in sorted(shards):
+            counts.add(shards[index].counts)
         template = self._template()
         info = tfds.core.DatasetInfo(
             builder=tfds.core.DatasetIdentity(
@@ -128,7 +149,11 @@ class UnfinishedSet:
             ),
             description="Images and label maps, resized once for training or evaluation.",
             features=self._features,
-            metadata=tfds.core.MetadataDict(left_out=left_out),
+            metadata=tfds.core.MetadataDict(
+                skipped=skipped,
+                counts=counts.as_json(),
+                digests=joined([shards[index].digests for index in sorted(shards)]),
+            ),
             disable_shuffling=True,
         )
         info.set_file_format(template.filetype_suffix)
@@ -146,32 +171,33 @@ class UnfinishedSet:
         )
         info.write_to_directory(self._records)
         self._records.rename(self._final)
-        shutil.rmtree(self._work, ignore_errors=True)
+        clear_unfinished(self._final)
 
     def discard(self) -> None:
         """Deletes what there is of the set."""
-        shutil.rmtree(self._work, ignore_errors=True)
-        with contextlib.suppress(OSError):  # others may lie beside it
+        clear_unfinished(self._final)
+        with contextlib.suppress(OSError):  # there may be other versions
             self._work.parent.rmdir()
 
     @contextlib.contextmanager
     def locked(self, on_wait: Callable[[], object]) -> Iterator[None]:
-        """Keeps other processes from making the same set at the same time.
+        """Keeps other processes from building the same set at the same time.
 
-        Where the file system knows no locks, they make the same shards and replace each other's.
+        On file systems without locks they build the same shards and replace each other's.
 
         Args:
             on_wait: called before waiting for another process.
 
         Raises:
-            OSError: the folder cannot be written.
+            OSError: the folder cannot be written to.
         """
         with locking.locked(self._work / "lock", on_wait):
             yield
 
     def _serialize(self, row: Row) -> bytes:
-        # As bytes: file names, of which keys are made, need not be valid UTF-8.
-        values = {**row, "key": os.fsencode(str(row["key"]))}
+        # As bytes, because file names, from which keys are made, need not be valid UTF-8.
+        values = {name: row[name] for name in self._features}
+        values["key"] = os.fsencode(str(row["key"]))
         example = self._serializer.get_tf_example(self._features.encode_example(values))
         # Otherwise the order of the features differs between processes.
         return example.SerializeToString(deterministic=True)
@@ -193,13 +219,13 @@ class UnfinishedSet:
 
 
 def count_records(path: Path) -> int:
-    """Number of records in a file, by its own index."""
+    """Number of records in a file, according to its own index."""
     with contextlib.closing(ArrayRecordReader(str(path))) as reader:
         return reader.num_records()
 
 
 def _features(kind: Kind) -> tfds.features.FeaturesDict:
-    # Plain bytes, which TFDS reads without TensorFlow, where an image would need it or OpenCV.
+    # Plain bytes, which TFDS reads without TensorFlow; an image would need that or OpenCV.
     pixels = functools.partial(tfds.features.Tensor, dtype=np.uint8, encoding="bytes")
     return tfds.features.FeaturesDict(
         {
@@ -211,8 +237,8 @@ def _features(kind: Kind) -> tfds.features.FeaturesDict:
 
 
 @contextlib.contextmanager
-def _appearing(path: Path, folder: Path) -> Iterator[Path]:
-    """Yields a path in `folder` to write to, that becomes `path` at the end."""
+def _renamed(path: Path, folder: Path) -> Iterator[Path]:
+    """Yields a temporary path in `folder`, which is renamed to `path` at the end."""
     partial = folder / f"{uuid.uuid4().hex}.partial"
     try:
         yield partial
@@ -223,7 +249,7 @@ def _appearing(path: Path, folder: Path) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def _writer(path: Path) -> Iterator[Callable[[bytes], object]]:
-    """Yields the function that appends a record to a new file; faults become `OSError`."""
+    """Yields the function that appends a record to a new file; errors become `OSError`."""
     with _faults():
         writer = ArrayRecordWriter(str(path), _OPTIONS)
 
@@ -235,12 +261,12 @@ def _writer(path: Path) -> Iterator[Callable[[bytes], object]]:
         yield write
     finally:
         with _faults():
-            writer.close()  # most faults of writing appear here
+            writer.close()  # most errors of writing appear here
 
 
 @contextlib.contextmanager
 def _faults() -> Iterator[None]:
-    """Turns the only error that ArrayRecord has into the one for files."""
+    """Turns the only error that ArrayRecord raises into the one for files."""
     try:
         yield
     except RuntimeError as error:

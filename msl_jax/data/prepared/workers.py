@@ -1,9 +1,14 @@
 """Maps a function over many items, in order: in threads for few items, in processes for many.
 
-multiprocessing would import the main module in each of its processes: for `train.py` that loads JAX
-(3 s and 300 MB for each process), and a script without `if __name__ == "__main__"` fails. The
-processes here import what they unpickle, no more, so notebooks and `python -c` work as well. They
-end with the pipe to the process that started them, however that one ends.
+Not with a library's pool, so that the following holds whatever happens:
+
+- The processes import what they unpickle and nothing else. Those of multiprocessing import the main
+  module: JAX (3 s and 300 MB for each process), or a script without `if __name__ == "__main__"`.
+- They end with the pipe to the process that started them, even if that is killed. The workers of
+  multiprocessing and loky 3.7 hold both ends of their pipes, and wait forever.
+- Nothing but pipes is needed, and nothing is left behind: no named semaphores in /dev/shm, and no
+  resource tracker, whose imports loky lets a module in the current folder replace.
+- A process may grow by 300 MB, as with the largest photos, without being replaced as leaking.
 """
 
 from __future__ import annotations
@@ -21,32 +26,33 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, TypeVar
 
 from msl_jax.runtime.errors import UserError
+from msl_jax.runtime.registration import modules
 
-# A process starts in about 0.4 s, in which one that runs prepares 3 images of 1914x1052 or 30 of
-# 480x360. Below that, threads do: Pillow leaves them Python's lock for 98 % of the time, but drawn
-# examples do not, and with many cores the rest counts.
+# A process takes about 0.4 s to start, in which a running one prepares 3 images of 1914x1052 or 30
+# of 480x360. For fewer images threads are enough: Pillow releases Python's lock for 98 % of the
+# time. Drawn examples do not, and with many cores the rest counts.
 ITEMS_PER_PROCESS = 64
 _MAX_THREADS = 8
-_AHEAD = 4  # results kept for each thread while the first one is waited for
+_AHEAD = 4  # results per thread computed ahead of the one that is needed next
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
 class WorkerLost(UserError):
-    """A process ended in the middle of its work."""
+    """A worker process has ended in the middle of its work."""
 
 
 def choose_processes(wanted: int | None, num_items: int) -> int:
-    """Returns how many processes shall work on `num_items`; 1 means this one.
+    """Returns how many processes to use for `num_items`; 1 means this one.
 
     Args:
-        wanted: that many, but none without work; None: as many as there are cores to use, if that
-            is worth it.
+        wanted: as many as that, but no more than items; None for as many as there are cores, if
+            that is worth it.
         num_items: number of items.
 
     Raises:
-        UserError: `wanted` is no number of processes.
+        UserError: `wanted` is less than 1.
     """
     if wanted is None:
         return max(1, min(_num_cores(), num_items // ITEMS_PER_PROCESS))
@@ -61,16 +67,17 @@ def mapped(
 ) -> Iterator[Iterator[Result]]:
     """Yields an iterator over `function(item)` for all items, in their order.
 
-    A few results are computed ahead. What is still at work when the context is left is abandoned.
+    A few results are computed ahead. Work that is unfinished when the context is left is abandoned.
 
     Args:
-        function: picklable, as are the items and the results; otherwise, or where they belong to a
-            notebook or script, which other processes cannot import, threads do the work.
+        function: picklable, as are the items and the results; otherwise, or if they belong to a
+            notebook, a script or a file that registers, which other processes cannot import,
+            threads do the work.
         items: what to map.
-        processes: number of processes; 1 for threads of this one, for each core up to 8.
+        processes: number of processes; 1 for threads of this one, one for each core, up to 8.
 
     Raises:
-        WorkerLost: a process was killed, as it is where memory runs out.
+        WorkerLost: a process was killed, for example because memory has run out.
         RuntimeError: `function` raised an error in another process, whose traceback is the message.
     """
     with contextlib.ExitStack() as stack:
@@ -85,7 +92,7 @@ def mapped(
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
             for worker in workers:
-                worker.stop()  # threads that wait for a reply get the end of the pipe
+                worker.stop()  # which closes the pipe that a thread may be waiting for
             pool.shutdown()
 
 
@@ -97,9 +104,10 @@ def _num_cores() -> int:
 
 
 def _can_leave(function: Any, items: Sequence[Any]) -> bool:
-    """Whether other processes can unpickle what they need (the first item tells for all)."""
+    """Whether other processes can unpickle what they need, judging by the first item."""
     try:
-        return b"__main__" not in pickle.dumps((function, items[0]))
+        needed = pickle.dumps((function, items[0]))
+        return not any(name.encode() in needed for name in {"__main__", *modules()})
     except (pickle.PicklingError, AttributeError, TypeError):
         return False
 
@@ -117,7 +125,7 @@ def _in_order(
 
 
 def _shared(workers: Sequence[_Worker]) -> Callable[[Any], Any]:
-    """Function that lets an idle one of `workers` do the work; safe to call from many threads."""
+    """Function that passes an item to an idle worker; safe to call from many threads."""
     idle: queue.SimpleQueue[_Worker] = queue.SimpleQueue()
     for worker in workers:
         idle.put(worker)
@@ -133,10 +141,10 @@ def _shared(workers: Sequence[_Worker]) -> Callable[[Any], Any]:
 
 
 class _Worker:
-    """A process that computes `function` of one item after the other."""
+    """A process that applies `function` to one item after the other."""
 
     def __init__(self, function: Callable[[Any], Any]) -> None:
-        # It finds what this process finds, and nothing else (-P: not what lies in its folder).
+        # It imports what this process can import, and nothing else (-P: nothing from its folder).
         path = os.pathsep.join(entry or os.getcwd() for entry in sys.path)
         try:
             self._process = subprocess.Popen(
@@ -144,7 +152,7 @@ class _Worker:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 env={**os.environ, "PYTHONPATH": path},
-                process_group=0,  # Ctrl-C is for the process that started it
+                process_group=0,  # so that Ctrl-C only reaches the process that started it
             )
         except OSError as error:
             raise UserError(f"Cannot start a process ({error}); use num_processes=1.") from error
@@ -164,7 +172,7 @@ class _Worker:
             self._jobs.close()
 
     def __call__(self, item: Any) -> Any:
-        """Returns the function's value of an item."""
+        """Returns the function's result for an item."""
         try:
             if self._function is not None:
                 pickle.dump(self._function, self._jobs)
@@ -174,8 +182,8 @@ class _Worker:
             value, fault = pickle.load(self._replies)
         except (EOFError, BrokenPipeError, pickle.UnpicklingError) as error:
             raise WorkerLost(
-                f"A process that was at work ended (exit code {self._process.wait()}); most often"
-                " memory has run out. Run it again with fewer processes (num_processes): finished"
+                f"A worker process ended (exit code {self._process.wait()}), most often because"
+                " memory has run out. Run it again with fewer processes (num_processes); finished"
                 " work is kept."
             ) from error
         if fault:
@@ -183,28 +191,28 @@ class _Worker:
         return value
 
     def stop(self) -> None:
-        """Ends the process, whatever it does."""
+        """Ends the process, whatever it is doing."""
         self._process.kill()
 
 
 def _serve() -> None:
-    """What the processes do: read the function, then item for item, and reply."""
+    """The worker's loop: reads the function, then items, and replies to each of them."""
     jobs = sys.stdin.buffer
     replies = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
-    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # whatever prints leaves the replies alone
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # keeps printed text out of the replies
     try:
         function = pickle.load(jobs)
         while True:
             reply = _reply(function, pickle.load(jobs))
-            sys.stdout.flush()  # before the reply: the process may end right behind it
+            sys.stdout.flush()  # before the reply, after which the process may be ended
             pickle.dump(reply, replies)
             replies.flush()
     except (EOFError, BrokenPipeError, pickle.UnpicklingError):
-        os._exit(0)  # the other end is gone; nobody would see what is still to be flushed
+        os._exit(0)  # the other end is gone, and nobody needs what is still to be flushed
 
 
 def _reply(function: Callable[[Any], Any], item: Any) -> tuple[Any, str]:
-    """The function's value and an empty text, or None and a traceback."""
+    """The function's result and an empty text, or None and a traceback."""
     try:
         return function(item), ""
     except Exception:

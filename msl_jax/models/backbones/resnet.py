@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal
 
 import jax.numpy as jnp
 from flax import linen as nn
 from jax import Array
 
+from msl_jax.models.backbones.backbone import ParameterGroup
+from msl_jax.models.inputs import CAFFE, TORCHVISION, InputConvention
+from msl_jax.models.keys import Key, choice, count
 from msl_jax.models.layers import BatchNorm, Conv, max_pool_ceil
 from msl_jax.models.normalization import add_relu
 
@@ -34,7 +38,7 @@ class Bottleneck(nn.Module):
         width: channels of the inner convolutions.
         stride: stride of the block.
         dilation: dilation of the 3x3 convolution.
-        project: whether the shortcut has a convolution and a norm.
+        project: whether the shortcut has a convolution and batch norm.
         stride_placement: the stride sits on the first 1x1 convolution (``"caffe"``, the official
             network) or on the 3x3 (``"torchvision"``).
     """
@@ -69,26 +73,65 @@ class Bottleneck(nn.Module):
 
 
 class ResNet(nn.Module):
-    """ResNet of bottleneck blocks without a classifier; as it stands the backbone of DeepLabv2.
+    """ResNet of bottleneck blocks without a classifier: a `Backbone`.
+
+    With no arguments it is that of the official DeepLabv2; ``ResNet(50, **ResNet.PUBLISHED)`` is
+    torchvision's. Parameters have torchvision's names (`layer3_5/conv2/kernel` for
+    `layer3.5.conv2.weight`). The low features are those of stage 3, the high ones of stage 4.
 
     Attributes:
         depth: one of `STAGE_SIZES`.
         width: channels of the stem; stage `s` has `4 * width * 2**s` output channels.
         stride_placement: see `Bottleneck`.
-        rematerialize: keep no more than each block's input for the gradient and compute the block
-            again: less memory, for a second forward pass.
         output_stride: 32 as published; with 8 the last two stages keep their size and dilate by 2
             and 4.
         ceil_pool: round the size after the stem's pool up (DeepLabv2) or down (torchvision).
+        input_convention: see `Backbone`.
+        rematerialize: keep no more than each block's input for the gradient and compute the block
+            again: less memory, for a second forward pass.
+        param_dtype: dtype of parameters and statistics.
     """
+
+    KEYS: ClassVar[Mapping[str, Key]] = {
+        "depth": choice(tuple(STAGE_SIZES), default=101, small=14, meaning="layers"),
+        "width": count(64, small=8, meaning="channels of the stem"),
+        "stride_placement": choice(
+            ("caffe", "torchvision"),
+            from_scratch="caffe",
+            meaning="the convolution of a block that has the stride: the first or the 3x3 one",
+        ),
+    }
+    PUBLISHED: ClassVar[Mapping[str, Any]] = {
+        "stride_placement": "torchvision",
+        "output_stride": 32,
+        "ceil_pool": False,
+        "input_convention": TORCHVISION,
+    }
+    # The official code collects parameters module by module and from each module with all that it
+    # contains, so that its optimizer holds most of them more than once; the stem's batch norm, and
+    # that alone, has no gradient there.
+    GROUPS: ClassVar[tuple[ParameterGroup, ...]] = (
+        ParameterGroup("bn1/", "stem_batch_norm", visits=0),
+        ParameterGroup("conv1/", "stem", visits=1),
+        ParameterGroup(".*/downsample_", "downsample", visits=4),
+        ParameterGroup("", "blocks", visits=3),
+    )
+    # A new network trains more stably on inputs of order 1.
+    INPUT_CONVENTIONS: ClassVar[tuple[InputConvention, ...]] = (TORCHVISION, CAFFE)
 
     depth: int = 101
     width: int = 64
     stride_placement: StridePlacement = "caffe"
-    rematerialize: bool = False
-    param_dtype: Any = jnp.float32
     output_stride: Literal[8, 32] = 8
     ceil_pool: bool = True
+    input_convention: InputConvention | None = CAFFE
+    rematerialize: bool = False
+    param_dtype: Any = jnp.float32
+
+    @property
+    def title(self) -> str:
+        """Depth and width."""
+        return f"ResNet-{self.depth} of width {self.width}"
 
     @nn.compact
     def __call__(self, images: Array, *, use_running_average: bool) -> tuple[Array, Array]:
@@ -100,6 +143,9 @@ class ResNet(nn.Module):
 
         Returns:
             `[B, h, w, 16 width]` and `[B, h', w', 32 width]`.
+
+        Raises:
+            ValueError: another depth.
         """
         if self.depth not in STAGE_SIZES:
             raise ValueError(f"depth must be one of {sorted(STAGE_SIZES)}, found {self.depth}")

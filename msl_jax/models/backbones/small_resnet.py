@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
 from jax import Array
 
+from msl_jax.models.inputs import CAFFE, TORCHVISION, InputConvention
+from msl_jax.models.keys import Key, choice, count
 from msl_jax.models.layers import BatchNorm, Conv
 from msl_jax.models.normalization import add_relu
 
@@ -57,6 +60,7 @@ class SmallResNet(nn.Module):
         num_classes: outputs.
         depth: one of `SMALL_DEPTHS`.
         width: channels of the first stage.
+        input_convention: how images enter; None where they come ready.
         dtype: compute dtype; default: that of the images. Results come in float32 or better.
         param_dtype: dtype of parameters and statistics.
 
@@ -68,9 +72,16 @@ class SmallResNet(nn.Module):
     ((2, 10), (2, 16))
     """
 
+    KEYS: ClassVar[Mapping[str, Key]] = {
+        "depth": choice(SMALL_DEPTHS, default=8, meaning="layers"),
+        "width": count(16, meaning="channels of the first stage"),
+    }
+    INPUT_CONVENTIONS: ClassVar[tuple[InputConvention, ...]] = (TORCHVISION, CAFFE)
+
     num_classes: int
     depth: int = 8
     width: int = 16
+    input_convention: InputConvention | None = TORCHVISION
     dtype: Any = None
     param_dtype: Any = jnp.float32
 
@@ -79,7 +90,7 @@ class SmallResNet(nn.Module):
         """Logits `[B, C]` and the features that they are made of, `[B, F]`.
 
         Args:
-            images: `[B, H, W, 3]`, ready for the network.
+            images: `[B, H, W, 3]`, ready for the network (`models.inputs.network_input`).
             train: normalise by the batch and update `batch_stats`, which must be mutable.
 
         Raises:

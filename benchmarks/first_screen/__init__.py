@@ -1,0 +1,1 @@
+"""The two pictures at the head of README.md, see `__main__`."""

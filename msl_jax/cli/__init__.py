@@ -1,0 +1,1 @@
+"""The command `msl-jax`, and the flags of train.py, eval.py and predict.py."""

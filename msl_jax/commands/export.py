@@ -1,0 +1,159 @@
+"""`msl-jax export`: a trained network as a program that needs JAX alone."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import export as jax_export
+from ml_collections.config_dict import ConfigDict
+
+from msl_jax.config import base_config
+from msl_jax.data.labels import LabelSet
+from msl_jax.models.spec import NetworkSpec
+from msl_jax.runs.checkpoints import Checkpoints
+from msl_jax.runs.metrics import main_metric
+from msl_jax.runs.workdir import ADAPT_STAGE
+from msl_jax.runtime.errors import UserError
+from msl_jax.runtime.files import atomic_write, write_json, write_text
+from msl_jax.runtime.paths import absolute
+from msl_jax.tasks.registry import build_model, task_of
+from msl_jax.weights.find import Weights
+from msl_jax.weights.trained import open_trained
+
+PROGRAM, DESCRIPTION, CARD = "network.jax_export", "network.json", "README.md"
+PLATFORMS = ("cpu", "cuda")
+
+
+def export(checkpoint: str, output: str, size: tuple[int, int] | None = None) -> Path:
+    """Writes a run's network with its weights as StableHLO, and what a user of it has to know.
+
+    The program takes uint8 images `[B, H, W, 3]`, red, green, blue, and returns probabilities
+    float32 `[B, H, W, C]`, or `[B, C]` of a classification, as the run's evaluation keys (``flip``,
+    ``scales``) ask for. It runs on CPUs and NVIDIA GPUs, with ``jax.export.deserialize(...).call``.
+
+    Args:
+        checkpoint: of a run, as `msl_jax.weights.find.find` takes it.
+        output: a folder that does not exist yet: ``network.jax_export``, ``network.json`` with
+            shapes and classes, and ``README.md``, a model card.
+        size: (height, width) of the images; default: target_size. Their number B stays open.
+
+    Returns:
+        The folder.
+
+    Raises:
+        UserError: no run's checkpoint, the folder exists, or flatbuffers is missing.
+    """
+    folder = absolute(output)
+    if folder.exists():
+        raise UserError(f"{folder} exists already and is not replaced; give another name")
+    if importlib.util.find_spec("flatbuffers") is None:
+        raise UserError('flatbuffers is missing: pip install -e ".[export]"')
+    weights, config = open_trained(checkpoint, base_config("export"), {})
+    if weights.run is None or weights.classes is None:
+        raise UserError(
+            f"{checkpoint} ({weights.title}): expected a checkpoint of a run, which tells the"
+            " classes and how it was trained"
+        )
+    shape = ("b", *(size or config.target_size), 3)
+    exported = _exported(config, weights, shape)
+    with atomic_write(folder) as partial:
+        partial.mkdir()
+        (partial / PROGRAM).write_bytes(exported.serialize())
+        described = _description(config, weights.classes, shape, exported)
+        write_json(partial / DESCRIPTION, described)
+        write_text(partial / CARD, _card(config, weights, described))
+    return folder
+
+
+def _exported(config: ConfigDict, weights: Weights, shape: tuple[Any, ...]) -> jax_export.Exported:
+    model = build_model(config)
+    variables = weights.load(model)
+    probabilities = task_of(config).probabilities(config, model)
+    sides = jax_export.symbolic_shape(", ".join(map(str, shape)))
+    images = jax.ShapeDtypeStruct(sides, jnp.uint8)
+    # The variables become constants of the program.
+    program = jax.jit(lambda images: probabilities(variables, images))
+    return jax_export.export(program, platforms=PLATFORMS)(images)
+
+
+def _description(
+    config: ConfigDict,
+    classes: LabelSet,
+    shape: tuple[Any, ...],
+    exported: jax_export.Exported,
+) -> dict[str, Any]:
+    (result,) = exported.out_avals
+    return {
+        "task": config.task,
+        "input": {
+            "shape": list(shape),
+            "dtype": "uint8",
+            "meaning": "images, red, green, blue of 0..255",
+        },
+        "output": {
+            "shape": [side if isinstance(side, int) else str(side) for side in result.shape],
+            "dtype": "float32",
+            "meaning": "probabilities of the classes",
+        },
+        "classes": classes.to_json()["classes"],
+        "platforms": list(exported.platforms),
+        "calling_convention_version": exported.calling_convention_version,
+        "made_with": {"jax": jax.__version__},
+    }
+
+
+def _card(config: ConfigDict, weights: Weights, described: dict[str, Any]) -> str:
+    """The model card, in Markdown."""
+    assert weights.run is not None
+    run, (batch, height, width, _) = weights.run, described["input"]["shape"]
+    metrics = Checkpoints(run.folder).metrics(run.step)
+    figures = [
+        f"| {config[f'{domain}_eval']} ({domain}) | {main.title} {main.percent} |"
+        for domain, found in metrics.items()
+        if found and (main := main_metric(found))
+    ]
+    network = NetworkSpec.from_config(config).model
+    start = f", starting from {config.init_from}" if config.init_from else ""
+    unlabelled = config.target_train if run.folder.name == ADAPT_STAGE else "none"
+    stage = f"step {run.step:,} of {run.folder.name}"
+    names = ", ".join(entry["name"] for entry in described["classes"])
+    return f"""# {config.name}:{config.variant}
+
+{config.task.capitalize()} by a network that msl_jax has trained.
+
+| | |
+|---|---|
+| method | {config.variant}, preset {config.preset}, seed {config.seed}, {stage}{start} |
+| labelled images | {config.source_train} |
+| unlabelled images | {unlabelled} |
+| network | {", ".join(f"{key} {value}" for key, value in network.items())} |
+| images | uint8 [{batch}, {height}, {width}, 3], red, green, blue |
+| result | float32 [{", ".join(map(str, described["output"]["shape"]))}], probabilities |
+| classes | {names} |
+| platforms | {", ".join(described["platforms"])} |
+
+| evaluated on | in percent |
+|---|---|
+{chr(10).join(figures) or "| nothing | |"}
+
+```python
+from pathlib import Path
+
+import jax.export
+import numpy as np
+from PIL import Image
+
+network = jax.export.deserialize(Path("{PROGRAM}").read_bytes())
+photo = Image.open("photo.jpg").convert("RGB").resize(({width}, {height}), Image.Resampling.BICUBIC)
+probabilities = network.call(np.asarray(photo)[None])
+classes = probabilities.argmax(-1)  # numbers of the classes above, from 0
+```
+
+The program is StableHLO (`network.mlir_module()` shows it), in JAX's serialization; it needs
+`jax` and `flatbuffers`. {DESCRIPTION} has shapes and classes for programs. Data sets, and the
+weights that a training started from, have terms of their own, which may bind what was trained.
+"""

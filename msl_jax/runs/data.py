@@ -1,0 +1,58 @@
+"""What a run was trained and evaluated on: digests of its records, kept in the workdir.
+
+Labels that were corrected between a kill and the continuation would otherwise give one table of
+results for two data sets.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from msl_jax.runtime.errors import UserError
+from msl_jax.runtime.files import read_json, write_json
+
+DATA = "data.json"
+
+
+def expect_same_data(workdir: Path, found: Mapping[str, Mapping[str, Any]]) -> None:
+    """Compares a run's data with those it began with; keeps them if it only begins.
+
+    Args:
+        workdir: of the run, which the caller has claimed.
+        found: by role (``"target_eval"``): ``{"split": name, "examples": number, "labels": digest,
+            ...}``, JSON-able.
+
+    Raises:
+        UserError: they have changed; lists what has.
+    """
+    path = workdir / DATA
+    if not path.exists():
+        write_json(path, found)
+        return
+    before = read_json(path)
+    if not isinstance(before, dict) or not all(isinstance(v, dict) for v in before.values()):
+        raise UserError(f"{path} is damaged: expected an entry of each split; copy it again")
+    lines = [
+        f"  {role} ({now.get('split')}): {', '.join(changed)}"
+        for role, now in found.items()
+        if role in before and (changed := _changed(before[role], now))
+    ]
+    if lines:
+        raise UserError(
+            f"the data have changed since the run in {workdir} began:\n"
+            + "\n".join(lines)
+            + "\nIts figures would belong to two data sets. Put the files back as they were and"
+            " run the same command to continue it, or give another --workdir."
+        )
+
+
+def _changed(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """What differs between two entries of a role, in words."""
+    words = []
+    for name, value in now.items():
+        if (old := before.get(name)) != value:
+            counted = isinstance(old, int) and isinstance(value, int)
+            words.append(f"{name} {old} -> {value}" if counted else f"other {name}")
+    return words

@@ -1,0 +1,194 @@
+"""Names of classes and files are data, and what lies in a file's place is not opened blindly."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import random
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+from saved_states import save_stage
+
+from msl_jax.config import base_config, presets
+from msl_jax.config.keys import as_json, check_config
+from msl_jax.data.datasets.class_file import read_classes
+from msl_jax.experiment.log import StageLog
+from msl_jax.runs import checksums, scalars
+from msl_jax.runs.checkpoints import Checkpoints
+from msl_jax.runs.lock import LOCK, workdir_lock
+from msl_jax.runs.table import print_results
+from msl_jax.runtime import parallel
+from msl_jax.runtime.errors import DamagedError, UserError
+from msl_jax.runtime.files import read_json
+from msl_jax.runtime.text import lines, one_line
+from msl_jax.tasks.photos import no_formula
+from msl_jax.weights.find import find
+
+
+def _table(*names: str, width: int = 100) -> str:
+    metrics = {"iou": dict.fromkeys(names, 0.5), "miou": 0.375, "pixel_accuracy": 0.5}
+    final = {"target": metrics, "source": metrics}
+    results = {"config": "[x]", "variant": "source", "seed": 0, "final": final}
+    out = io.StringIO()
+    print_results(results, Console(file=out, width=width))
+    return out.getvalue()
+
+
+def test_brackets_and_control_characters_are_shown() -> None:
+    shown = _table("[void]", "lamp [/post]", "\x1b[2Jred", "two\nlines", os.fsdecode(b"\xe9"))
+    for text in ("[void]", "lamp [/post]", r"\x1b[2Jred", r"two\nlines", r"\udce9", "[x]:source"):
+        assert text in shown
+    assert "\x1b" not in shown
+
+
+def test_long_name_leaves_the_figures() -> None:
+    shown = _table("x" * 300, width=60)
+    assert shown.count("50.0") == 4
+    assert shown.count("x") >= 300
+
+
+def test_one_line() -> None:
+    assert one_line("é [b] \t\x9b\u202e") == "é [b] \\t\\x9b\\u202e"
+    assert lines("a\x1b\nb") == "a\\x1b\nb"
+
+
+@pytest.mark.parametrize("text", ["=1+1", "+1", "-x", "@x", "\tx"])
+def testno_formula(text: str) -> None:
+    assert no_formula(text, "./") == "./" + text
+    assert no_formula("a" + text, "./") == "a" + text
+
+
+def test_lock_that_is_a_link(tmp_path: Path) -> None:
+    precious = tmp_path / "precious"
+    precious.write_text("mine")
+    run = tmp_path / "run"
+    run.mkdir()
+    (run / LOCK).symlink_to(precious)
+    with pytest.raises(UserError, match="cannot write to --workdir"), workdir_lock(run):
+        pass
+    assert precious.read_text() == "mine"
+    assert (run / LOCK).is_symlink()
+
+
+def test_lock_that_is_a_pipe(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / LOCK)
+    with pytest.raises(UserError, match="not a regular file"), workdir_lock(tmp_path):
+        pass
+
+
+@pytest.mark.parametrize("name", ["x.pth", "x.safetensors", "classes.yaml", "config.json"])
+def test_pipe_in_the_place_of_a_file(tmp_path: Path, name: str) -> None:
+    """It is refused at once; opening it would wait for somebody to write."""
+    os.mkfifo(path := tmp_path / name)
+    read = {"classes.yaml": read_classes, "config.json": read_json}.get(name, find)
+    with pytest.raises(UserError, match="not a regular file"):
+        read(path)
+
+
+def test_pipe_in_the_place_of_a_log(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / scalars.NAME)
+    with pytest.raises(OSError, match="not a regular file"):
+        scalars.read_scalars(tmp_path)
+    with pytest.raises(UserError, match=r"metrics\.jsonl: the log cannot be written \(not a reg"):
+        StageLog("source-only", tmp_path, 0, 4)
+
+
+def test_pipe_in_the_place_of_checksums(tmp_path: Path) -> None:
+    checkpoints = save_stage(tmp_path / "adapt", 0.5)
+    for name in (checksums.NAME, "variables/_METADATA"):
+        path = tmp_path / "adapt" / "10" / name
+        path.unlink()
+        os.mkfifo(path)
+        with pytest.raises(DamagedError, match="not a regular file"):
+            checkpoints.check(10)
+
+
+@pytest.mark.parametrize("step", ["../../..", None, True, 1.5, []])
+def test_step_of_the_best_that_is_none(tmp_path: Path, step: Any) -> None:
+    save_stage(tmp_path / "adapt", 0.5)
+    path = tmp_path / "adapt" / "10" / "metrics" / "best"
+    path.write_text(json.dumps({"step": step, "metrics": {"target": None}}))
+    with pytest.raises(DamagedError, match="not a step"):
+        Checkpoints(tmp_path / "adapt").best()
+
+
+@pytest.mark.parametrize("address", ["none", "", "host", "host:", ":1", "host:port", "a b:1"])
+def test_address_of_the_coordinator_that_is_none(monkeypatch, address: str) -> None:
+    monkeypatch.setenv("JAX_COORDINATOR_ADDRESS", address)
+    monkeypatch.setenv("JAX_NUM_PROCESSES", "2")
+    monkeypatch.setenv("JAX_PROCESS_ID", "0")
+    with pytest.raises(UserError, match="expected HOST:PORT"):
+        parallel.connect()
+
+
+_VALUES = (
+    None,
+    True,
+    -1,
+    0,
+    2.5,
+    1e400,
+    10**30,
+    "",
+    "x",
+    [],
+    [[]],
+    [1, "x"],
+    {},
+    {"a": 1},
+    "\ud800",
+)
+
+
+def _places(value: Any, at: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    inner = value.items() if isinstance(value, dict) else ()
+    return [at, *(place for key, part in inner for place in _places(part, (*at, key)))]
+
+
+def _mutated(values: Any, rng: random.Random) -> Any:
+    values = json.loads(json.dumps(values))
+    for _ in range(rng.choice((1, 1, 2, 3))):
+        place = rng.choice(_places(values))
+        if not place:
+            continue
+        *above, key = place
+        group = values
+        for name in above:
+            group = group[name]
+        match rng.randrange(4):
+            case 0:
+                del group[key]
+            case 1:
+                group[rng.choice(("new", "", "a.b", "model"))] = rng.choice(_VALUES)
+            case _:
+                group[key] = rng.choice(_VALUES)
+    return values
+
+
+@pytest.mark.parametrize(
+    ("name", "variant", "task"),
+    [
+        ("camvid", "max_square_iw_multi", "segmentation"),
+        ("office31", "dann", "classification"),
+    ],
+)
+def test_wrong_types_in_a_configuration(name: str, variant: str, task: str) -> None:
+    """Mutations of config.json: each is a configuration, or one message."""
+    rng = random.Random(0)
+    config = base_config(name, variant, task).unlock()
+    config.source_train = config.target_eval = "camvid/train_day"
+    values = json.loads(as_json(config))
+    refused = 0
+    for _ in range(600):
+        mutated = _mutated(values, rng)
+        try:
+            check_config(presets.restored(mutated, "config.json"))
+        except UserError:
+            refused += 1
+        except Exception as error:
+            raise AssertionError(f"{type(error).__name__}: {error}: {mutated}") from error
+    assert refused > 300
