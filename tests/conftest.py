@@ -53,6 +53,7 @@ TINY: dict[str, Any] = {
     "eval_batch_size": 1,
     "source_steps": 4,
     "steps": 4,
+    "warmup_steps": 0,
     "eval_every": 2,
 }
 

@@ -6,7 +6,10 @@ import os
 import signal
 import subprocess
 import sys
+import time
+from importlib.machinery import ExtensionFileLoader
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -84,8 +87,51 @@ def test_command_leaves_with_message_and_code(
     assert f"stopped by {name}{space}{kept}; start it again\n" in capsys.readouterr().err
 
 
-def test_interruption_that_an_import_makes_an_error_of(capsys: pytest.CaptureFixture[str]) -> None:
-    """As modules in C++ do."""
+class _Extension(ExtensionFileLoader):
+    """Stands for a module in C that is being imported when signals arrive."""
+
+    def __init__(self, *numbers: int) -> None:
+        super().__init__("module", "module.so")
+        self.numbers, self.initialized = numbers, False
+
+    def exec_module(self, module: ModuleType) -> None:
+        for number in self.numbers:
+            _send(number)
+        time.sleep(0.2)
+        self.initialized = True
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_module_in_c_is_imported_to_its_end(
+    capsys: pytest.CaptureFixture[str], number: int, code: int
+) -> None:
+    """Interrupted within, NumPy or ml_dtypes ends the process with a segmentation fault."""
+    loader = _Extension(number)
+
+    def command() -> None:
+        loader.exec_module(ModuleType("module"))
+        time.sleep(5)
+        pytest.fail("was not interrupted")
+
+    start = time.monotonic()
+    with pytest.raises(SystemExit) as left:
+        guard(command, "start it again")
+    assert loader.initialized
+    assert time.monotonic() - start < 4
+    assert left.value.code == code
+    assert f"stopped by {signal.Signals(number).name}; start it" in capsys.readouterr().err
+
+
+def test_command_that_ends_with_an_import(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was to interrupt it later does not come after it."""
+    monkeypatch.setattr(stopping, "_IMPORT_S", 1.0)
+    guard(lambda: _Extension(signal.SIGTERM).exec_module(ModuleType("module")), "start it again")
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+    time.sleep(1.1)
+
+
+def test_interruption_that_other_code_makes_an_error_of(capsys: pytest.CaptureFixture[str]) -> None:
+    """As C++ code that calls Python may."""
 
     def command() -> None:
         try:

@@ -13,8 +13,12 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator
+from importlib.machinery import ExtensionFileLoader
+from types import FrameType
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+_IMPORT_S = 0.05  # until it is seen again whether a module in C is still being imported
 
 
 class Stopped(BaseException):
@@ -31,6 +35,7 @@ class _Process:
     delayed = False
     raised = False  # whether `Stopped` was raised
     arrived = False  # whether it has reached `at_once`
+    again: threading.Timer | None = None  # interrupts once a module in C is imported
 
 
 _process = _Process()
@@ -44,8 +49,7 @@ def requested() -> bool:
 def swallowed() -> bool:
     """Whether `Stopped` was raised, but something else came out of `at_once`.
 
-    C++ modules, for example, turn whatever is raised while they are imported into an
-    `ImportError`.
+    C++ code that calls Python may turn whatever is raised there into an error of its own.
     """
     return _process.raised and not _process.arrived
 
@@ -97,13 +101,17 @@ def handled() -> Iterator[None]:
         try:
             yield
         finally:
+            if _process.again is not None:
+                _process.again.cancel()
+                _process.again.join()
             signal.set_wakeup_fd(-1)
             for number, handler in before.items():
                 signal.signal(number, handler)
             os.close(writing)  # ends the thread
             watching.join()
             os.close(reading)
-            _process.received, _process.raised, _process.arrived = None, False, False
+            _process.received, _process.again = None, None
+            _process.raised, _process.arrived = False, False
 
 
 def exit_code() -> int:
@@ -119,12 +127,33 @@ def name() -> str:
     return _process.received.name if _process.received else "a signal to another process"
 
 
-def _interrupt(number: int, _frame: object) -> None:
-    first = not requested()
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    first, waited = not requested(), _process.again is not None
     _process.received = _process.received or signal.Signals(number)
-    if first and not _process.delayed:
-        _process.raised = True
-        raise Stopped
+    if _process.delayed or _process.raised or not (first or waited):
+        return
+    if _imports_extension(frame):
+        # As SIGTERM, since a second SIGINT would be one of the user's.
+        _process.again = threading.Timer(_IMPORT_S, os.kill, (os.getpid(), signal.SIGTERM))
+        _process.again.start()
+        return
+    _process.raised = True
+    raise Stopped
+
+
+def _imports_extension(frame: FrameType | None) -> bool:
+    """Whether a module in C is being imported, such as NumPy's or ml_dtypes'.
+
+    An exception would leave it half initialized, and the process would end with a segmentation
+    fault (measured: in every sixth stop during ``import jax``).
+    """
+    while frame is not None:
+        if frame.f_code.co_name in ("create_module", "exec_module") and isinstance(
+            frame.f_locals.get("self"), ExtensionFileLoader
+        ):
+            return True
+        frame = frame.f_back
+    return False
 
 
 def _watch(reading: int) -> None:

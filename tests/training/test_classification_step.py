@@ -174,6 +174,7 @@ def test_what_is_new_has_its_own_rate() -> None:
         "discriminator": {"domain": {"bias": jnp.ones(2)}},
     }
     keys = {"schedule": "inverse", "learning_rate": 0.01, "steps": 4, "momentum": 0.9}
+    keys |= {"optimizer": "sgd", "warmup_steps": 0}
     config = ConfigDict({**keys, "weight_decay": 0.0, "head_rate_multiplier": 10.0})
     optimizer = classification.network_optimizer(config, params, adapt=True, new=("discriminator",))
     state = optimizer.init(params)
