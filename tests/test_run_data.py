@@ -58,3 +58,10 @@ def test_damaged_file_is_named(workdir: Path, text: str) -> None:
     (workdir / DATA).write_text(text)
     with pytest.raises(UserError, match=DATA):
         expect_same_data(workdir, BEGAN)
+
+
+def test_data_that_moved_and_are_not_known_are_refused(tmp_path: Path) -> None:
+    """A run of an earlier version has kept no digests."""
+    with pytest.raises(UserError, match=rf"has no {DATA}(.|\n)*source_root: /a -> /b\n"):
+        expect_same_data(tmp_path, BEGAN, {"source_root": ("/a", "/b")})
+    assert not (tmp_path / DATA).exists()

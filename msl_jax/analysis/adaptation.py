@@ -20,6 +20,7 @@ from msl_jax.analysis.difficulty import (
 from msl_jax.analysis.logits import predictions
 from msl_jax.analysis.pixel_statistics import add_up
 from msl_jax.data import splits
+from msl_jax.data.known_classes import KnownClasses
 from msl_jax.data.pipeline import evaluation_batches
 from msl_jax.evaluation.classification import Classified, classify_all
 from msl_jax.experiment import setup
@@ -57,8 +58,8 @@ def watched_adaptation(config: ConfigDict, *, every: int, share: float = 0.3) ->
     Raises:
         UserError: a wrong configuration, or no such weights.
     """
-    config, model, first = source_only(config)
-    records = splits.load_split(config, "target_eval", evaluation=True).records
+    config, model, first, known = source_only(config)
+    records = splits.load_split(config, "target_eval", evaluation=True, known=known).records
     size = label_size(config, "target")
 
     def accuracy(variables: Any) -> dict[str, float]:
@@ -70,7 +71,7 @@ def watched_adaptation(config: ConfigDict, *, every: int, share: float = 0.3) ->
         return accuracies_of(add_up(counts), share)
 
     course = Course([], [])
-    for step, variables in adapting(config, model, first, every=every):
+    for step, variables in adapting(config, model, first, known, every=every):
         course.steps.append(step)
         course.accuracy.append(accuracy(variables))
     return course
@@ -91,9 +92,9 @@ def watched_classification(config: ConfigDict, *, every: int, share: float = 0.3
     Raises:
         UserError: a wrong configuration, or no such weights.
     """
-    config, model, first = source_only(config)
+    config, model, first, known = source_only(config)
     classifier = build_classifier(config, model)
-    records = splits.load_split(config, "target_eval", evaluation=True).records
+    records = splits.load_split(config, "target_eval", evaluation=True, known=known).records
     batches = list(evaluation_batches(records, config.eval_batch_size))
 
     def classified(variables: Any) -> Classified:
@@ -102,15 +103,15 @@ def watched_classification(config: ConfigDict, *, every: int, share: float = 0.3
     start = classified(first)
     sets = difficulty_sets(start.networks["watched"].probabilities, share)
     course = Course([], [])
-    for step, variables in adapting(config, model, first, every=every):
+    for step, variables in adapting(config, model, first, known, every=every):
         course.steps.append(step)
         found = classified(variables).networks["watched"].classes
         course.accuracy.append(accuracies(found == start.labels, sets))
     return course
 
 
-def source_only(config: ConfigDict) -> tuple[ConfigDict, Any, Any]:
-    """What an adaptation starts from: complete configuration, network and its variables.
+def source_only(config: ConfigDict) -> tuple[ConfigDict, Any, Any, KnownClasses | None]:
+    """What an adaptation starts from: complete configuration, network, its variables and classes.
 
     Args:
         config: whose `init_from` names the source-only network.
@@ -121,11 +122,11 @@ def source_only(config: ConfigDict) -> tuple[ConfigDict, Any, Any]:
     start = find(config.init_from).for_config(config)
     config = setup.complete(config, start)
     model = build_model(config)
-    return config, model, start.load(model)
+    return config, model, start.load(model), start.classes_to_keep(config)
 
 
 def adapting(
-    config: ConfigDict, model: Any, first: Any, *, every: int
+    config: ConfigDict, model: Any, first: Any, known: KnownClasses | None, *, every: int
 ) -> Iterator[tuple[int, Any]]:
     """Adapts a network as a run does, and yields it from time to time.
 
@@ -133,6 +134,7 @@ def adapting(
         config: complete, of an adapting variant.
         model: its network.
         first: variables before the first step; left as they are.
+        known: its classes, which the data must have.
         every: yield after each so many steps.
 
     Yields:
@@ -144,8 +146,8 @@ def adapting(
     training = training_of(config, model, start["params"], adapt=True)
     step = training.step(accumulate=config.accumulate)
     state = replicate(training.start(start))
-    source = splits.load_labelled(config, "source_train").records
-    target = splits.load_unlabelled(config, "target_train").records
+    source = splits.load_labelled(config, "source_train", known).records
+    target = splits.load_unlabelled(config, "target_train", known).records
     rare_classes = splits.build_rare_classes(config, source)
     batches = splits.build_batches(config, source, target, rare_classes)
     with contextlib.closing(batches):

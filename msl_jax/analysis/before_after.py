@@ -29,8 +29,8 @@ from msl_jax.runtime.errors import UserError
 from msl_jax.tasks.classification import build_classifier
 from msl_jax.tasks.registry import build_model
 from msl_jax.tasks.segmentation import label_size
-from msl_jax.weights.find import find, weights_before
-from msl_jax.weights.trained import open_trained
+from msl_jax.weights.find import find
+from msl_jax.weights.trained import open_trained, weights_before
 
 
 class State(NamedTuple):

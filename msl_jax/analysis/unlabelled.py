@@ -104,6 +104,20 @@ def signs(path: str) -> Signs:
     return Signs(float(np.mean(confidences)), jensen_shannon(*shares), source, *shares)
 
 
+def compared(paths: Sequence[str]) -> dict[str, Signs]:
+    """The signs of several networks, by path.
+
+    Raises:
+        UserError: one does not exist, or they tell other classes apart; nothing is measured.
+    """
+    from msl_jax.weights.find import find
+
+    first, *others = map(find, paths)
+    for other in others:
+        first.expect_same_classes(other)
+    return {path: signs(path) for path in paths}
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Runs the command."""
     parser = argparse.ArgumentParser(
@@ -112,7 +126,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         " classes (bits) on its training images, mIoU or accuracy (%%) on the source.",
     )
     parser.add_argument("runs", nargs="+", metavar="RUN", help="WORKDIR[:best|:STEP|:source]")
-    found = {path: signs(path) for path in parser.parse_args(arguments).runs}
+    found = compared(parser.parse_args(arguments).runs)
     width = max(map(len, found))
     print(f"{'run':{width}}  confidence  shift   source")
     for path, sign in found.items():

@@ -27,6 +27,9 @@ from msl_jax.runs.workdir import (
     claim_workdir,
     default_workdir,
     finished_results,
+    keep_moved,
+    moved,
+    results_in,
 )
 from msl_jax.runtime import parallel
 from msl_jax.runtime.command_line import program
@@ -72,7 +75,7 @@ def _train(given: ConfigDict, folder: Path, by_hand: Mapping[str, Any]) -> dict:
     console = Console(stderr=True, quiet=not parallel.is_first())
     results = parallel.by_first(lambda: finished_results(folder, given))
     if results is not None:
-        console.print(f"{folder} holds a finished run; here is its table again.", markup=False)
+        _say_finished(console, folder)
     else:
         parallel.by_first(lambda: check_unlocked(folder))
         config, start = setup.resolve(given, folder)
@@ -88,20 +91,30 @@ def _train(given: ConfigDict, folder: Path, by_hand: Mapping[str, Any]) -> dict:
         parallel.expect_same("the records of ", experiment.data)
         with contextlib.ExitStack() as stack:
 
-            def claim() -> None:
+            def claim() -> dict | None:
                 stack.enter_context(workdir_lock(folder))
                 finished_results(folder, given)  # another run may have begun there meanwhile
                 claim_workdir(folder, given, config)
-                expect_same_data(folder, experiment.data)
+                expect_same_data(folder, experiment.data, moved(folder, given))
+                keep_moved(folder, given, config)
                 keep_classes(folder, experiment.evaluate.label_set, experiment.evaluate.lists)
+                return results_in(folder)
 
-            parallel.by_first(claim)  # only now: a run that cannot start leaves nothing behind
-            console.print(_devices(), markup=False, highlight=False)
-            results = experiment.run()
+            # Only now: a run that cannot start leaves nothing behind.
+            results = parallel.by_first(claim)
+            if results is None:
+                console.print(_devices(), markup=False, highlight=False)
+                results = experiment.run()
+            else:
+                _say_finished(console, folder)
     if parallel.is_first():
         print_results(results)
         print(_where_next(folder))
     return results
+
+
+def _say_finished(console: Console, folder: Path) -> None:
+    console.print(f"{folder} holds a finished run; here is its table again.", markup=False)
 
 
 def _expect_kept(by_hand: Mapping[str, Any], config: ConfigDict) -> None:

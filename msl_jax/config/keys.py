@@ -27,6 +27,8 @@ from msl_jax.runtime.errors import UserError
 
 # Keys that may change when a run is continued.
 FREE_KEYS = ("debug", "keep_every", "photo_size")
+# Keys that say where data lie; those of a run may change with the place of its data.
+PLACE_KEYS = ("data_root", "source_root", "target_root", "classes_file", "records_dir")
 # Keys of the adaptation alone; nothing in a run of `source` or `oracle` depends on them.
 ADAPTATION_KEYS = (
     *("steps", "poly_steps", "learning_rate", "frozen_batch_norm", "normalization"),

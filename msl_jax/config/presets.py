@@ -12,7 +12,7 @@ from typing import Any
 from ml_collections.config_dict import ConfigDict
 
 from msl_jax.config import base_config
-from msl_jax.config.keys import flat, types_explained
+from msl_jax.config.keys import PLACE_KEYS, flat, types_explained
 from msl_jax.methods.registry import recipe_of
 from msl_jax.methods.variants import VARIANTS_OF
 from msl_jax.models.backbones.registry import BACKBONES
@@ -33,10 +33,7 @@ _DOMAINS = ("source", "target")
 
 # Keys with paths, which a complete configuration holds absolute: eval.py, predict.py and reports
 # then find the files from any working folder.
-_PATHS = (
-    *("data_root", "source_root", "target_root", "classes_file", "records_dir"),
-    "method.spatial_prior",
-)
+_PATHS = (*PLACE_KEYS, "method.spatial_prior")
 
 PRESETS: dict[str, dict[str, Any]] = {
     "official": {

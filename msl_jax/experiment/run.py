@@ -75,8 +75,7 @@ class Experiment:
             self.initial = start.load(
                 self.model, reinit_heads=config.reinit_heads, seed=config.seed
             )
-            if self.pretrained and start.known:  # whose labels had other ids perhaps
-                known = known or start.known._replace(lists={})
+            known = known or start.classes_to_keep(config)
         self._source_role = "target_train" if self.variant.oracle else "source_train"
         source, target = splits.load_labelled(config, self._source_role, known), None
         self.rare_classes = None

@@ -10,7 +10,7 @@ from msl_jax.config import presets
 from msl_jax.config.keys import FREE_KEYS, check_config
 from msl_jax.data.datasets.registry import dataset_class
 from msl_jax.data.splits import open_classes
-from msl_jax.runs.workdir import CONFIG, needs_no_init_weights, saved_values
+from msl_jax.runs.workdir import CONFIG, moved, needs_no_init_weights, saved_values
 from msl_jax.runtime import parallel
 from msl_jax.weights.find import Weights, find
 
@@ -18,9 +18,9 @@ from msl_jax.weights.find import Weights, find
 def resolve(given: ConfigDict, workdir: Path) -> tuple[ConfigDict, Weights | None]:
     """The complete configuration of a run, and the weights of `init_from` if the run needs them.
 
-    A run that has begun keeps what was decided then, except for `FREE_KEYS`. Once it is finished or
-    has checkpoints of its own, it needs no other weights. All processes; the first one reads the
-    workdir.
+    A run that has begun keeps what was decided then, except for `FREE_KEYS` and the places of data
+    that have moved. Once it is finished or has checkpoints of its own, it needs no other weights.
+    All processes; the first one reads the workdir.
 
     Args:
         given: the configuration as the user gives it.
@@ -30,13 +30,13 @@ def resolve(given: ConfigDict, workdir: Path) -> tuple[ConfigDict, Weights | Non
     Raises:
         UserError: wrong values, weights that do not fit or are not there, or a damaged run.
     """
-    saved, begun = parallel.by_first(
-        lambda: (saved_values(workdir), needs_no_init_weights(workdir))
+    saved, begun, places = parallel.by_first(
+        lambda: (saved_values(workdir), needs_no_init_weights(workdir), moved(workdir, given))
     )
     config = given
     if saved is not None:
         config = presets.restored(saved, str(workdir / CONFIG))
-        config.update({key: given[key] for key in FREE_KEYS})
+        config.update({key: given[key] for key in (*FREE_KEYS, *places)})
 
     def resolved() -> tuple[ConfigDict, Weights | None]:
         start = None
@@ -57,9 +57,7 @@ def complete(config: ConfigDict, start: Weights | None) -> ConfigDict:
     Raises:
         UserError: wrong values, or such as do not fit the weights.
     """
-    known = None
-    if start is not None and start.classifies and not config.reinit_heads:
-        known = start.known and start.known._replace(lists={})
+    known = start.classes_to_keep(config) if start else None
     if config.num_classes is None or (known and dataset_class(config.source_train).lists_classes):
         label_set = open_classes(config, "source_train", known)
         config = config.copy_and_resolve_references()

@@ -7,6 +7,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from ml_collections.config_dict import ConfigDict
+
 from msl_jax.report import output as output_file
 from msl_jax.report.curves import read_curves
 from msl_jax.report.networks import open_networks
@@ -22,6 +24,11 @@ from msl_jax.runtime.errors import UserError
 from msl_jax.runtime.paths import absolute
 
 IMAGES = 24
+_ROOTS = ("data_root", "source_root", "target_root")
+_MOVED = (
+    " If they have moved, give the command that trained this run again, with"
+    " --config.{key}=FOLDER: it compares them with what the run began with, and keeps their place."
+)
 
 
 def write_report(
@@ -53,7 +60,7 @@ def write_report(
     results, known = read_results(workdir, config, task), saved_classes(workdir)
     path = absolute(output or workdir / "report.html")
     output_file.expect_writable(path)  # before the work, after all other checks
-    predictions, about, notes = _predictions(workdir, task, images)
+    predictions, about, notes = _predictions(workdir, config, task, images)
     report = Report(
         title=f"{config.name}:{config.variant}, seed {config.seed}",
         place=str(workdir.resolve()),
@@ -75,7 +82,7 @@ def write_report(
 
 
 def _predictions(
-    workdir: Path, task: TaskReport, count: int
+    workdir: Path, config: ConfigDict, task: TaskReport, count: int
 ) -> tuple[Predictions, list[str], list[str]]:
     """The predictions, sentences about them, and notes on what cannot be shown."""
     nothing = Predictions((), (), "")
@@ -85,7 +92,9 @@ def _predictions(
         networks = open_networks(workdir)
         predictions = task.predictions(networks, count)
     except UserError as error:
-        return nothing, [], [f"This page has no {task.predicted}. {error}"]
+        gone = [key for key in _ROOTS if config[key] and not Path(config[key]).exists()]
+        advice = _MOVED.format(key=gone[0]) if gone else ""
+        return nothing, [], [f"This page has no {task.predicted}. {error}{advice}"]
     about = [predictions.about, f"{'; '.join(networks.described)}."]
     return predictions, about, networks.notes
 

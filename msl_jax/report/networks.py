@@ -16,8 +16,8 @@ from msl_jax.methods.variants import variant_of
 from msl_jax.runs.workdir import ADAPT_STAGE
 from msl_jax.runtime.errors import UserError
 from msl_jax.tasks.registry import build_model
-from msl_jax.weights.find import Weights, weights_before
-from msl_jax.weights.trained import open_trained
+from msl_jax.weights.find import Weights
+from msl_jax.weights.trained import open_trained, weights_before
 
 _T = TypeVar("_T")
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from msl_jax.runtime.errors import UserError
@@ -16,18 +17,30 @@ from msl_jax.runtime.files import read_json, write_json
 DATA = "data.json"
 
 
-def expect_same_data(workdir: Path, found: Mapping[str, Mapping[str, Any]]) -> None:
+def expect_same_data(
+    workdir: Path,
+    found: Mapping[str, Mapping[str, Any]],
+    moved: Mapping[str, tuple[Any, Any]] = MappingProxyType({}),
+) -> None:
     """Compares a run's data with those it began with; keeps them if it only begins.
 
     Args:
         workdir: of the run, which the caller has claimed.
         found: by role (``"target_eval"``): ``{"split": name, "examples": number, "labels": digest,
             ...}``, JSON-able.
+        moved: where the data were, and where they are now, by the key that says so.
 
     Raises:
-        UserError: they have changed; lists what has.
+        UserError: they have changed; lists what has. Or they have moved, and what they were is not
+            known.
     """
-    path = workdir / DATA
+    path, places = workdir / DATA, "".join(f"  {k}: {a} -> {b}\n" for k, (a, b) in moved.items())
+    if not path.exists() and moved:
+        raise UserError(
+            f"{workdir} has no {DATA}, so that nothing tells whether these data are those that its"
+            f" run began with:\n{places}Put them back where they were and run the same command as"
+            " before, or give another --workdir."
+        )
     if not path.exists():
         write_json(path, found)
         return
@@ -43,6 +56,7 @@ def expect_same_data(workdir: Path, found: Mapping[str, Mapping[str, Any]]) -> N
         raise UserError(
             f"the data have changed since the run in {workdir} began:\n"
             + "\n".join(lines)
+            + (f"\nThey are read elsewhere:\n{places.rstrip()}" if places else "")
             + "\nIts figures would belong to two data sets. Put the files back as they were and"
             " run the same command to continue it, or give another --workdir."
         )

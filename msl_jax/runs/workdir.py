@@ -93,7 +93,8 @@ def finished_results(workdir: Path, given: config_dict.ConfigDict) -> dict[str, 
         given: the configuration as the user gives it, with its open keys.
 
     Returns:
-        The results if the run is finished, else None.
+        The results if the run is finished, else None; also where its data are said to lie elsewhere
+        now (see `moved`), which is to be checked first.
 
     Raises:
         UserError: the folder holds a run that was given another configuration (the keys that differ
@@ -101,14 +102,56 @@ def finished_results(workdir: Path, given: config_dict.ConfigDict) -> dict[str, 
     """
     if (workdir / CONFIG).exists():
         _expect_the_same(workdir, given)
-        results = workdir / RESULTS
-        return read_json(results) if results.exists() else None
+        return None if moved(workdir, given) else results_in(workdir)
     if workdir.exists() and not (workdir.is_dir() and _only_begun(workdir)):
         raise UserError(
             f"{workdir} exists and is not a run of this program (it has no {CONFIG})"
             f"{run_near(workdir)}. Give another --workdir; nothing there has been changed."
         )
     return None
+
+
+def results_in(workdir: Path) -> dict[str, Any] | None:
+    """The results of the run in `workdir`, None if it is not finished.
+
+    Raises:
+        UserError: the file is damaged.
+    """
+    path = workdir / RESULTS
+    return read_json(path) if path.exists() else None
+
+
+def moved(workdir: Path, given: config_dict.ConfigDict) -> dict[str, tuple[str, str]]:
+    """Where a run's data were said to lie, and where they are said to lie now.
+
+    Args:
+        workdir: of a run, which need not have begun.
+        given: the configuration as the user gives it.
+
+    Returns:
+        Both values of each key of `PLACE_KEYS` that differs.
+    """
+    path = workdir / GIVEN
+    if not path.exists() or not (workdir / CONFIG).exists():
+        return {}
+    differing = keys.differences(presets.from_json(read_json(path), str(path)), given)
+    return {key: pair for key, pair in differing.items() if key in keys.PLACE_KEYS}
+
+
+def keep_moved(
+    workdir: Path, given: config_dict.ConfigDict, config: config_dict.ConfigDict
+) -> None:
+    """Writes where a run's data lie now into its configuration, for what needs the run alone.
+
+    Args:
+        workdir: of the run, whose data have been compared with those that it began with.
+        given: the configuration as the user gave it.
+        config: the complete one.
+    """
+    places = moved(workdir, given)
+    for name, now in ((CONFIG, config), (GIVEN, given)) if places else ():
+        values = {**read_json(workdir / name), **{key: now[key] for key in places}}
+        write_text(workdir / name, keys.as_json(config_dict.ConfigDict(values)))
 
 
 def _expect_the_same(workdir: Path, given: config_dict.ConfigDict) -> None:
@@ -129,6 +172,7 @@ def _expect_the_same(workdir: Path, given: config_dict.ConfigDict) -> None:
     lines = [
         f"  {key}: {old!r}{note(key, old)} -> {new!r}"
         for key, (old, new) in keys.differences(before, given).items()
+        if key not in keys.PLACE_KEYS
     ]
     if lines:
         raise UserError(

@@ -95,5 +95,4 @@ def _expect_one_kind(trained: Sequence[tuple[Weights, ConfigDict]]) -> None:
                     f"{first.path} and {weights.path} cannot be averaged: config.{key} is"
                     f" {config[key]!r} in the first and {other[key]!r} in the second"
                 )
-        if first.known is not None and weights.classes is not None:
-            first.known.expect(weights.classes, weights.path)
+        first.expect_same_classes(weights)

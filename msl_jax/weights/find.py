@@ -19,7 +19,7 @@ from msl_jax.runs import checksums
 from msl_jax.runs.arrays import read_parts, write_tree
 from msl_jax.runs.checkpoint_path import CheckpointPath, find_checkpoint
 from msl_jax.runs.classes import classes_to_json, known_classes, saved_classes
-from msl_jax.runs.workdir import ADAPT_STAGE, CONFIG, SOURCE_STAGE, has_checkpoint
+from msl_jax.runs.workdir import ADAPT_STAGE, CONFIG
 from msl_jax.runtime.errors import UserError
 from msl_jax.runtime.files import atomic_write, expect_readable, read_json
 from msl_jax.runtime.paths import absolute, storable
@@ -34,6 +34,12 @@ from msl_jax.weights.state_dict import Model, from_torch
 # A converted checkpoint: the description of its network, and its variables by orbax.
 DESCRIPTION, VARIABLES = "weights.json", "variables"
 FILE_SUFFIXES = (".pth", ".pt", ".safetensors")
+# What to do about data, or other weights, that have other classes than these weights.
+_START_ADVICE = (
+    "Give the class file or folders as they were, or --config.reinit_heads=true: it takes the"
+    " backbone alone and trains new heads."
+)
+_COMPARE_ADVICE = "Give networks of the same classes."
 # The heads of a task's networks, the one that predicts last.
 HEADS_OF = {"segmentation": SEGMENTATION_HEADS, "classification": (CLASSIFIER,)}
 
@@ -74,6 +80,28 @@ class Weights:
     def classifies(self) -> bool:
         """Whether they hold the head that predicts; a backbone alone does not."""
         return any(heads[-1] in self.heads for heads in HEADS_OF.values())
+
+    def classes_to_keep(self, config: Any) -> KnownClasses | None:
+        """What a training that begins here must have classes as; its labels may have other ids.
+
+        Args:
+            config: its key `reinit_heads` counts.
+
+        Returns:
+            None where nothing is known, or the heads are trained anew.
+        """
+        if self.known is None or not self.classifies or config["reinit_heads"]:
+            return None
+        return self.known._replace(lists={}, advice=_START_ADVICE)
+
+    def expect_same_classes(self, other: Weights) -> None:
+        """Compares the classes of two networks, as far as they are known.
+
+        Raises:
+            UserError: they differ; shows both lists.
+        """
+        if self.known is not None and other.classes is not None:
+            self.known._replace(advice=_COMPARE_ADVICE).expect(other.classes, other.path)
 
     @property
     def two_heads(self) -> bool:
@@ -155,29 +183,6 @@ def find(path: str | Path) -> Weights:
     if (place / DESCRIPTION).is_file():
         return _in_folder(place)
     return _in_run(str(place))
-
-
-def weights_before(workdir: Path, config: Any) -> Weights:
-    """The trained weights that an adaptation began with.
-
-    Args:
-        workdir: of the run.
-        config: its complete configuration.
-
-    Raises:
-        UserError: they are not there any more, or there were none.
-    """
-    if has_checkpoint(workdir, SOURCE_STAGE):
-        return find(f"{workdir}:{SOURCE_STAGE}")
-    if config.init_from:
-        start = find(config.init_from)
-        if start.classifies and not config.reinit_heads:
-            return start
-    if config.source_steps == 0:
-        raise UserError(
-            f"The adaptation of {workdir} began without a trained network (config.source_steps=0)."
-        )
-    raise UserError(f"{workdir} has no checkpoint of the {SOURCE_STAGE} stage any more.")
 
 
 def _in_file(path: Path) -> Weights:

@@ -13,7 +13,7 @@ from msl_jax.config import presets
 from msl_jax.config.keys import check_config
 from msl_jax.methods.variants import variant_of
 from msl_jax.runs.checkpoint_path import CheckpointPath
-from msl_jax.runs.workdir import CONFIG, SOURCE_STAGE
+from msl_jax.runs.workdir import CONFIG, SOURCE_STAGE, has_checkpoint
 from msl_jax.runtime import parallel
 from msl_jax.runtime.errors import UserError
 from msl_jax.weights.find import Weights, find
@@ -79,6 +79,30 @@ def open_several(
     if not all(found):
         raise UserError(f"--checkpoint {paths}: expected a path, or several: PATH,PATH")
     return [open_trained(path, config, overrides) for path in found]
+
+
+def weights_before(workdir: Path, config: Any) -> Weights:
+    """The trained weights that an adaptation began with.
+
+    Args:
+        workdir: of the run.
+        config: its complete configuration.
+
+    Raises:
+        UserError: they are not there any more, or there were none.
+    """
+    if has_checkpoint(workdir, SOURCE_STAGE):
+        return find(f"{workdir}:{SOURCE_STAGE}")
+    if config.init_from:
+        start = find(config.init_from)
+        if start.classifies and not config.reinit_heads:
+            find(workdir).expect_same_classes(start)
+            return start
+    if config.source_steps == 0:
+        raise UserError(
+            f"The adaptation of {workdir} began without a trained network (config.source_steps=0)."
+        )
+    raise UserError(f"{workdir} has no checkpoint of the {SOURCE_STAGE} stage any more.")
 
 
 def _say_which(found: CheckpointPath, left_out: Sequence[str]) -> None:

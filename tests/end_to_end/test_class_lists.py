@@ -11,9 +11,12 @@ import pytest
 from ml_collections.config_dict import ConfigDict
 from PIL import Image
 
+from msl_jax.analysis.adaptation import watched_adaptation
+from msl_jax.analysis.unlabelled import compared
 from msl_jax.commands.evaluate import evaluate
 from msl_jax.commands.train import train
 from msl_jax.convert.command import convert
+from msl_jax.report.command import write_report
 from msl_jax.report.networks import open_networks
 from msl_jax.runtime.errors import UserError
 
@@ -209,3 +212,83 @@ def test_the_list_of_the_other_domain_is_said(
     evaluate(config, workdir, overrides={"target_root": str(tmp_path / "target")})
     said = capsys.readouterr().err
     assert f"not as those of the target that {workdir} was trained with: car: id 3 -> 2" in said
+
+
+def _move(roots: dict[str, Path], config: ConfigDict, place: Path) -> ConfigDict:
+    """Moves the data; gives the command that says so."""
+    config = config.copy_and_resolve_references()
+    for domain, root in roots.items():
+        shutil.move(root, place / domain)
+        config[f"{domain}_root"] = str(place / domain)
+    return config
+
+
+@pytest.mark.parametrize("finished", [False, True])
+def test_a_run_goes_on_where_its_data_have_moved(
+    run: Trained, roots: dict[str, Path], tmp_path: Path, finished: bool
+) -> None:
+    """And then needs nothing but itself again."""
+    config, workdir, trained = run
+    now = _move(roots, config, tmp_path)
+    if not finished:
+        (Path(workdir) / "results.json").unlink()
+        shutil.rmtree(Path(workdir) / "source")
+    assert train(now, workdir) == trained
+    assert open_networks(Path(workdir)).split.labelled
+    assert train(now, workdir) == trained
+    with pytest.raises(UserError, match=f"{roots['source']} is not a folder"):
+        train(config, workdir)  # nothing lies there any more
+
+
+def test_other_data_in_another_place_are_refused(
+    run: Trained, roots: dict[str, Path], tmp_path: Path
+) -> None:
+    config, workdir, _ = run
+    now = _move(roots, config, tmp_path)
+    label = tmp_path / "target" / "labels" / "0.png"
+    Image.fromarray(np.full_like(np.asarray(Image.open(label)), IDS["target"][0])).save(label)
+    kept = {p: p.read_bytes() for p in Path(workdir).glob("*.json")}
+    with pytest.raises(UserError) as caught:
+        train(now, workdir)
+    message = str(caught.value)
+    assert "\n  target_eval (folders/target_eval): other labels\n" in message
+    assert f"\n  target_root: {roots['target']} -> {tmp_path / 'target'}\n" in message
+    assert {p: p.read_bytes() for p in Path(workdir).glob("*.json")} == kept
+
+
+def test_the_report_says_how_data_that_have_moved_are_found(
+    run: Trained, roots: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config, workdir, _ = run
+    _move(roots, config, tmp_path)
+    write_report(workdir)
+    said = capsys.readouterr().err
+    assert "This page has no gallery." in said
+    assert "give the command that trained this run again, with --config.source_root=FOLDER" in said
+
+
+def test_new_heads_are_the_way_out_of_other_classes(
+    run: Trained, roots: dict[str, Path], tmp_path: Path
+) -> None:
+    config, workdir, _ = run
+    for domain, ids in IDS.items():
+        _write_list(roots[domain], ids, ("car", "sky", "lane"))
+    config.init_from = workdir
+    with pytest.raises(UserError, match=r"have different classes:(.|\n)*reinit_heads=true"):
+        train(config, str(tmp_path / "new"))
+    config.reinit_heads = True
+    trained = train(config, str(tmp_path / "new"))
+    assert list(trained["final"]["source"]["iou"]) == ["car", "sky", "lane"]
+    with pytest.raises(UserError, match=r"have different classes(.|\n)*of the same classes"):
+        compared([workdir, str(tmp_path / "new")])
+
+
+def test_what_is_watched_has_the_classes_of_its_network(
+    run: Trained, roots: dict[str, Path]
+) -> None:
+    config, workdir, _ = run
+    for domain, ids in IDS.items():
+        _write_list(roots[domain], ids, ("car", "sky", "lane"))
+    config.init_from = workdir
+    with pytest.raises(UserError, match="have different classes"):
+        watched_adaptation(config, every=1)
