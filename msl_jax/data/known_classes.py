@@ -9,6 +9,11 @@ from typing import NamedTuple
 from msl_jax.data.labels import LabelSet
 from msl_jax.runtime.errors import UserError
 
+_ADVICE = (
+    "Give the class file or folders as they were, name a list for both domains"
+    " (--config.classes_file=FILE), or train again in another --workdir."
+)
+
 
 class ReadList(NamedTuple):
     """The list by which a training read the labels of a domain.
@@ -29,11 +34,13 @@ class KnownClasses(NamedTuple):
         classes: in the order of its outputs.
         whose: what they belong to, for messages.
         lists: by domain, ``"source"`` or ``"target"``, where users list the classes in a file.
+        advice: what to do about other classes.
     """
 
     classes: LabelSet
     whose: str
     lists: Mapping[str, ReadList] = MappingProxyType({})
+    advice: str = _ADVICE
 
     def expect(self, found: LabelSet, where: str) -> None:
         """Checks that classes have the same names in the same order.
@@ -51,9 +58,7 @@ class KnownClasses(NamedTuple):
             f"{self.whose} and {where} have different classes:\n"
             f"  {self.whose}: {', '.join(self.classes.names)}\n"
             f"  {where}: {', '.join(found.names)}\n"
-            "Their order counts: it is that of the network's outputs. Give the class file or"
-            " folders as they were, name a list for both domains (--config.classes_file=FILE), or"
-            " train again in another --workdir."
+            f"Their order counts: it is that of the network's outputs. {self.advice}"
         )
 
     def remarks_on(self, found: LabelSet, file: str, domain: str, where: str) -> list[str]:

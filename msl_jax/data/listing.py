@@ -20,6 +20,7 @@ LITTER = frozenset(
     {
         *("thumbs.db", "thumbs.db:encryptable", "ehthumbs.db", "desktop.ini", "icon\r"),
         *("__macosx", "@eadir", "#recycle", "$recycle.bin"),
+        *("lost+found", "system volume information"),
     }
 )
 

@@ -69,6 +69,8 @@ class TestClasses:
         [
             ("classes: [", "cannot be read"),
             ("just text", "no list 'classes'"),
+            ("classes: []\nclasses: []", "'classes' is given twice"),
+            ("classes: [{id: 1, name: a, id: 2}]", "'id' is given twice"),
             ({"classes": {"road": 1}}, "no list 'classes'"),
             ({"classes": []}, "lists 0 classes"),
             ({"classes": [SKY], "ignore": [3]}, "unknown keys: ignore"),
@@ -99,6 +101,14 @@ class TestClasses:
     def test_no_file(self, tmp_path):
         with pytest.raises(UserError, match=r"none\.yaml: .*cannot be read"):
             read_classes(tmp_path / "none.yaml")
+
+    @pytest.mark.parametrize("there", ["classes.yml", "Classes.yaml", "a/classes.yaml"])
+    def test_no_file_but_another_one(self, tmp_path, there: str):
+        (tmp_path / "a" / "b").mkdir(parents=True)
+        (tmp_path / there).write_text("")
+        for folder in (tmp_path, tmp_path / "a" / "b") if "/" in there else (tmp_path,):
+            with pytest.raises(UserError, match=rf"no such file; there is {tmp_path / there} "):
+                read_classes(folder / "classes.yaml")
 
 
 def test_splits(root: Path) -> None:
@@ -278,8 +288,31 @@ class TestRemarks:
     def test_label_maps_are_never_taken_for_photos(self, root: Path, name: str) -> None:
         (root / "images").rename(root / "pictures")
         (root / "labels").rename(root / name)
-        with pytest.raises(UserError, match=rf"no folder images, and label maps in {name} would"):
+        with pytest.raises(UserError, match=rf"no folder images, and 12 label maps .*{name}/"):
             Folders(root, root / "classes.yaml").examples("target_train")
+
+    @pytest.mark.parametrize(
+        "name", ["images/day/labels/a.png", "images/train_masks/a.png", "images/a_mask.png"]
+    )
+    def test_nor_deeper_or_beside_their_photos(self, root: Path, name: str) -> None:
+        write_image(root / "images" / "a.jpg")
+        write_ids(root / name, np.zeros((12, 20)))
+        with pytest.raises(UserError, match=rf"^1 label map would be taken .*: {name}\."):
+            Folders(root, root / "classes.yaml").examples("target_train")
+
+    @pytest.mark.parametrize("name", ["unlabelled/a.png", "labelled/a.png", "gta5/a_mask.png"])
+    def test_photos_that_are_called_alike(self, root: Path, name: str) -> None:
+        write_image(root / "images" / name)
+        assert name in [
+            e.key for e in Folders(root, root / "classes.yaml").examples("target_train")
+        ]
+
+    def test_a_photo_of_the_same_name_is_said(self, root: Path) -> None:
+        for suffix in ("png", "jpg"):
+            write_image(root / "images" / f"zz.{suffix}")
+        said = "; ".join(Folders(root, root / "classes.yaml").remarks())
+        assert f"2 photos below {root} have the name of another one" in said
+        assert ": images/zz.jpg, images/zz.png. Label maps" in said
 
 
 def test_one_image_with_a_label(root: Path) -> None:

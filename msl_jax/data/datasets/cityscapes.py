@@ -6,12 +6,14 @@ Layout: `leftImg8bit/SPLIT/CITY/NAME_leftImg8bit.png`, `gtFine/SPLIT/CITY/NAME_g
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import ClassVar
 
 from msl_jax.data.datasets.dataset import FileExample
 from msl_jax.data.datasets.file_dataset import FileDataset
 from msl_jax.data.labels import LABEL_SETS, cityscapes_ids
 from msl_jax.data.listing import matching
+from msl_jax.runtime.errors import UserError
 
 _IMAGE, _LABEL = "_leftImg8bit.png", "_gtFine_labelIds.png"
 _TRAIN_LABEL = "_gtFine_labelTrainIds.png"  # as cityscapesscripts makes them
@@ -55,3 +57,28 @@ class Cityscapes(FileDataset):
             label = next((file for file in files if file.is_file()), files[-1])
             found.append(FileExample(key, image, label if labelled else None, lookup))
         return found
+
+    def expect_encoding(self, split: str) -> None:
+        """See `Dataset`; files of train ids alone are recognised by their names."""
+        for example in self.pairs(split):
+            label = example.label_path
+            if label is not None and not label.is_file() and _train_label(label):
+                raise UserError(f"{self.title}: {label} is missing{self.found_beside(label)}.")
+        super().expect_encoding(split)
+
+    def found_beside(self, missing: Path) -> str:
+        """See `FileDataset`; says how train ids are read."""
+        found = _train_label(missing)
+        if found is None:
+            return super().found_beside(missing)
+        return (
+            f", but {found.name} is there, of train ids: config.target_label_ids=train reads them,"
+            " or config.source_label_ids=train if it is the source (--label_ids train of the"
+            " prepare command)"
+        )
+
+
+def _train_label(label: Path) -> Path | None:
+    """The file of train ids that lies beside a label, if there is one."""
+    found = label.with_name(label.name.replace(_LABEL, _TRAIN_LABEL))
+    return found if found != label and found.is_file() else None

@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 
 from msl_jax.data.labels import IGNORE, Color, LabelClass, LabelSet
-from msl_jax.data.listing import composed
+from msl_jax.data.listing import children, composed
 from msl_jax.runtime.errors import UserError
 from msl_jax.runtime.files import read_text
 
@@ -126,19 +126,39 @@ def read_class_names(path: Path) -> tuple[str, ...]:
     return tuple(names)
 
 
+class _Loader(yaml.BaseLoader):
+    """Refuses a key that is given twice, of which YAML would keep the last."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
+        if twice := [key for place, key in enumerate(keys) if key in keys[:place]]:
+            where = node.value[keys.index(twice[0])][0].start_mark
+            raise yaml.MarkedYAMLError(problem=f"{twice[0]!r} is given twice", problem_mark=where)
+        return super().construct_mapping(node, deep=deep)
+
+
 def _read(path: str | Path, example: str) -> dict[str, Any]:
     """The file's content, in which every scalar is text as it is written: `no` is not False."""
     try:
-        content = yaml.load(read_text(Path(path)), Loader=yaml.BaseLoader)
+        content = yaml.load(read_text(Path(path)), Loader=_Loader)
     except FileNotFoundError as error:
         draft = "python -m msl_jax.data.prepare folders --data_root DIR drafts it from label maps"
-        raise _wrong(path, f"cannot be read: no such file ({draft})", example) from error
+        near = "".join(f"; there is {found}" for found in class_files_near(Path(path))[:1])
+        raise _wrong(path, f"cannot be read: no such file{near} ({draft})", example) from error
     # ValueError: not UTF-8. RecursionError: nested too deeply.
     except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
         raise _wrong(path, f"cannot be read ({error})", example) from error
     if not isinstance(content, dict) or not isinstance(content.get("classes"), list):
         raise _wrong(path, "has no list 'classes'", example)
     return content
+
+
+def class_files_near(path: Path) -> list[Path]:
+    """Class files of another spelling, and those a folder above or below, where one is missing."""
+    folder = path.parent
+    places = [folder, *(child for child in children(folder) if child.is_dir()), folder.parent]
+    spelt = re.compile(r"class(es)?\.ya?ml", re.IGNORECASE)
+    return [found for place in places for found in children(place) if spelt.fullmatch(found.name)]
 
 
 def _is_entry(entry: Any) -> bool:

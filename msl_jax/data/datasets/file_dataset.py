@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import abc
 import contextlib
+import difflib
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -244,9 +245,15 @@ class FileDataset(abc.ABC):
         if missing:
             raise UserError(
                 f"{self.title}: {len(missing)} of {len(paths)} examples of {split} have no {kind};"
-                f" the first one missing is {missing[0]}. Fetch what is missing, or move the other"
-                f" file of each pair away {LEFT_OUT}."
+                f" the first one missing is {missing[0]}{self.found_beside(missing[0])}. Fetch what"
+                f" is missing, or move the other file of each pair away {LEFT_OUT}."
             )
+
+    def found_beside(self, missing: Path) -> str:
+        """The file of the most similar name in the folder of one that is missing, in words."""
+        there = [path.name for path in children(missing.parent) if path.is_file()]
+        alike = difflib.get_close_matches(missing.name, there, n=1, cutoff=0)
+        return f" (found there, for example, {alike[0]})" if alike else ""
 
     def _nothing_for(self, split: str) -> str:
         """Says that a split has no images, and what is there instead."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import re
 from collections import Counter
 from collections.abc import Iterable
 from functools import cached_property
@@ -20,18 +21,18 @@ from msl_jax.data.datasets.dataset import ClassList, FileExample, LabelIds, expe
 from msl_jax.data.datasets.file_dataset import FileDataset
 from msl_jax.data.label_files import LabelReader
 from msl_jax.data.labels import LabelSet, id_lookup
-from msl_jax.data.listing import counted, pairing_name
+from msl_jax.data.listing import counted, pairing_name, some_of
 from msl_jax.data.photos import CLASSES_FILE, PhotoFolder, open_photos
 from msl_jax.runtime.errors import UserError
 
 _HOLD_OUT = 10  # every tenth labelled image is held out to evaluate the source domain
-# What folders of label maps are called elsewhere.
-_LABEL_FOLDERS = frozenset(
-    {
-        *("label", "mask", "masks", "annotation", "annotations", "gt", "groundtruth"),
-        *("ground_truth", "segmentation", "segmentations", "segmentationclass"),
-    }
+# What label maps and their folders are called elsewhere, alone or with other words: train_masks.
+_MAPS = (
+    r"(?:labels?|masks?|annotations?|\w*annot|gt|gt_?fine|ground[-_ ]?truths?|label(?:train)?ids"
+    r"|segmentations?|segmentationclass\w*)"
 )
+_LABEL_FOLDER = re.compile(rf"(?:.*[-_. ])?{_MAPS}(?:[-_. ].*)?", re.IGNORECASE)
+_LABEL_OF = re.compile(rf"(.+)[-_. ]{_MAPS}", re.IGNORECASE)  # a photo's name
 
 
 class Folders(FileDataset):
@@ -147,7 +148,14 @@ class Folders(FileDataset):
             )
         if labelled == 1:
             found.append(f"the only label below {self.root} serves training and evaluation alike")
+        alike = Counter(pairing_name(photo, self.root) for photo in files.photos)
         top = Counter(path.relative_to(self.root).parts[:-1][:1] for path in files.photos)
+        twice = [photo for photo in files.photos if alike[pairing_name(photo, self.root)] > 1]
+        if twice:
+            found.append(
+                f"{len(twice)} photos below {self.root} have the name of another one, except for"
+                f" the suffix: {some_of(twice, self.root)}. Label maps belong into {files.labels}."
+            )
         if files.images == self.root and len(top) > 1:
             folders = ", ".join(f"{(*name, '.')[0]} ({n})" for name, n in sorted(top.items()))
             found.append(f"no folder images in {self.root}: photos of all folders, {folders}")
@@ -156,13 +164,13 @@ class Folders(FileDataset):
     @cached_property
     def _files(self) -> PhotoFolder:
         found = open_photos(self.root)
-        if found.images == self.root:
-            tops = {path.relative_to(self.root).parts[0] for path in found.photos}
-            if maps := sorted(name for name in tops if name.lower() in _LABEL_FOLDERS):
-                raise UserError(
-                    f"{self.root} has no folder images, and label maps in {', '.join(maps)} would"
-                    f" be taken for photos. Expected {self.layout}: rename the folders."
-                )
+        if maps := _called_label_maps(found):
+            lacks = f"{self.root} has no folder images, and " if found.images == self.root else ""
+            raise UserError(
+                f"{lacks}{counted(len(maps), 'label map')} would be taken for photos:"
+                f" {some_of(maps, self.root)}. Expected {self.layout}: move them there, or rename"
+                " them if they are photos."
+            )
         return found
 
     @cached_property
@@ -201,6 +209,18 @@ class Folders(FileDataset):
             f"folders: {split} needs labels, and {counted(len(self._every), 'image')} below"
             f" {self.root} have none: {self._expected_label()}.{found} {self._advice()}"
         )
+
+
+def _called_label_maps(files: PhotoFolder) -> list[Path]:
+    """Photos that lie in a folder of label maps, by its name, or beside the photo of their name."""
+    names = {photo: pairing_name(photo, files.images) for photo in files.photos}
+    there = set(names.values())
+    return [
+        photo
+        for photo, name in names.items()
+        if any(map(_LABEL_FOLDER.fullmatch, Path(name).parts[:-1]))
+        or ((found := _LABEL_OF.fullmatch(name)) and found[1] in there)
+    ]
 
 
 def _by_name(folder: Path, paths: Iterable[Path]) -> dict[str, Path]:
