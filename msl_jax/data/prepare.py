@@ -13,7 +13,7 @@ from pathlib import Path
 
 from msl_jax.data import check
 from msl_jax.data.datasets.class_dataset import ClassDataset
-from msl_jax.data.datasets.class_file import class_files_near
+from msl_jax.data.datasets.class_file import expect_no_other_spelling
 from msl_jax.data.datasets.dataset import Dataset, RegisteredDataset
 from msl_jax.data.datasets.draft import draft_classes
 from msl_jax.data.datasets.file_dataset import FileDataset
@@ -223,11 +223,7 @@ def _open(given: argparse.Namespace) -> RegisteredDataset:
         root = Path(given.data_root)
         path = root / CLASSES_FILE
         if root.is_dir() and not os.path.lexists(path):
-            if near := [found for found in class_files_near(path) if found.parent == root]:
-                raise UserError(
-                    f"{path}: no such file; there is {near[0]}. Rename it, or name it with"
-                    " --classes_file."
-                )
+            expect_no_other_spelling(path)
             if label_maps := open_photos(root).label_maps:
                 raise _drafted(path, draft_classes(label_maps), write=not given.check_only)
             print(f"folders: no {CLASSES_FILE} in {root}: its photos are checked, no records made")

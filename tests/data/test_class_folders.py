@@ -178,6 +178,11 @@ class TestClasses:
         with pytest.raises(UserError, match=rf"classes\.yaml: .*{problem}"):
             ClassFolders(root)
 
+    def test_file_of_another_spelling_is_not_passed_over(self, root: Path) -> None:
+        (root / "classes.yml").write_text("classes: [pen, mug]")
+        with pytest.raises(UserError, match=r"no such file; there is .*classes\.yml\. Rename it"):
+            ClassFolders(root)
+
     def test_label_set_without_any_photo(self, root: Path, tmp_path: Path) -> None:
         """As predict.py asks for it."""
         default = root / "classes.yaml"  # not there

@@ -16,6 +16,7 @@ COMPOSED, DECOMPOSED = "\u00fc", "u\u0308"  # u with two dots
 LITTER = ("._a.png", ".DS_Store", "Thumbs.db", "thumbs.db", "desktop.ini")
 LITTER += ("ehthumbs.db", "Thumbs.db:encryptable", "Icon\r")
 LITTER += (".ipynb_checkpoints/a-checkpoint.png", "__MACOSX/a.png", "@eaDir/a.png")
+LITTER += ("lost+found/a.png",)
 
 
 @pytest.fixture

@@ -143,7 +143,7 @@ def _read(path: str | Path, example: str) -> dict[str, Any]:
         content = yaml.load(read_text(Path(path)), Loader=_Loader)
     except FileNotFoundError as error:
         draft = "python -m msl_jax.data.prepare folders --data_root DIR drafts it from label maps"
-        near = "".join(f"; there is {found}" for found in class_files_near(Path(path))[:1])
+        near = "".join(f"; there is {found}" for found in _class_files_near(Path(path))[:1])
         raise _wrong(path, f"cannot be read: no such file{near} ({draft})", example) from error
     # ValueError: not UTF-8. RecursionError: nested too deeply.
     except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
@@ -153,12 +153,24 @@ def _read(path: str | Path, example: str) -> dict[str, Any]:
     return content
 
 
-def class_files_near(path: Path) -> list[Path]:
+def _class_files_near(path: Path) -> list[Path]:
     """Class files of another spelling, and those a folder above or below, where one is missing."""
     folder = path.parent
     places = [folder, *(child for child in children(folder) if child.is_dir()), folder.parent]
     spelt = re.compile(r"class(es)?\.ya?ml", re.IGNORECASE)
     return [found for place in places for found in children(place) if spelt.fullmatch(found.name)]
+
+
+def expect_no_other_spelling(path: Path) -> None:
+    """Checks that the folder of a class file which is missing has none of another spelling.
+
+    Raises:
+        UserError: it has, such as ``classes.yml``.
+    """
+    if near := [found for found in _class_files_near(path) if found.parent == path.parent]:
+        raise UserError(
+            f"{path}: no such file; there is {near[0]}. Rename it, or name it as classes_file."
+        )
 
 
 def _is_entry(entry: Any) -> bool:

@@ -15,7 +15,7 @@ from msl_jax.data.datasets.class_dataset import (
     folder_of_classes,
     photos_in,
 )
-from msl_jax.data.datasets.class_file import read_class_names
+from msl_jax.data.datasets.class_file import expect_no_other_spelling, read_class_names
 from msl_jax.data.datasets.dataset import ClassList, LabelIds, expect_original
 from msl_jax.data.labels import IGNORE, LabelSet
 from msl_jax.data.listing import children, composed, folders_in
@@ -77,6 +77,8 @@ class ClassFolders(ClassDataset):
             return classes_file
         path = Path(classes_file)
         listed = path.is_file() or path.name != CLASSES_FILE
+        if not listed:
+            expect_no_other_spelling(path)
         names = read_class_names(path) if listed else _folders_of_domains(path.parent)
         _expect_number(names, path if listed else path.parent)
         if num_classes not in (None, len(names)):
