@@ -159,9 +159,16 @@ _OF_A_CONTINUED_RUN = [
     Edit(
         "a run that goes on keeps the first start's free keys",
         "msl_jax/experiment/setup.py",
-        "config.update({key: given[key] for key in FREE_KEYS})",
-        "pass",
+        "for key in (*FREE_KEYS, *places)})",
+        "for key in places})",
         ("tests/test_setup.py",),
+    ),
+    Edit(
+        "data that moved are not compared with what they were",
+        "msl_jax/commands/train.py",
+        "expect_same_data(folder, experiment.data, moved(folder, given))",
+        "pass",
+        (f"{END_TO_END}/test_class_lists.py::test_other_data_in_another_place_are_refused",),
     ),
 ]
 
