@@ -6,13 +6,16 @@ import time
 import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
 import orbax.checkpoint as ocp
 import pytest
+import tensorstore
 from saved_states import assert_identical, cut_short, make_state, make_wide_state
 
+from msl_jax.runs import arrays
 from msl_jax.runs.arrays import read_like, read_tree, write_tree
 from msl_jax.runtime.errors import DamagedError, UserError
 
@@ -57,6 +60,36 @@ def test_tree_of_another_structure(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="tree belongs to another network") as caught:
         read_like(tmp_path / "tree", {"b": jnp.ones(2)})
     assert not isinstance(caught.value, DamagedError)
+
+
+def test_shapes_are_seen_before_anything_is_read(tmp_path: Path) -> None:
+    """Gigabytes of zeros take kilobytes in a file: what claims another size is refused."""
+    write_tree(tmp_path / "tree", {"a": {"b": np.zeros((3, 2)), "c": np.ones(4)}})
+
+    def refuse(found: Any) -> Any:
+        assert found == {("a", "b"): (3, 2), ("a", "c"): (4,)}
+        raise UserError("too large")
+
+    with pytest.raises(UserError, match="too large"):
+        read_tree(tmp_path / "tree", refuse)
+    with pytest.raises(UserError, match=r"belongs to another network \(a/b, 2 in all\)"):
+        read_like(tmp_path / "tree", {"a": {"b": jnp.ones((2, 2)), "c": jnp.ones(4)}})
+
+
+def test_only_what_is_wanted_is_read(tmp_path: Path) -> None:
+    write_tree(tmp_path / "tree", {"a": {"b": np.zeros((3, 2)), "c": np.ones(4)}})
+    found = read_tree(tmp_path / "tree", lambda shapes: [path for path in shapes if "c" in path])
+    assert_identical(found, {"a": {"c": np.ones(4)}})
+
+
+def test_array_in_parts_larger_than_it_is(tmp_path: Path) -> None:
+    """A part is unpacked whole, whatever size it claims."""
+    write_tree(tmp_path / "tree", {"a": {"b": np.zeros((3, 2))}})
+    spec = arrays._storage(tmp_path / "tree", "a.b")
+    spec["metadata"] = {"shape": (3, 2), "chunks": (3, 1000), "dtype": "<f8"}
+    tensorstore.open(spec, create=True, delete_existing=True).result().write(0.0).result()
+    with pytest.raises(DamagedError):
+        read_tree(tmp_path / "tree")
 
 
 DAMAGES: dict[str, Callable[[Path], None]] = {

@@ -185,8 +185,8 @@ def test_source_stage_is_named_too(workdir: Path) -> None:
 # What lies beside or in a checkpoint and does it no harm: path, whether it is a folder, whether the
 # next save removes it.
 LEFTOVERS = {
-    "saving was killed": (".40.123.partial", True, True),
-    "removal was killed": (".10.123.partial", True, True),
+    "saving was killed": (".40.0000000a.partial", True, True),
+    "removal was killed": (".10.0000000a.partial", True, True),
     "damaged before": ("30.damaged", True, False),
     "number in other writing": ("030", True, False),
     "notes": ("notes.txt", False, False),

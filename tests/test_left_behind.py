@@ -61,7 +61,7 @@ def test_stage_that_is_taken_up_again(tmp_path: Path) -> None:
     """Killed between the last save and the removal of what it replaces."""
     kept = save_stage(tmp_path / "adapt", 0.5, 0.3, 0.4, 0.2)  # 10 is the best
     shutil.copytree(tmp_path / "adapt" / "30", tmp_path / "adapt" / "20")
-    shutil.copytree(tmp_path / "adapt" / "30", tmp_path / "adapt" / ".20.1.partial")
+    shutil.copytree(tmp_path / "adapt" / "30", tmp_path / "adapt" / ".20.0000000a.partial")
     stage = StageCheckpoints(tmp_path, "adapt")
     stopped = Checkpoints(tmp_path / "stopped" / "adapt")
     (tmp_path / "stopped").mkdir()
@@ -77,7 +77,7 @@ def test_newer_stop_stays(tmp_path: Path) -> None:
     save_stage(tmp_path / "adapt", 0.5)
     stage = StageCheckpoints(tmp_path, "adapt")
     stage.save_stopped(make_state(15), {}, [])
-    (tmp_path / "stopped" / "adapt" / ".13.1.partial").mkdir()
+    (tmp_path / "stopped" / "adapt" / ".13.0000000a.partial").mkdir()
     for _ in range(2):
         assert int(stage.restore(make_state()).state.step) == 15
         assert _names(tmp_path / "stopped" / "adapt") == ["15"]

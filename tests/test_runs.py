@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 import jax.numpy as jnp
 import pytest
@@ -18,7 +19,11 @@ from msl_jax.runtime.errors import UserError
 from msl_jax.runtime.files import write_json
 from msl_jax.training.state import TrainState
 
-RESULTS = {"final": {"target": {"miou": 0.25}}}
+_METRICS = {"iou": {"road": 0.25}, "miou": 0.25, "pixel_accuracy": 0.5}
+RESULTS = {
+    **{"config": "demo", "variant": "max_square", "seed": 0, "source_only": None},
+    **{"final": {"target": _METRICS, "source": None}, "best": None},
+}
 
 
 def _run(folder: Path, config=None, **stages: dict[int, float]) -> Path:
@@ -72,6 +77,15 @@ def test_finished_run_gives_its_results(tmp_path: Path) -> None:
     assert finished_results(tmp_path / "run", config) == RESULTS
     config.debug = True  # changes nothing of the result
     assert finished_results(tmp_path / "run", config) == RESULTS
+
+
+@pytest.mark.parametrize("found", [{}, [], {**RESULTS, "final": {"target": {"iou": 1}}}])
+def test_damaged_results_of_a_finished_run(tmp_path: Path, found: Any) -> None:
+    config = base_config("demo")
+    claim_workdir(tmp_path / "run", config, config)
+    write_json(tmp_path / "run" / "results.json", found)
+    with pytest.raises(UserError, match=r"results\.json is damaged: expected the metrics of a fin"):
+        finished_results(tmp_path / "run", config)
 
 
 @pytest.mark.parametrize("variant", ["source", "oracle", "max_square"])
@@ -180,14 +194,14 @@ def test_run_that_was_killed_at_once_can_be_started_again(tmp_path: Path) -> Non
     """It has left its lock and an incomplete configuration, nothing else."""
     config, workdir = base_config("demo"), tmp_path / "run"
     workdir.mkdir()
-    for name in ("training.lock", "config_as_given.json", ".config.json.17.partial"):
+    for name in ("training.lock", "config_as_given.json", ".config.json.0000000a.partial"):
         (workdir / name).write_text("{")
     assert finished_results(workdir, config) is None
     claim_workdir(workdir, config, config)
     names = ["config.json", "config_as_given.json", "training.lock"]
     assert sorted(path.name for path in workdir.iterdir()) == names
     assert finished_results(workdir, config) is None
-    (workdir / ".results.json.17.partial").write_text("{")
+    (workdir / ".results.json.0000000a.partial").write_text("{")
     (workdir / "mine").write_text("words")
     claim_workdir(workdir, config, config)
     assert sorted(path.name for path in workdir.iterdir()) == sorted([*names, "mine"])

@@ -91,7 +91,7 @@ def test_the_last_value_of_a_step_counts(tmp_path: Path) -> None:
 
 
 def test_leftovers_of_a_kill_are_removed(tmp_path: Path) -> None:
-    (tmp_path / f".{NAME}.17.partial").write_bytes(b"{")
+    (tmp_path / f".{NAME}.0000000a.partial").write_bytes(b"{")
     _logged(tmp_path, 0, {2: 0.5})
     assert os.listdir(tmp_path) == [NAME]
 

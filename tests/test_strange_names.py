@@ -16,6 +16,7 @@ from saved_states import save_stage
 from msl_jax.config import base_config, presets
 from msl_jax.config.keys import as_json, check_config
 from msl_jax.data.datasets.class_file import read_classes
+from msl_jax.data.listing import children, list_files
 from msl_jax.experiment.log import StageLog
 from msl_jax.runs import checksums, scalars
 from msl_jax.runs.checkpoints import Checkpoints
@@ -24,7 +25,8 @@ from msl_jax.runs.table import print_results
 from msl_jax.runtime import parallel
 from msl_jax.runtime.errors import DamagedError, UserError
 from msl_jax.runtime.files import read_json
-from msl_jax.runtime.text import lines, one_line
+from msl_jax.runtime.paths import absolute
+from msl_jax.runtime.text import has_controls, lines, one_line
 from msl_jax.tasks.photos import no_formula
 from msl_jax.weights.find import find
 
@@ -116,13 +118,42 @@ def test_step_of_the_best_that_is_none(tmp_path: Path, step: Any) -> None:
         Checkpoints(tmp_path / "adapt").best()
 
 
-@pytest.mark.parametrize("address", ["none", "", "host", "host:", ":1", "host:port", "a b:1"])
+@pytest.mark.parametrize(
+    "address", ["none", "", "host", "host:", ":1", "host:port", "a b:1", "host:0", "host:65536"]
+)
 def test_address_of_the_coordinator_that_is_none(monkeypatch, address: str) -> None:
     monkeypatch.setenv("JAX_COORDINATOR_ADDRESS", address)
     monkeypatch.setenv("JAX_NUM_PROCESSES", "2")
     monkeypatch.setenv("JAX_PROCESS_ID", "0")
     with pytest.raises(UserError, match="expected HOST:PORT"):
         parallel.connect()
+
+
+@pytest.mark.parametrize(("count", "index"), [("-3", "0"), ("0", "0"), ("2", "2"), ("2", "-1")])
+def test_number_of_processes_that_is_none(monkeypatch, count: str, index: str) -> None:
+    monkeypatch.setenv("JAX_COORDINATOR_ADDRESS", "127.0.0.1:1234")
+    monkeypatch.setenv("JAX_NUM_PROCESSES", count)
+    monkeypatch.setenv("JAX_PROCESS_ID", index)
+    with pytest.raises(UserError, match=f"JAX_NUM_PROCESSES={count}, JAX_PROCESS_ID={index}: exp"):
+        parallel.connect()
+
+
+@pytest.mark.parametrize("name", ["a\nerror: forged.png", "\x1b[2J.png", "a\u2028.png"])
+def test_file_with_control_characters_in_its_name(tmp_path: Path, name: str) -> None:
+    """Listed as it is, it would look like a line of this program."""
+    (tmp_path / "images").mkdir()
+    (tmp_path / "images" / name).write_bytes(b"")
+    for read in (list_files, children):
+        with pytest.raises(
+            UserError, match=r"images: rename '.*\\.*': expected names without"
+        ) as said:
+            read(tmp_path / "images")
+        assert not has_controls(str(said.value))
+
+
+def test_path_with_control_characters() -> None:
+    with pytest.raises(UserError, match=r"out\\x1b\[2J: expected a path without control"):
+        absolute("out\x1b[2J")
 
 
 _VALUES = (

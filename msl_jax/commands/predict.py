@@ -106,7 +106,8 @@ def predict(
         with Bar("checking", to_check, unit="photo") as bar:
             plan = make_plan(found, every, done, sized, pool, skip=skip, step=bar.step)
         maps = itertools.chain(*map(results.files, plan.names.values()))
-        begin = functools.partial(expect_new, (*maps, *results.tables()))
+        new = (*maps, *results.tables())
+        begin = functools.partial(expect_new, new)
         if journal.settings is None:
             begin()
         variables = load()
@@ -127,8 +128,11 @@ def predict(
         )
         with journal.kept(settings, begin):
             if journal.settings is not None:  # the threads of a killed process may have left some
-                for place, _, _ in os.walk(folder):
-                    remove_partial(Path(place))
+                names: dict[Path, list[str]] = {}
+                for path in new:
+                    names.setdefault(path.parent, []).append(path.name)
+                for place, its in names.items():
+                    remove_partial(place, its)
             with Bar("predicting", plan.number, unit="photo") as bar:
                 for photo, row in _predicted(results, variables, batches, pool, plan.failed):
                     journal.add(photo.key, [str(photo.name), row])

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 from collections.abc import Iterator
 from typing import Any
 
 from ml_collections import config_dict
 
 from msl_jax.config.table import KEYS
+from msl_jax.data.limits import MAX_BATCH_PIXELS
 from msl_jax.methods.registry import METHODS, keys_of, method_of
 from msl_jax.methods.variants import (
     DEFAULT_VARIANT,
@@ -174,6 +176,9 @@ def _check_values(config: config_dict.ConfigDict) -> None:
         # Else the learning rate would never reach its value.
         if steps > 0 and (stage or adapts):
             expect("warmup_steps", config.warmup_steps < steps, f"below {stage}steps, {steps}")
+    for key, images, size in _batches(config):
+        most = MAX_BATCH_PIXELS // math.prod(size)
+        expect(key, images <= most, f"at most {most:,} images of {size} at a time")
     for key, value in FIXED_OF.get(config.task, {}).items():
         expect(key, config[key] == value, f"{value!r} in {config.task}")
     active, dilations = config.model.active_dilations, config.model.aspp_dilations
@@ -186,6 +191,20 @@ def _check_values(config: config_dict.ConfigDict) -> None:
         problems += _wrong_method_keys(config) or method_of(config, adapt=True).problems(config)
     if problems:
         raise UserError("wrong values in the configuration:\n" + "\n".join(problems))
+
+
+def _batches(config: config_dict.ConfigDict) -> Iterator[tuple[str, int, tuple[int, int]]]:
+    """A key, and how many images of which size it puts into memory at once, on each device."""
+    counts = ("batch_size", "accumulate", "eval_batch_size")
+    if not all(KEYS[key].accepts(config[key]) for key in counts):
+        return
+    for domain in ("source", "target"):
+        full = tuple(config[f"{domain}_size"])
+        size = tuple(config[f"{domain}_augmentation"].crop) or full
+        if KEYS["source_size"].accepts(full) and KEYS["source_size"].accepts(size):
+            yield "batch_size", config.batch_size, size
+            yield "accumulate", config.batch_size * config.accumulate, size
+            yield "eval_batch_size", config.eval_batch_size, full
 
 
 def _wrong_method_keys(config: config_dict.ConfigDict) -> list[str]:

@@ -17,6 +17,7 @@ from msl_jax.models.keys import Key, choice, count, flag
 from msl_jax.models.spec import NETWORKS
 
 _MOST = 2**31 - 1  # steps are counted in 32 bits
+_MOST_IMAGES = 65_536
 _SIZE = f"(height, width), integers of at least 16, {MAX_PIXELS:,} pixels at most"
 
 
@@ -103,7 +104,10 @@ def _augmentation(domain: str) -> dict[str, Key]:
 # By title, then by key as in `--config.KEY`; groups have a dot.
 SECTIONS: dict[str, dict[str, Key]] = {
     "What is run": {
-        "name": _text("", "of the configuration; names the run's folder"),
+        "name": Key(
+            *(str, "a name without slashes", lambda v: not {"/", "\\", "\0"} & set(v), ""),
+            meaning="of the configuration; names the run's folder",
+        ),
         "task": _word("segmentation", "what is predicted", *VARIANTS_OF),
         "variant": _registered(
             lambda name: any(name in variants for variants in VARIANTS_OF.values()),
@@ -185,8 +189,10 @@ SECTIONS: dict[str, dict[str, Key]] = {
         "reinit_heads": _switch(False, "take over the backbone alone and train new heads"),
     },
     "Training": {
-        "batch_size": count(1, meaning="images of each domain on each device"),
-        "accumulate": count(1, meaning="micro-batches of that size in each step"),
+        "batch_size": count(1, most=_MOST_IMAGES, meaning="images of each domain on each device"),
+        "accumulate": count(
+            1, most=_MOST_IMAGES, meaning="micro-batches of that size in each step"
+        ),
         "source_steps": _from_zero(
             None, "of the source-only stage; 0: the adaptation starts at once"
         ),
@@ -241,7 +247,7 @@ SECTIONS: dict[str, dict[str, Key]] = {
     },
     "Evaluation": {
         "eval_every": count(2_975, meaning="steps; each evaluation saves a checkpoint"),
-        "eval_batch_size": count(1, meaning="images on each device"),
+        "eval_batch_size": count(1, most=_MOST_IMAGES, meaning="images on each device"),
         "eval_size": _word(
             "network", "of the predictions: the network's, or full: the labels'", "network", "full"
         ),

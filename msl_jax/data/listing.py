@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from msl_jax.runtime.errors import UserError
+from msl_jax.runtime.text import has_controls, one_line
 
 # What viewers, archivers and file servers leave behind.
 LITTER = frozenset(
@@ -79,14 +80,21 @@ def children(folder: Path) -> list[Path]:
     """Entries of a folder, sorted, without litter; none if there is no such folder.
 
     Raises:
-        UserError: the folder cannot be read.
+        UserError: the folder cannot be read, or a name has control characters.
     """
     if not folder.is_dir():
         return []
     try:
-        return sorted(path for path in folder.iterdir() if not _is_litter(path.name))
+        found = sorted(path for path in folder.iterdir() if not _is_litter(path.name))
     except OSError as error:
         raise UserError(f"{folder}: cannot be read ({error.strerror})") from error
+    for path in found:
+        if has_controls(path.name):
+            raise UserError(
+                f"{folder}: rename {one_line(path.name)!r}: expected names without line breaks and"
+                " other control characters"
+            )
+    return found
 
 
 def folders_in(folder: Path) -> list[Path]:

@@ -15,6 +15,7 @@ from msl_jax.data.prefetch import Prefetch
 from msl_jax.data.prepared.records import Records
 from msl_jax.evaluation import pictures
 from msl_jax.methods.method import Training
+from msl_jax.runtime.files import atomic_write
 from msl_jax.tasks.task import Draw
 from msl_jax.training.state import TrainState
 from msl_jax.training.step import AXIS, Context
@@ -110,6 +111,6 @@ class BatchPreview:
 
 
 def _save(drawn: Mapping[str, np.ndarray], folder: Path, name: str) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
     for kind, picture in drawn.items():
-        Image.fromarray(picture).save(folder / f"{name}_{kind}.png")
+        with atomic_write(folder / f"{name}_{kind}.png") as partial:
+            Image.fromarray(picture).save(partial, format="png")

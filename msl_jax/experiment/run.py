@@ -23,6 +23,7 @@ from msl_jax.methods.method import Training
 from msl_jax.methods.registry import method_of, training_of
 from msl_jax.methods.variants import variant_of
 from msl_jax.models import initial_variables
+from msl_jax.runs import arrays
 from msl_jax.runs.resume import StageCheckpoints
 from msl_jax.runs.workdir import (
     ADAPT_STAGE,
@@ -69,13 +70,14 @@ class Experiment:
         self.variant, self.task = variant_of(config), task_of(config)
         self.model = self.task.model(config)
         # Weights without a classifier, such as ImageNet's, are where the source-only stage begins.
-        self.pretrained, self.initial = False, None
+        self.pretrained, self.initial, self._start = False, None, {}
         if start is not None:
             self.pretrained = start.classifies and not config.reinit_heads
             self.initial = start.load(
                 self.model, reinit_heads=config.reinit_heads, seed=config.seed
             )
             known = known or start.classes_to_keep(config)
+            self._start = {"weights": arrays.digest(self.initial)}
         self._source_role = "target_train" if self.variant.oracle else "source_train"
         source, target = splits.load_labelled(config, self._source_role, known), None
         self.rare_classes = None
@@ -98,7 +100,7 @@ class Experiment:
 
     @property
     def data(self) -> dict[str, dict[str, Any]]:
-        """What the run trains and is evaluated on, by role; see `msl_jax.runs.data`."""
+        """What the run begins with, trains and is evaluated on; see `msl_jax.runs.data`."""
         of_role = {f"{domain}_eval": found for domain, found in self.evaluate.records.items()}
         of_role[self._source_role] = self.source
         if self.target is not None:
@@ -109,6 +111,8 @@ class Experiment:
         }
         if self.target is not None:  # its labels are not read, whether its records have some or not
             del found["target_train"]["labels"]
+        if self._start:
+            found["init_from"] = {"split": self.config.init_from, **self._start}
         return {**found, **(self.rounds.data if self.rounds else {})}
 
     def run(self) -> dict[str, Any]:

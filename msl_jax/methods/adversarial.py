@@ -168,7 +168,7 @@ def _adversarial_keys(*, both: bool) -> dict[str, keys.Key]:
     return {
         "gan": Key("vanilla", "loss of the discriminators", choices=GANS),
         "discriminator_learning_rate": Key(1e-4, "Adam's at the first step", low=0),
-        "discriminator_width": Key(64, "channels of the first convolution", low=1),
+        "discriminator_width": Key(64, "channels of the first convolution", low=1, high=4096),
         **head_keys("lambda_adv", both=both),
     }
 

@@ -135,7 +135,9 @@ class Dann(BaseMethod):
     """DANN with one optimizer for the network and its discriminator."""
 
     KEYS: Mapping[str, keys.Key] = {
-        "discriminator_width": Key(1024, "units of the discriminator's hidden layers", low=1)
+        "discriminator_width": Key(
+            1024, "units of the discriminator's hidden layers", low=1, high=65_536
+        )
     }
 
     def extend(self, config: ConfigDict, variables: Any) -> dict[str, Any]:

@@ -90,9 +90,9 @@ class DeepLabV2(OnBackbone, nn.Module):
 
     KEYS: ClassVar[Mapping[str, Key]] = {
         "aspp_dilations": counts(
-            default=OFFICIAL_DILATIONS, meaning="for which a head has parameters"
+            1024, default=OFFICIAL_DILATIONS, meaning="for which a head has parameters"
         ),
-        "active_dilations": counts(meaning="those that a head sums, some of aspp_dilations"),
+        "active_dilations": counts(1024, meaning="those that a head sums, some of aspp_dilations"),
     }
 
     num_classes: int

@@ -46,20 +46,30 @@ def flag(**settings: Any) -> Key:
     return Key(bool, "true or false", lambda value: isinstance(value, bool), **settings)
 
 
-def count(default: int | None = None, **settings: Any) -> Key:
-    """A key with a positive integer."""
-    return Key(int, "at least 1", _is_count, default, **settings)
+def count(default: int | None = None, *, most: int | None = None, **settings: Any) -> Key:
+    """A key with a positive integer.
+
+    Args:
+        default: see `Key`.
+        most: the greatest one, where a greater one would only ask for more memory than there is.
+        **settings: further ones of `Key`.
+
+    >>> count(most=4096).expected
+    'at least 1, at most 4,096'
+    """
+
+    def accepts(value: Any) -> bool:
+        return isinstance(value, int) and value >= 1 and (most is None or value <= most)
+
+    bound = "" if most is None else f", at most {most:,}"
+    return Key(int, f"at least 1{bound}", accepts, default, **settings)
 
 
-def counts(**settings: Any) -> Key:
-    """A key with one or more positive integers."""
-    expected = "integers of at least 1, at least one of them"
-    return Key(tuple, expected, _are_counts, **settings)
+def counts(most: int, **settings: Any) -> Key:
+    """A key with one or more positive integers, none of them greater than `most`."""
 
+    def accepts(values: Any) -> bool:
+        return isinstance(values, tuple) and len(values) > 0 and all(map(one.accepts, values))
 
-def _is_count(value: Any) -> bool:
-    return isinstance(value, int) and value >= 1
-
-
-def _are_counts(values: Any) -> bool:
-    return isinstance(values, tuple) and len(values) > 0 and all(map(_is_count, values))
+    one = count(most=most)
+    return Key(tuple, f"integers of {one.expected}; one or more", accepts, **settings)

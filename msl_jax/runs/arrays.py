@@ -8,7 +8,7 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from absl import logging as absl_logging
 from flax.traverse_util import unflatten_dict
 
 from msl_jax.runtime.errors import DamagedError, UserError
+from msl_jax.runtime.files import read_text
 from msl_jax.runtime.paths import storable
 
 
@@ -123,16 +124,22 @@ def _as_os_error(folder: Path, error: Exception) -> OSError:
     return OSError(int(code[1]), os.strerror(int(code[1])), str(folder))
 
 
-def read_tree(folder: Path) -> Any:
+Place = tuple[str, ...]  # of an array in its tree
+Choose = Callable[[Mapping[Place, tuple[int, ...]]], Iterable[Place]]
+
+
+def read_tree(folder: Path, choose: Choose = tuple) -> Any:
     """Reads nested dicts of arrays, with the shapes and dtypes they were saved with.
 
     Args:
         folder: written by `write_tree`, or ``STAGE/STEP/variables`` of a `Checkpoints`.
+        choose: which arrays are read, by the shapes of all; raises an error where these are not as
+            they should be. A file can claim any size, and memory is asked for only afterwards.
 
     Raises:
         DamagedError: damaged or incomplete.
     """
-    return unflatten_dict(_read_arrays(folder))
+    return unflatten_dict(_read_arrays(folder, choose))
 
 
 def read_parts(folder: Path) -> set[str]:
@@ -154,7 +161,16 @@ def read_like(folder: Path, like: Any) -> Any:
         DamagedError: damaged or incomplete.
         UserError: it has another structure.
     """
-    found = _read_arrays(folder)
+    shapes = {path: np.shape(leaf) for path, leaf in ocp.tree.to_flat_dict(like).items()}
+
+    def choose(found: Mapping[Place, tuple[int, ...]]) -> Iterable[Place]:
+        if found != shapes:
+            names = sorted(path for path, _ in found.items() ^ shapes.items())
+            first = f"{'/'.join(names[0])}, {len(names)} in all"
+            raise UserError(f"checkpoint {folder} belongs to another network ({first})")
+        return found
+
+    found = _read_arrays(folder, choose)
     try:
         # Copies: the next step reuses the state's memory, which must not be NumPy's.
         return jax.tree.map(jnp.array, ocp.tree.from_flat_dict(found, target=like))
@@ -162,7 +178,7 @@ def read_like(folder: Path, like: Any) -> Any:
         raise UserError(f"checkpoint {folder} belongs to another network ({error})") from error
 
 
-def _read_arrays(folder: Path) -> dict[tuple[str, ...], np.ndarray]:
+def _read_arrays(folder: Path, choose: Choose) -> dict[Place, np.ndarray]:
     """Arrays that orbax wrote, by their paths.
 
     Without orbax, whose reading takes 1.5 times as long and no less code.
@@ -177,14 +193,20 @@ def _read_arrays(folder: Path) -> dict[tuple[str, ...], np.ndarray]:
             path: tensorstore.open(_storage(folder, ".".join(path)), open=True, read=True)
             for path in _paths(folder)
         }
+        stores = {path: store.result() for path, store in opening.items()}
+        shapes = {path: tuple(store.shape) for path, store in stores.items()}
+        if any(s and stores[p].chunk_layout.read_chunk.shape != s for p, s in shapes.items()):
+            raise ValueError("an array in parts of another size")
+    chosen = tuple(choose(shapes))
+    with _naming_damage(folder):
         # All at once: each future starts when it is made.
-        reading = {path: store.result().read() for path, store in opening.items()}
+        reading = {path: stores[path].read() for path in chosen}
         return {path: array.result() for path, array in reading.items()}
 
 
 def _paths(folder: Path) -> list[tuple[str, ...]]:
     """Paths of the arrays in the tree."""
-    metadata = json.loads((folder / "_METADATA").read_text())
+    metadata = json.loads(read_text(folder / "_METADATA"))
     return [
         tuple(key["key"] for key in entry["key_metadata"])
         for entry in metadata["tree_metadata"].values()

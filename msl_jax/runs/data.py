@@ -1,4 +1,4 @@
-"""What a run was trained and evaluated on: digests of its records, kept in the workdir.
+"""What a run began with, and was trained and evaluated on: digests, kept in the workdir.
 
 Labels that were corrected between a kill and the continuation would otherwise give one table of
 results for two data sets.
@@ -57,7 +57,7 @@ def expect_same_data(
             f"the data have changed since the run in {workdir} began:\n"
             + "\n".join(lines)
             + (f"\nThey are read elsewhere:\n{places.rstrip()}" if places else "")
-            + "\nIts figures would belong to two data sets. Put the files back as they were and"
+            + "\nIts figures would not belong together. Put the files back as they were and"
             " run the same command to continue it, or give another --workdir."
         )
 

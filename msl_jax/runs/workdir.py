@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 from typing import Any
 
 from ml_collections import config_dict
+from rich.console import Console
 
 from msl_jax.config import keys, presets
 from msl_jax.runs.lock import LOCK
+from msl_jax.runs.table import print_results
 from msl_jax.runtime import configs
 from msl_jax.runtime.command_line import program
 from msl_jax.runtime.errors import UserError
@@ -118,7 +121,17 @@ def results_in(workdir: Path) -> dict[str, Any] | None:
         UserError: the file is damaged.
     """
     path = workdir / RESULTS
-    return read_json(path) if path.exists() else None
+    if not path.exists():
+        return None
+    found = read_json(path)
+    try:
+        print_results(found, Console(file=io.StringIO()))
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        raise UserError(
+            f"{path} is damaged: expected the metrics of a finished run; copy it again, or remove"
+            " it, and the same command makes it again from the checkpoints"
+        ) from error
+    return found
 
 
 def moved(workdir: Path, given: config_dict.ConfigDict) -> dict[str, tuple[str, str]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import stat
 import sys
 import warnings
 from pathlib import Path
@@ -32,14 +33,12 @@ def keep_compiled_programs() -> None:
         # JAX runs what it finds there, so nobody else may write to it.
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         _prune(folder, LIMIT)
-        usable = os.access(folder, os.R_OK | os.W_OK | os.X_OK)
-        full = shutil.disk_usage(folder).free < LIMIT
+        problem = _problem(folder)
     except (OSError, RuntimeError) as error:  # RuntimeError: a user without a home
         print(f"note: compiled programs are not kept: {error}", file=sys.stderr)
         return
-    if not usable or full:
-        reason = "the disk is nearly full" if usable else "cannot be written"
-        print(f"note: compiled programs are not kept: {folder}: {reason}", file=sys.stderr)
+    if problem:
+        print(f"note: compiled programs are not kept: {folder}: {problem}", file=sys.stderr)
         return
     jax.config.update("jax_compilation_cache_dir", str(folder))
     if "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS" not in os.environ:
@@ -58,6 +57,16 @@ def _folder() -> Path:
     root = os.environ.get("XDG_CACHE_HOME", "")
     base = Path(root) if os.path.isabs(root) else Path.home() / ".cache"
     return base / "msl_jax" / "compilation"
+
+
+def _problem(folder: Path) -> str:
+    """Why programs cannot be kept in a folder; empty if they can."""
+    status = folder.stat()
+    if status.st_uid != os.getuid() or status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        return "others can write there, and what it holds is run; remove it, or chmod go-w"
+    if not os.access(folder, os.R_OK | os.W_OK | os.X_OK):
+        return "cannot be written"
+    return "the disk is nearly full" if shutil.disk_usage(folder).free < LIMIT else ""
 
 
 def _prune(folder: Path, limit: int) -> None:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import contextlib
 import errno
 import fcntl
-import glob
 import io
 import json
 import os
+import re
 import shutil
 import stat
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -85,6 +85,7 @@ def make_folder(folder: Path, flag: str) -> None:
 
 
 _LONGEST = 230  # bytes of a name in that of its partial file
+_PARTIAL = re.compile(r"\.(?P<start>.+)\.[0-9a-f]{8}\.partial", re.DOTALL)
 
 
 def partial_name(name: str, token: str) -> str:
@@ -92,7 +93,7 @@ def partial_name(name: str, token: str) -> str:
 
     Args:
         name: what it will be called.
-        token: tells the writers of one file apart.
+        token: 8 hexadecimal digits, which tell the writers of one file apart.
     """
     return f".{_start(name)}.{token}.partial"
 
@@ -116,10 +117,10 @@ def atomic_write(path: Path) -> Iterator[Path]:
     try:
         with _writing(path):
             yield partial
-            _flush(partial)
+            flush(partial)
             partial.replace(path)
         for folder in (path, *new):  # names are kept in the folders above
-            _flush_one(folder.parent)
+            flush_one(folder.parent)
     except BaseException as error:
         if partial.is_dir():
             shutil.rmtree(partial, ignore_errors=True)
@@ -150,15 +151,18 @@ def atomic_remove(folder: Path) -> None:
     shutil.rmtree(folder.replace(_partial(folder)), ignore_errors=True)
 
 
-def remove_partial(folder: Path, name: str | None = None) -> None:
+def remove_partial(folder: Path, names: Iterable[str] | None = None) -> None:
     """Removes what `atomic_write` and `atomic_remove` left in `folder` when they were killed.
 
     Args:
         folder: in which nobody writes now.
-        name: of one file or folder; default: of all.
+        names: of files and folders; default: of all.
     """
-    pattern = ".*.partial" if name is None else f".{glob.escape(_start(name))}.*.partial"
-    for path in folder.glob(pattern):
+    wanted = None if names is None else set(map(_start, names))
+    for path in folder.iterdir() if folder.is_dir() else ():
+        ours = _PARTIAL.fullmatch(path.name)
+        if ours is None or not (wanted is None or ours["start"] in wanted):
+            continue
         if path.is_dir():
             shutil.rmtree(path, ignore_errors=True)
         else:
@@ -176,7 +180,7 @@ def _writing(path: Path) -> Iterator[None]:
     try:
         with contextlib.suppress(OSError):  # somebody writes there, or there are no locks
             fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            remove_partial(path.parent, path.name)
+            remove_partial(path.parent, [path.name])
         with contextlib.suppress(OSError):
             fcntl.flock(folder, fcntl.LOCK_SH)
         yield
@@ -189,15 +193,16 @@ def _partial(path: Path) -> Path:
     return path.with_name(partial_name(path.name, uuid.uuid4().hex[:8]))
 
 
-def _flush(path: Path) -> None:
+def flush(path: Path) -> None:
     """Waits until a file, or a folder with everything in it, has reached the disk."""
     if path.is_dir():
         for inside in path.iterdir():
-            _flush(inside)
-    _flush_one(path)
+            flush(inside)
+    flush_one(path)
 
 
-def _flush_one(path: Path) -> None:
+def flush_one(path: Path) -> None:
+    """Waits until a file, or the names in a folder, have reached the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -57,7 +57,8 @@ def connect() -> None:
     if _ADDRESS in os.environ:
         # Otherwise JAX would still look for a launcher, and in a pod ask Kubernetes.
         place = {"cluster_detection_method": "deactivate"}
-        if not re.fullmatch(r"(\[[^]]+\]|[^:/\s]+):[0-9]{1,5}", os.environ[_ADDRESS]):
+        found = re.fullmatch(r"(\[[^]]+\]|[^:/\s]+):([0-9]{1,5})", os.environ[_ADDRESS])
+        if not found or not 1 <= int(found[2]) <= 65_535:
             raise UserError(
                 f"{_ADDRESS}={os.environ[_ADDRESS]!r}: expected HOST:PORT of process 0, such as"
                 " 10.0.0.1:1234"
@@ -85,7 +86,13 @@ def _is_one_of_many() -> bool:
                 f"{', '.join(given)} set, but not {', '.join(sorted(missing))}: set all three in"
                 " every process of the run, or none"
             )
-        return (_integer(_COUNT) or 0) > 1
+        count, index = _integer(_COUNT) or 0, _integer(_INDEX) or 0
+        if count < 1 or not 0 <= index < count:
+            raise UserError(
+                f"{_COUNT}={count}, {_INDEX}={index}: expected at least 1 process, and an index"
+                " from 0 that is less than their number"
+            )
+        return count > 1
     return any((_integer(name) or 0) > 1 for name in _LAUNCHERS)
 
 

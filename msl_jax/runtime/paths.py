@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 from msl_jax.runtime.errors import UserError
+from msl_jax.runtime.text import has_controls, one_line
 
 
 def absolute(path: str | Path) -> Path:
@@ -13,8 +14,34 @@ def absolute(path: str | Path) -> Path:
 
     tensorstore refuses ``..``, and a run must be found again from any working folder. Links are
     left as they are.
+
+    Raises:
+        UserError: it has line breaks or other control characters.
     """
+    if has_controls(str(path)):
+        raise UserError(f"{one_line(str(path))}: expected a path without control characters")
     return Path(os.path.abspath(os.path.expanduser(path)))
+
+
+def in_utf8(path: str | Path, what: str) -> Path:
+    """The absolute path of a folder for libraries whose paths are UTF-8.
+
+    Args:
+        path: as it was typed.
+        what: the flag or kind of path, for the message.
+
+    Raises:
+        UserError: its name is not valid UTF-8.
+    """
+    found = absolute(path)
+    try:
+        str(found).encode()
+    except UnicodeEncodeError as error:
+        raise UserError(
+            f"{what} {str(found)!a}: arrays cannot be stored below a folder whose name is not valid"
+            " UTF-8; rename it, or give another"
+        ) from error
+    return found
 
 
 def storable(path: str | Path, what: str) -> Path:
@@ -28,18 +55,11 @@ def storable(path: str | Path, what: str) -> Path:
         UserError: tensorstore cannot address it. It takes a backslash for a separator, so that the
             arrays would end up elsewhere, and its paths are UTF-8.
     """
-    found = absolute(path)
+    found = in_utf8(path, what)
     text = str(found)
     if "\\" in text:
         raise UserError(
             f"{what} {text}: arrays cannot be stored below a folder with a backslash in its name;"
             " rename it, or give another"
         )
-    try:
-        text.encode()
-    except UnicodeEncodeError as error:
-        raise UserError(
-            f"{what} {text!a}: arrays cannot be stored below a folder whose name is not valid"
-            " UTF-8; rename it, or give another"
-        ) from error
     return found

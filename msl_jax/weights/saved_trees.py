@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,8 @@ from msl_jax.runs.arrays import read_tree
 from msl_jax.runtime.errors import UserError
 from msl_jax.weights.mismatch import expect_same_shapes
 from msl_jax.weights.state_dict import Model
+
+Shapes = Mapping[tuple[str, ...], tuple[int, ...]]
 
 
 def tree_reader(
@@ -32,19 +34,22 @@ def tree_reader(
     def read(model: Model, reinit_heads: bool, seed: int) -> dict[str, Any]:
         shapes = abstract_variables(model)
         new = [h for h in HEADS if h in shapes["params"] and (reinit_heads or h not in heads)]
-        tree = read_tree(folder)
-        for part in left_out:
-            for collection in tree.values():
-                collection.pop(part, None)
-        for head in heads if reinit_heads else ():  # those of another task have no place in it
-            tree["params"].pop(head, None)
-        tree = {name: collection for name, collection in tree.items() if collection}
-        expect_same_shapes(
-            _shapes(tree),
-            _shapes(shapes, new),
-            title="the checkpoint holds another network than the configuration describes.",
-            advice="Set config.model.* and config.num_classes as they were in training.",
-        )
+        # Heads of another task have no place in it.
+        unread = {*left_out, *(heads if reinit_heads else ())}
+
+        def choose(found: Shapes) -> Iterable[tuple[str, ...]]:
+            kept = {path: shape for path, shape in found.items() if not unread & set(path[1:2])}
+            expect_same_shapes(
+                _named(kept),
+                _named(
+                    {p: leaf.shape for p, leaf in flatten_dict(shapes).items() if p[1] not in new}
+                ),
+                title="the checkpoint holds another network than the configuration describes.",
+                advice="Set config.model.* and config.num_classes as they were in training.",
+            )
+            return kept
+
+        tree = read_tree(folder, choose)
         broken = [name for name, leaf in flatten_dict(tree, sep="/").items() if not _finite(leaf)]
         if broken:
             raise UserError(
@@ -63,9 +68,5 @@ def _finite(leaf: np.ndarray) -> bool:
     return bool(np.isfinite(leaf).all())
 
 
-def _shapes(tree: Any, without: Sequence[str] = ()) -> dict[str, tuple[int, ...]]:
-    return {
-        "/".join(path): tuple(leaf.shape)
-        for path, leaf in flatten_dict(tree).items()
-        if path[1] not in without
-    }
+def _named(shapes: Shapes) -> dict[str, tuple[int, ...]]:
+    return {"/".join(path): shape for path, shape in shapes.items()}

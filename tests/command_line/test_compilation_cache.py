@@ -57,6 +57,18 @@ def test_place(
     assert capsys.readouterr() == ("", "")
 
 
+def test_cache_in_which_others_can_write(tmp_path: Path, capsys) -> None:
+    """JAX runs what it finds there."""
+    folder = tmp_path / "home" / ".cache" / "msl_jax" / "compilation"
+    folder.mkdir(parents=True)
+    folder.chmod(0o777)
+    keep_compiled_programs()
+    assert _state() == (None, 1.0)
+    said = capsys.readouterr().err
+    assert said.startswith(f"note: compiled programs are not kept: {folder}: others can write")
+    assert list(folder.iterdir()) == []
+
+
 def test_cache_that_the_user_chose_is_left_alone(tmp_path: Path) -> None:
     jax.config.update("jax_compilation_cache_dir", "elsewhere")
     keep_compiled_programs()

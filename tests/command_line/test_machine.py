@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[2]
 
 # Prints in the middle of its work, then leaves a file.
@@ -42,6 +44,18 @@ def test_closed_pipe_loses_no_work(tmp_path: Path) -> None:
     ended = subprocess.run(arguments, cwd=ROOT, capture_output=True, text=True, check=False)
     assert (ended.returncode, ended.stdout, ended.stderr) == (0, "0\n", "")
     assert (tmp_path / "file").read_text() == "done"
+
+
+@pytest.mark.parametrize("stream", ["1", "2"])
+def test_output_to_a_full_disk_loses_no_work(tmp_path: Path, stream: str) -> None:
+    shell = f'"$0" -c "$1" "$2" {stream}>/dev/full'
+    arguments = ["bash", "-c", shell, sys.executable, WORK, str(tmp_path / "file")]
+    ended = subprocess.run(arguments, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert ended.returncode == 0
+    assert (tmp_path / "file").read_text() == "done"
+    assert "Traceback" not in ended.stderr
+    note = "note: stdout cannot be written (No space left on device); the work goes on\n"
+    assert ended.stderr.count(note) == (stream == "1")
 
 
 def test_help_into_a_closed_pipe() -> None:

@@ -129,7 +129,13 @@ def test_goes_on_where_it_was_killed(
     assert len(names) == 2 * 3 + 1
     noted = (killed / "unfinished.jsonl").read_bytes()
     (killed / "unfinished.jsonl").write_bytes(noted + b'["p9.jpg", ["p')  # cut off
-    (killed / "labels" / ".p0.png.1.partial").write_bytes(b"half")  # of another of its threads
+    (killed / "labels" / ".p0.png.0000000a.partial").write_bytes(
+        b"half"
+    )  # of another of its threads
+    mine = [killed / ".download.iso.partial", killed / "mine" / ".thesis.0000000a.partial"]
+    mine[1].parent.mkdir()
+    for path in mine:
+        path.write_text("a user's")
     write, written = PhotoMaps.write, []
 
     def counting(self: PhotoMaps, name: Path, *args: Any) -> Any:
@@ -141,6 +147,10 @@ def test_goes_on_where_it_was_killed(
     assert (outcome.code, outcome.err) == (0, "")
     assert "5 photos (2 of them before)" in outcome.out
     assert len(written) == 3
+    assert [path.read_text() for path in mine] == ["a user's"] * 2
+    for path in mine:
+        path.unlink()
+    mine[1].parent.rmdir()
     after = snapshot(killed)
     assert {name: after[name] for name in names} == {name: before[name] for name in names}
     assert len([name for name in after if name.endswith(".png")]) == 15

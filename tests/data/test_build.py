@@ -69,6 +69,26 @@ def test_tfds_reads_the_records_by_itself(tmp_path: Path) -> None:
     assert [path.name for path in found.iterdir()] == ["3.2.0"]  # nothing else is left
 
 
+def test_records_have_reached_the_disk_before_they_have_their_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flushed: list[str] = []
+    monkeypatch.setattr(os, "fsync", lambda fd: flushed.append(os.readlink(f"/proc/self/fd/{fd}")))
+    rename = Path.rename
+
+    def named(self: Path, target: Path) -> Path:
+        flushed.append("named")
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", named)
+    records = prepare(_data(6), "some", SIZE, tmp_path, num_processes=1)
+    shards = [path.name for path in records.folder.iterdir() if "array_record" in path.name]
+    before = flushed[: flushed.index("named")]
+    assert shards
+    assert all(any(place.endswith(name) for place in before) for name in shards)
+    assert flushed[-1] == str(records.folder.parent)
+
+
 def test_a_split_may_be_called_all(tmp_path: Path) -> None:
     # TFDS reads this name as the sum of all splits.
     records = prepare(Numbers((Made(1), Made(2)), splits=("all",)), "all", SIZE, tmp_path)

@@ -189,7 +189,7 @@ def test_source_only_stage_where_it_is_asked_for(start, tiny_config, tmp_path: P
         ("advent", "gan", "LS", r"gan: expected one of 'vanilla', 'least_squares', found 'LS'"),
         ("advent", "lambda_adv_low", -0.1, r"lambda_adv_low: expected at least 0, found -0\.1"),
         ("advent", "lambda_adv_final", float("inf"), r"expected at least 0, found inf"),
-        ("adaptsegnet", "discriminator_width", 0, r"expected at least 1, found 0"),
+        ("adaptsegnet", "discriminator_width", 0, r"expected a number in \[1, 4096\], found 0"),
     ],
 )
 def test_wrong_values(

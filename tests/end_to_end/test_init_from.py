@@ -194,6 +194,31 @@ class TestTrainedNetwork:
         assert (tmp_path / "run" / "source_only.json").is_file()
         assert train(config, str(tmp_path / "run")) == whole.results
 
+    def test_weights_that_change_before_the_first_checkpoint(
+        self, tiny_config, files, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The baseline would be of one network, the adaptation of another."""
+
+        class Stopped(Exception):
+            pass
+
+        def stop(self: Experiment, *_: Any) -> None:
+            raise Stopped
+
+        weights = tmp_path / "w.safetensors"
+        weights.write_bytes(files["second.safetensors"].read_bytes())
+        config = tiny_config(init_from=str(weights))
+        with monkeypatch.context() as patch:
+            patch.setattr(Experiment, "_train", stop)
+            with pytest.raises(Stopped):
+                train(config, str(tmp_path / "run"))
+        arrays, description = safetensors_files.read(weights)
+        assert description is not None
+        name = next(iter(arrays))
+        safetensors_files.write(weights, {**arrays, name: arrays[name] + 1}, description)
+        with pytest.raises(UserError, match=r"init_from \(.*w\.safetensors\): other weights"):
+            train(config, str(tmp_path / "run"))
+
     def test_weights_are_not_needed_again(
         self, start, open_config, files: dict[str, Path], tmp_path: Path
     ) -> None:

@@ -210,5 +210,5 @@ def test_the_new_state_takes_the_memory_of_the_old(accumulate: int) -> None:
 def test_wrong_number_of_micro_batches(value: int) -> None:
     config = complete(base_config("x"))
     config.accumulate = value
-    with pytest.raises(UserError, match=f"accumulate: expected at least 1, found {value}"):
+    with pytest.raises(UserError, match=f"accumulate: expected .*, found {value}"):
         check_config(config)

@@ -21,7 +21,7 @@ from msl_jax.data.prepared import build, shards
 from msl_jax.data.prepared.build import Plan
 from msl_jax.data.prepared.encoding import Encoder
 from msl_jax.runtime.errors import UserError, out_of_resources
-from msl_jax.runtime.paths import absolute
+from msl_jax.runtime.paths import in_utf8
 
 
 def prepare(
@@ -71,7 +71,7 @@ def prepare(
     # Labels of whole images have no size to keep: the records are the same in both cases.
     keep_label_size = keep_label_size and dataset.kind == "pixels"
     encode = Encoder((size[0], size[1]), keep_label_size, dataset.kind)
-    root = absolute(records_dir or tfds.core.constants.get_default_data_dir())
+    root = in_utf8(records_dir or tfds.core.constants.get_default_data_dir(), "config.records_dir")
 
     def place(dataset: Dataset) -> Path:
         return root / shards.NAME / _name(dataset, split, encode, examples) / shards.VERSION

@@ -29,6 +29,7 @@ from msl_jax.data.label_counts import LabelCounts
 from msl_jax.data.prepared.digests import ContentDigests, joined
 from msl_jax.data.prepared.encoding import Row
 from msl_jax.runtime import locking
+from msl_jax.runtime.files import flush, flush_one
 
 NAME = "segmentation_records"
 VERSION = "3.2.0"  # of the content of records; those of other versions are ignored
@@ -170,7 +171,9 @@ class PartialRecords:
             )
         )
         info.write_to_directory(self._records)
+        flush(self._records)
         self._records.rename(self._final)
+        flush_one(self._final.parent)
         clear_unfinished(self._final)
 
     def discard(self) -> None:
@@ -242,6 +245,7 @@ def _renamed(path: Path, folder: Path) -> Iterator[Path]:
     partial = folder / f"{uuid.uuid4().hex}.partial"
     try:
         yield partial
+        flush(partial)
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)

@@ -94,7 +94,7 @@ class ResNet(nn.Module):
 
     KEYS: ClassVar[Mapping[str, Key]] = {
         "depth": choice(tuple(STAGE_SIZES), default=101, small=14, meaning="layers"),
-        "width": count(64, small=8, meaning="channels of the stem"),
+        "width": count(64, most=4096, small=8, meaning="channels of the stem"),
         "stride_placement": choice(
             ("caffe", "torchvision"),
             from_scratch="caffe",

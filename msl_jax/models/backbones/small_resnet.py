@@ -74,7 +74,7 @@ class SmallResNet(nn.Module):
 
     KEYS: ClassVar[Mapping[str, Key]] = {
         "depth": choice(SMALL_DEPTHS, default=8, meaning="layers"),
-        "width": count(16, meaning="channels of the first stage"),
+        "width": count(16, most=4096, meaning="channels of the first stage"),
     }
     INPUT_CONVENTIONS: ClassVar[tuple[InputConvention, ...]] = (TORCHVISION, CAFFE)
 
