@@ -30,7 +30,8 @@ from benchmarks.support import official_loader, reporting
 from benchmarks.support.measuring import progress
 from msl_jax.data.augment import Augmentation
 from msl_jax.data.datasets.dataset import FileExample, Kind
-from msl_jax.data.labels import LABEL_SETS, LabelSet, id_lookup
+from msl_jax.data.label_sets import LABEL_SETS
+from msl_jax.data.labels import LabelSet, id_lookup
 from msl_jax.data.pipeline import TrainingBatches
 from msl_jax.data.prefetch import Prefetch
 from msl_jax.data.prepared.records import Records, prepare

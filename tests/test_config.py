@@ -12,7 +12,7 @@ from msl_jax.config import DEFAULT_VARIANT, VARIANTS, base_config, keys, presets
 from msl_jax.config.keys import as_json, check_config, flat
 from msl_jax.config.presets import complete
 from msl_jax.config.table import AUGMENTATION, KEYS
-from msl_jax.data.labels import LABEL_SETS
+from msl_jax.data.label_sets import LABEL_SETS
 from msl_jax.methods.registry import keys_of
 from msl_jax.methods.segmentation import objective
 from msl_jax.runtime.errors import UserError

@@ -14,7 +14,7 @@ from msl_jax.config import DEFAULT_VARIANT, VARIANTS
 from msl_jax.config.keys import as_json, check_config
 from msl_jax.config.presets import complete, restored
 from msl_jax.data.datasets.registry import default_size, open_label_set
-from msl_jax.data.labels import LABEL_SETS
+from msl_jax.data.label_sets import LABEL_SETS
 from msl_jax.methods.registry import keys_of
 from msl_jax.tasks import segmentation
 

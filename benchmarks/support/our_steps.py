@@ -18,7 +18,7 @@ from benchmarks.support.measuring import Prepared
 from benchmarks.support.work import Backbone, Precision, TrainingWork
 from msl_jax.config import base_config
 from msl_jax.config.presets import complete
-from msl_jax.data.labels import LABEL_SETS
+from msl_jax.data.label_sets import LABEL_SETS
 from msl_jax.evaluation.segmentation import Evaluator, Predictor
 from msl_jax.methods import segmentation
 from msl_jax.methods.registry import method_of, training_of

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from msl_jax.data.labels import CITYSCAPES_LABELS, IGNORE, LabelSet
+from msl_jax.data.label_sets import CITYSCAPES_LABELS
+from msl_jax.data.labels import IGNORE, LabelSet
 from msl_jax.runtime.errors import UserError
 
 # Train ids; the ids of the list of classes that the network was trained with; Cityscapes' own.
@@ -23,7 +24,7 @@ def file_ids(label_set: LabelSet, encoding: str) -> tuple[int, ...]:
     Raises:
         UserError: some class has no such id; says which encodings there are.
 
-    >>> from msl_jax.data.labels import LABEL_SETS
+    >>> from msl_jax.data.label_sets import LABEL_SETS
     >>> file_ids(LABEL_SETS["cityscapes13"], "cityscapes")[:4]
     (7, 8, 11, 19)
     """

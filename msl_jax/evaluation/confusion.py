@@ -14,7 +14,8 @@ import numpy as np
 from jax import Array
 from jax.typing import ArrayLike
 
-from msl_jax.data.labels import IGNORE, LABEL_SETS
+from msl_jax.data.label_sets import LABEL_SETS
+from msl_jax.data.labels import IGNORE
 
 _SYNTHIA_16, _SYNTHIA_13 = LABEL_SETS["cityscapes16"], LABEL_SETS["cityscapes13"]
 

@@ -12,7 +12,8 @@ from PIL import Image
 
 from benchmarks.first_screen.__main__ import main
 from msl_jax.commands.train import train
-from msl_jax.data.labels import IGNORE, LABEL_SETS
+from msl_jax.data.label_sets import LABEL_SETS
+from msl_jax.data.labels import IGNORE
 from msl_jax.runtime.errors import UserError
 
 pytest.importorskip("matplotlib", reason="matplotlib is missing")

@@ -13,7 +13,8 @@ import pytest
 import yaml
 from PIL import Image
 
-from msl_jax.data.labels import LABEL_SETS, LabelClass, LabelSet
+from msl_jax.data.label_sets import LABEL_SETS
+from msl_jax.data.labels import LabelClass, LabelSet
 from msl_jax.evaluation import windows
 from msl_jax.runs.classes import CLASSES, keep_classes
 from msl_jax.tasks import photo_maps

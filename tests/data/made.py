@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from msl_jax.data.datasets.dataset import Kind
-from msl_jax.data.labels import LABEL_SETS
+from msl_jax.data.label_sets import LABEL_SETS
 from msl_jax.runtime.errors import UserError
 
 

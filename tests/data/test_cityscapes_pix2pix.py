@@ -19,7 +19,7 @@ from msl_jax.data.datasets.cityscapes_pix2pix import (
     nearest_ids,
     without_lines,
 )
-from msl_jax.data.labels import CITYSCAPES_LABELS
+from msl_jax.data.label_sets import CITYSCAPES_LABELS
 from msl_jax.data.prepared.records import prepare as prepare_records
 from msl_jax.runtime.errors import UserError
 

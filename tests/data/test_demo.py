@@ -10,7 +10,8 @@ import pytest
 
 from msl_jax.data.demo import dataset, scene, style
 from msl_jax.data.demo.dataset import Demo
-from msl_jax.data.labels import IGNORE, LABEL_SETS
+from msl_jax.data.label_sets import LABEL_SETS
+from msl_jax.data.labels import IGNORE
 from msl_jax.runtime.errors import UserError
 
 NAMES = LABEL_SETS["demo"].names

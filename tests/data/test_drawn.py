@@ -11,7 +11,7 @@ from msl_jax.data.datasets.cityscapes_pix2pix import CityscapesPix2pix
 from msl_jax.data.datasets.drawn import Drawn
 from msl_jax.data.datasets.registry import open_split
 from msl_jax.data.demo.dataset import Demo
-from msl_jax.data.labels import LABEL_SETS, cityscapes_ids
+from msl_jax.data.label_sets import LABEL_SETS, cityscapes_ids
 from msl_jax.runtime.errors import UserError
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from msl_jax.data.augment import Augmentation
 from msl_jax.data.datasets.dataset import Kind
-from msl_jax.data.labels import LABEL_SETS
+from msl_jax.data.label_sets import LABEL_SETS
 from msl_jax.data.pipeline import TrainingBatches, evaluation_batches
 from msl_jax.data.prepared.records import Records, prepare
 

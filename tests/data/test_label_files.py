@@ -28,7 +28,8 @@ from msl_jax.data.datasets.gta5 import GTA5
 from msl_jax.data.datasets.registry import open_dataset
 from msl_jax.data.datasets.synthia import SYNTHIA
 from msl_jax.data.label_files import LabelReader, read_label_ids
-from msl_jax.data.labels import CITYSCAPES_LABELS, IGNORE, LABEL_SETS, LabelSet, are_train_ids
+from msl_jax.data.label_sets import CITYSCAPES_LABELS, LABEL_SETS, are_train_ids
+from msl_jax.data.labels import IGNORE, LabelSet
 from msl_jax.data.prepared.records import prepare
 from msl_jax.runtime.errors import UserError
 

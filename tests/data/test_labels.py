@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from msl_jax.data.labels import IGNORE, LABEL_SETS, UNKNOWN, cityscapes_ids, id_lookup, synthia_ids
+from msl_jax.data.label_sets import LABEL_SETS, cityscapes_ids, synthia_ids
+from msl_jax.data.labels import IGNORE, UNKNOWN, id_lookup
 
 
 @pytest.mark.parametrize(

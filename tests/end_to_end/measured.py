@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from msl_jax.data.labels import LABEL_SETS
+from msl_jax.data.label_sets import LABEL_SETS
 
 NAMES = LABEL_SETS["camvid"].names
 

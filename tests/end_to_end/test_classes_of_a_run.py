@@ -17,7 +17,8 @@ from msl_jax.commands.predict import predict
 from msl_jax.commands.train import train
 from msl_jax.convert.command import convert
 from msl_jax.data.known_classes import KnownClasses
-from msl_jax.data.labels import LABEL_SETS, LabelSet
+from msl_jax.data.label_sets import LABEL_SETS
+from msl_jax.data.labels import LabelSet
 from msl_jax.runs.classes import saved_classes
 from msl_jax.runtime.errors import UserError
 from msl_jax.weights.find import find

@@ -16,7 +16,7 @@ from msl_jax.commands.evaluate import evaluate
 from msl_jax.commands.predict import predict
 from msl_jax.data.datasets.camvid import CamVid
 from msl_jax.data.images import resize_image, resize_label
-from msl_jax.data.labels import LABEL_SETS
+from msl_jax.data.label_sets import LABEL_SETS
 from msl_jax.data.prepared.records import prepare
 from msl_jax.evaluation import iou
 from msl_jax.evaluation.confusion import confusion_matrix

@@ -15,7 +15,7 @@ import pytest
 from html_pages import Node, expect_self_contained, read_page, rows_of
 from PIL import Image
 
-from msl_jax.data.labels import LABEL_SETS
+from msl_jax.data.label_sets import LABEL_SETS
 from msl_jax.evaluation import confusion_matrix, summary
 from msl_jax.report import __main__ as report_command
 from msl_jax.report.command import main, write_report

@@ -6,7 +6,8 @@ import jax
 import numpy as np
 import pytest
 
-from msl_jax.data.labels import IGNORE, LABEL_SETS
+from msl_jax.data.label_sets import LABEL_SETS
+from msl_jax.data.labels import IGNORE
 from msl_jax.evaluation import confusion_matrix, iou, summary
 
 C = 4

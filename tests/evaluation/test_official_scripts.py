@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from msl_jax.data.labels import IGNORE, LABEL_SETS, cityscapes_ids, id_lookup
+from msl_jax.data.label_sets import LABEL_SETS, cityscapes_ids
+from msl_jax.data.labels import IGNORE, id_lookup
 from msl_jax.evaluation import confusion_matrix, iou, summary
 
 LABEL_SET = LABEL_SETS["cityscapes19"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from msl_jax.data.labels import LABEL_SETS
+from msl_jax.data.label_sets import LABEL_SETS
 from msl_jax.evaluation import pictures
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from msl_jax.data.labels import LABEL_SETS
+from msl_jax.data.label_sets import LABEL_SETS
 from msl_jax.report.segmentation_gallery import ClassShare, class_shares, gallery_image
 
 CAMVID = LABEL_SETS["camvid"]

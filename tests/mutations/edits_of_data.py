@@ -313,7 +313,7 @@ _OF_DATA_SETS = [
     ),
     Edit(
         "joined classes are ignored",
-        "msl_jax/data/labels.py",
+        "msl_jax/data/label_sets.py",
         "for name in label.parts or (label.name,)",
         "for name in (label.name,)",
         ("tests/data/test_labels.py",),

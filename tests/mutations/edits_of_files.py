@@ -196,7 +196,7 @@ EDITS = [
             ),
             (
                 "train ids are read as the data set's own",
-                "msl_jax/data/labels.py",
+                "msl_jax/data/label_sets.py",
                 "return bool(named) and fits and",
                 "return False and",
                 LABELS_TEST,

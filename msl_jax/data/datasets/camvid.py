@@ -11,7 +11,8 @@ from pathlib import Path
 
 from msl_jax.data.datasets.dataset import FileExample, files_fingerprint
 from msl_jax.data.datasets.file_dataset import FileDataset
-from msl_jax.data.labels import IGNORE, LABEL_SETS, id_lookup
+from msl_jax.data.label_sets import LABEL_SETS
+from msl_jax.data.labels import IGNORE, id_lookup
 from msl_jax.data.listing import matching
 from msl_jax.runtime.errors import UserError
 

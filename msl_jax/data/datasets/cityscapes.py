@@ -11,7 +11,7 @@ from typing import ClassVar
 
 from msl_jax.data.datasets.dataset import FileExample
 from msl_jax.data.datasets.file_dataset import FileDataset
-from msl_jax.data.labels import LABEL_SETS, cityscapes_ids
+from msl_jax.data.label_sets import LABEL_SETS, cityscapes_ids
 from msl_jax.data.listing import matching
 from msl_jax.runtime.errors import UserError
 

@@ -19,7 +19,8 @@ from numpy.lib.stride_tricks import sliding_window_view as _windows
 from msl_jax.data import images, label_files
 from msl_jax.data.datasets.dataset import FileExample
 from msl_jax.data.datasets.file_dataset import FileDataset
-from msl_jax.data.labels import CITYSCAPES_LABELS, IGNORE, LABEL_SETS, cityscapes_ids, id_lookup
+from msl_jax.data.label_sets import CITYSCAPES_LABELS, LABEL_SETS, cityscapes_ids
+from msl_jax.data.labels import IGNORE, id_lookup
 from msl_jax.data.listing import matching
 
 _VERSION = 1  # raise it when labels are decoded differently

@@ -15,7 +15,8 @@ import numpy as np
 from msl_jax.data.datasets.dataset import FileExample
 from msl_jax.data.datasets.file_dataset import FileDataset
 from msl_jax.data.label_files import UnknownIds, read_label_ids
-from msl_jax.data.labels import IGNORE, LABEL_SETS, cityscapes_ids
+from msl_jax.data.label_sets import LABEL_SETS, cityscapes_ids
+from msl_jax.data.labels import IGNORE
 from msl_jax.data.listing import matching
 from msl_jax.runtime.errors import UserError
 

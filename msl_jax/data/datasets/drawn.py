@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from msl_jax.data.datasets.dataset import BuiltIn, Kind
 from msl_jax.data.demo.dataset import Demo, DemoExample
-from msl_jax.data.labels import LABEL_SETS
+from msl_jax.data.label_sets import LABEL_SETS
 from msl_jax.runtime.errors import UserError
 
 _SEED = 1  # streets that the demo does not have

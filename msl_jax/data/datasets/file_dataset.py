@@ -26,7 +26,8 @@ from msl_jax.data.datasets.dataset import (
     files_fingerprint,
 )
 from msl_jax.data.decoding import PHOTO_SUFFIXES
-from msl_jax.data.labels import LABEL_SETS, LabelSet, are_train_ids, copied_ids, id_lookup
+from msl_jax.data.label_sets import LABEL_SETS, are_train_ids, copied_ids
+from msl_jax.data.labels import LabelSet, id_lookup
 from msl_jax.data.listing import children, counted, inside, list_files, matching, some_of
 from msl_jax.runtime.errors import UserError
 

@@ -18,7 +18,8 @@ from typing import ClassVar
 from msl_jax.data.datasets.dataset import FileExample
 from msl_jax.data.datasets.file_dataset import FileDataset, pairs_of_one_name
 from msl_jax.data.label_files import LabelReader
-from msl_jax.data.labels import CITYSCAPES_LABELS, IGNORE, LABEL_SETS, cityscapes_ids
+from msl_jax.data.label_sets import CITYSCAPES_LABELS, LABEL_SETS, cityscapes_ids
+from msl_jax.data.labels import IGNORE
 from msl_jax.data.listing import children, counted, some_of
 
 # Numbers of pairs of two sizes, as the lists of two public loaders have them.

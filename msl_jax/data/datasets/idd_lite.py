@@ -10,7 +10,8 @@ from typing import ClassVar
 
 from msl_jax.data.datasets.dataset import FileExample
 from msl_jax.data.datasets.file_dataset import FileDataset
-from msl_jax.data.labels import IGNORE, LABEL_SETS, id_lookup
+from msl_jax.data.label_sets import LABEL_SETS
+from msl_jax.data.labels import IGNORE, id_lookup
 from msl_jax.data.listing import matching
 
 _IMAGE, _LABEL = "_image.jpg", "_label.png"

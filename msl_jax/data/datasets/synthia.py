@@ -12,7 +12,7 @@ from typing import ClassVar
 from msl_jax.data.datasets.dataset import FileExample
 from msl_jax.data.datasets.file_dataset import FileDataset, pairs_of_one_name
 from msl_jax.data.label_files import read_any_ids, read_rgb16_ids
-from msl_jax.data.labels import LABEL_SETS, synthia_ids
+from msl_jax.data.label_sets import LABEL_SETS, synthia_ids
 
 _NUMBERS = {"train": range(9000), "val": range(9000, 9400), "all": range(9400)}
 

@@ -12,7 +12,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from msl_jax.data.labels import IGNORE, LABEL_SETS
+from msl_jax.data.label_sets import LABEL_SETS
+from msl_jax.data.labels import IGNORE
 
 SKY_DEPTH = 1000.0  # metres; far enough to lie behind everything
 

@@ -16,7 +16,7 @@ import numpy as np
 from msl_jax.data.datasets.dataset import BuiltIn, Kind
 from msl_jax.data.demo import scene
 from msl_jax.data.demo.style import STYLES
-from msl_jax.data.labels import LABEL_SETS
+from msl_jax.data.label_sets import LABEL_SETS
 from msl_jax.runtime.errors import UserError
 
 GENERATOR_VERSION = 1  # raise it when layout or shading change; a digest covers the styles
