@@ -22,7 +22,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         prog=command_line.program("python -m msl_jax export"),
         description="Writes a run's network as a program (StableHLO) that needs JAX alone, with its"
-        " classes and a model card.",
+        " classes and a model card; with --onnx in ONNX, too.",
     )
     parser.add_argument(
         "run", metavar="RUN", help="workdir, with :best, :STEP or :source behind it if wanted"
@@ -31,11 +31,13 @@ def main() -> None:
     parser.add_argument(
         "--size", type=_size, metavar="HEIGHT,WIDTH", help="of the images; default: target_size"
     )
+    parser.add_argument("--onnx", action="store_true", help="write network.onnx as well")
     given = parser.parse_args()
 
     def command() -> None:
         from msl_jax.commands.export import export
 
-        print(f"{export(given.run, given.output, given.size)}: network.jax_export, README.md")
+        folder = export(given.run, given.output, given.size, given.onnx)
+        print(f"{folder}: {', '.join(sorted(path.name for path in folder.iterdir()))}")
 
     command_line.guard(command, interrupted="nothing was written")

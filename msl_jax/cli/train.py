@@ -10,7 +10,8 @@ from msl_jax.cli import flags
 from msl_jax.methods.variants import DEFAULT_VARIANT, VARIANTS_OF
 
 _ABOUT = "Trains a configuration: source-only, then adapted to the target domain."
-_ARGUMENTS = "[--config NAME[:VARIANT]] [--workdir DIR] [--config.KEY=VALUE ...]"
+_ARGUMENTS = """[--config NAME[:VARIANT]] [--workdir DIR]
+    [--config.KEY=VALUE ...]"""
 
 
 def main() -> None:

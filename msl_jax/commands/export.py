@@ -1,16 +1,19 @@
-"""`msl-jax export`: a trained network as a program that needs JAX alone."""
+"""`msl-jax export`: a trained network as a program that needs JAX alone, or onnxruntime."""
 
 from __future__ import annotations
 
 import importlib.util
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax import Array
 from jax import export as jax_export
 from ml_collections.config_dict import ConfigDict
 
+from msl_jax.commands.onnx_program import INPUT, to_onnx
 from msl_jax.config import base_config
 from msl_jax.data.labels import LabelSet
 from msl_jax.models.spec import NetworkSpec
@@ -25,10 +28,24 @@ from msl_jax.weights.find import Weights
 from msl_jax.weights.trained import open_trained
 
 PROGRAM, DESCRIPTION, CARD = "network.jax_export", "network.json", "README.md"
+ONNX = "network.onnx"
 PLATFORMS = ("cpu", "cuda")
 
+_ONNX_CARD = f"""
+`{ONNX}` is the same in ONNX:
 
-def export(checkpoint: str, output: str, size: tuple[int, int] | None = None) -> Path:
+```python
+import onnxruntime
+
+session = onnxruntime.InferenceSession("{ONNX}")
+(probabilities,) = session.run(None, {{"{INPUT}": np.asarray(photo)[None]}})
+```
+"""
+
+
+def export(
+    checkpoint: str, output: str, size: tuple[int, int] | None = None, onnx: bool = False
+) -> Path:
     """Writes a run's network with its weights as StableHLO, and what a user of it has to know.
 
     The program takes uint8 images `[B, H, W, 3]`, red, green, blue, and returns probabilities
@@ -40,12 +57,14 @@ def export(checkpoint: str, output: str, size: tuple[int, int] | None = None) ->
         output: a folder that does not exist yet: ``network.jax_export``, ``network.json`` with
             shapes and classes, and ``README.md``, a model card.
         size: (height, width) of the images; default: target_size. Their number B stays open.
+        onnx: writes ``network.onnx`` too, the same in ONNX.
 
     Returns:
         The folder.
 
     Raises:
-        UserError: no run's checkpoint, the folder exists, or flatbuffers is missing.
+        UserError: no run's checkpoint, the folder exists, a package is missing, or onnxruntime
+            computes something else.
     """
     folder = absolute(output)
     if folder.exists():
@@ -59,25 +78,28 @@ def export(checkpoint: str, output: str, size: tuple[int, int] | None = None) ->
             " classes and how it was trained"
         )
     shape = ("b", *(size or config.target_size), 3)
-    exported = _exported(config, weights, shape)
+    sides = jax_export.symbolic_shape(", ".join(map(str, shape)))
+    images, network = jax.ShapeDtypeStruct(sides, jnp.uint8), _network(config, weights)
+    exported = jax_export.export(jax.jit(network), platforms=PLATFORMS)(images)
+    program = to_onnx(network, images) if onnx else None
     with atomic_write(folder) as partial:
         partial.mkdir()
         (partial / PROGRAM).write_bytes(exported.serialize())
         described = _description(config, weights.classes, shape, exported)
+        if program is not None:
+            (partial / ONNX).write_bytes(program.SerializeToString())
+            described["onnx"] = {"opset": program.opset_import[0].version}
         write_json(partial / DESCRIPTION, described)
         write_text(partial / CARD, _card(config, weights, described))
     return folder
 
 
-def _exported(config: ConfigDict, weights: Weights, shape: tuple[Any, ...]) -> jax_export.Exported:
+def _network(config: ConfigDict, weights: Weights) -> Callable[[Array], Array]:
+    """Probabilities of images; the variables become constants of a program."""
     model = build_model(config)
     variables = weights.load(model)
     probabilities = task_of(config).probabilities(config, model)
-    sides = jax_export.symbolic_shape(", ".join(map(str, shape)))
-    images = jax.ShapeDtypeStruct(sides, jnp.uint8)
-    # The variables become constants of the program.
-    program = jax.jit(lambda images: probabilities(variables, images))
-    return jax_export.export(program, platforms=PLATFORMS)(images)
+    return lambda images: probabilities(variables, images)
 
 
 def _description(
@@ -156,4 +178,4 @@ classes = probabilities.argmax(-1)  # numbers of the classes above, from 0
 The program is StableHLO (`network.mlir_module()` shows it), in JAX's serialization; it needs
 `jax` and `flatbuffers`. {DESCRIPTION} has shapes and classes for programs. Data sets, and the
 weights that a training started from, have terms of their own, which may bind what was trained.
-"""
+{_ONNX_CARD if "onnx" in described else ""}"""

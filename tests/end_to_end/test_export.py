@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -90,6 +91,15 @@ def test_what_is_refused(whole: Any, exported: Path, tmp_path: Path) -> None:
         export(str(whole.workdir), str(exported))
     with pytest.raises(UserError, match="is not a run"):
         export(str(tmp_path / "nothing"), str(tmp_path / "out"))
+    assert not (tmp_path / "out").exists()
+
+
+def test_onnx_without_its_packages(
+    whole: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "jax2onnx", None)
+    with pytest.raises(UserError, match=r'jax2onnx is missing: pip install -e "\.\[onnx\]"'):
+        export(str(whole.workdir), str(tmp_path / "out"), onnx=True)
     assert not (tmp_path / "out").exists()
 
 
