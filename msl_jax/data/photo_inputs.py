@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from msl_jax.data.listing import counted
+from msl_jax.data.listing import counted, some_of
 from msl_jax.data.photos import open_photos
 from msl_jax.data.video import VIDEO_SUFFIXES
 from msl_jax.runtime.errors import UserError
@@ -64,11 +64,17 @@ def _in_folder(path: Path, below: Path) -> tuple[dict[Path, Path], list[str]]:
     if found.label_maps:
         maps = counted(len(found.label_maps), "label map")
         remarks.append(f"{maps} in {found.labels} not predicted")
-    if not found.photos:
+    if called := found.called_label_maps():
+        remarks.append(
+            f"{counted(len(called), 'file')} called as label maps not predicted:"
+            f" {some_of(called, path)}. Rename them if they are photos."
+        )
+    photos = sorted({*found.photos} - {*called})
+    if not photos:
         raise UserError(
             f"--input {path}: no photo in this folder; {'; '.join(remarks) or 'it is empty'}"
         )
-    return {below / photo.relative_to(found.images): photo for photo in found.photos}, remarks
+    return {below / photo.relative_to(found.images): photo for photo in photos}, remarks
 
 
 def result_names(photos: Iterable[Path]) -> dict[Path, Path]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,6 +17,13 @@ from msl_jax.data.listing import (
 )
 
 CLASSES_FILE = "classes.yaml"
+# What label maps and their folders are called elsewhere, alone or with other words: train_masks.
+_MAPS = (
+    r"(?:labels?|masks?|annotations?|\w*annot|gt|gt_?fine|ground[-_ ]?truths?|label(?:train)?ids"
+    r"|segmentations?|segmentationclass\w*)"
+)
+_LABEL_FOLDER = re.compile(rf"(?:.*[-_. ])?{_MAPS}(?:[-_. ].*)?", re.IGNORECASE)
+_LABEL_OF = re.compile(rf"(.+)[-_. ]{_MAPS}", re.IGNORECASE)  # a photo's name
 
 
 class PhotoFolder(NamedTuple):
@@ -60,6 +68,17 @@ class PhotoFolder(NamedTuple):
                 f" that are read already: {some_of(self.repeated, self.root)}"
             )
         return found
+
+    def called_label_maps(self) -> list[Path]:
+        """Photos that lie in a folder of label maps, by its name, or beside one of their name."""
+        names = {photo: pairing_name(photo, self.images) for photo in self.photos}
+        there = set(names.values())
+        return [
+            photo
+            for photo, name in names.items()
+            if any(map(_LABEL_FOLDER.fullmatch, Path(name).parts[:-1]))
+            or ((found := _LABEL_OF.fullmatch(name)) and found[1] in there)
+        ]
 
     def _is_photo_beside(self, path: Path) -> bool:
         """Whether a file would be read if there were no folder `images`."""

@@ -9,6 +9,7 @@ import pytest
 
 from msl_jax.data.decoding import PHOTO_SUFFIXES
 from msl_jax.data.listing import by_name, children, inside, list_files, matching, pairing_name
+from msl_jax.data.photo_inputs import find_inputs
 from msl_jax.data.photos import PhotoFolder, open_photos
 from msl_jax.runtime.errors import UserError
 
@@ -168,3 +169,11 @@ class TestPhotos:
         (root / "labels").symlink_to(tmp_path / "disk" / "la")
         found = open_photos(root)
         assert (len(found.photos), len(found.label_maps), found.remarks()) == (1, 1, [])
+
+
+def test_label_maps_at_any_depth_are_not_predicted(root: Path) -> None:
+    _write(root, "day/images/a.png", "day/labels/a.png", "b.png", "b_mask.png", "label.png")
+    found = find_inputs([root])
+    assert [str(name) for name in found.photos] == ["b.png", "day/images/a.png", "label.png"]
+    (remark,) = found.remarks
+    assert "2 files called as label maps not predicted: b_mask.png, day/labels/a.png. " in remark

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import re
 from collections import Counter
 from collections.abc import Iterable
 from functools import cached_property
@@ -26,13 +25,6 @@ from msl_jax.data.photos import CLASSES_FILE, PhotoFolder, open_photos
 from msl_jax.runtime.errors import UserError
 
 _HOLD_OUT = 10  # every tenth labelled image is held out to evaluate the source domain
-# What label maps and their folders are called elsewhere, alone or with other words: train_masks.
-_MAPS = (
-    r"(?:labels?|masks?|annotations?|\w*annot|gt|gt_?fine|ground[-_ ]?truths?|label(?:train)?ids"
-    r"|segmentations?|segmentationclass\w*)"
-)
-_LABEL_FOLDER = re.compile(rf"(?:.*[-_. ])?{_MAPS}(?:[-_. ].*)?", re.IGNORECASE)
-_LABEL_OF = re.compile(rf"(.+)[-_. ]{_MAPS}", re.IGNORECASE)  # a photo's name
 
 
 class Folders(FileDataset):
@@ -164,7 +156,7 @@ class Folders(FileDataset):
     @cached_property
     def _files(self) -> PhotoFolder:
         found = open_photos(self.root)
-        if maps := _called_label_maps(found):
+        if maps := found.called_label_maps():
             lacks = f"{self.root} has no folder images, and " if found.images == self.root else ""
             raise UserError(
                 f"{lacks}{counted(len(maps), 'label map')} would be taken for photos:"
@@ -209,18 +201,6 @@ class Folders(FileDataset):
             f"folders: {split} needs labels, and {counted(len(self._every), 'image')} below"
             f" {self.root} have none: {self._expected_label()}.{found} {self._advice()}"
         )
-
-
-def _called_label_maps(files: PhotoFolder) -> list[Path]:
-    """Photos that lie in a folder of label maps, by its name, or beside the photo of their name."""
-    names = {photo: pairing_name(photo, files.images) for photo in files.photos}
-    there = set(names.values())
-    return [
-        photo
-        for photo, name in names.items()
-        if any(map(_LABEL_FOLDER.fullmatch, Path(name).parts[:-1]))
-        or ((found := _LABEL_OF.fullmatch(name)) and found[1] in there)
-    ]
 
 
 def _by_name(folder: Path, paths: Iterable[Path]) -> dict[str, Path]:
