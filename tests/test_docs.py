@@ -76,6 +76,18 @@ def test_data_set_of_the_architecture(tmp_path: Path) -> None:
     np.testing.assert_array_equal(loaded[1], label)
 
 
+def test_the_page_of_the_package_has_no_link_into_a_clone() -> None:
+    """As hatch-fancy-pypi-readme makes it of the README."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    page = README.read_text()
+    for rule in project["tool"]["hatch"]["metadata"]["hooks"]["fancy-pypi-readme"]["substitutions"]:
+        page = re.sub(rule["pattern"], rule["replacement"], page)
+    assert all("://" in target for target in re.findall(r"\]\(([^)]+)\)", page))
+    assert "src=" not in page
+    assert "pip install -e" in page
+    assert "methods run in the same training loop" in page
+
+
 def test_the_readme_is_short() -> None:
     """Words as `wc -w` counts them, and bytes of all its pictures."""
     assert len(README.read_text().split()) <= 900
