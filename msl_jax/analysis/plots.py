@@ -47,7 +47,7 @@ def gradient_curves(axes: Axes, gammas: Sequence[float] = GAMMAS) -> None:
         scaled = functools.partial(gradients.binary_scaled_entropy, gamma=gamma)
         draw(scaled, rf"scaled H, $\gamma$ = {gamma:g}", color=str(shade), linestyle="--")
     axes.set(xlabel="probability p", ylabel="size of the gradient", ylim=(0, 6.5), xlim=(0, 1))
-    axes.legend()
+    axes.legend(loc="upper center")  # "best" warns where it takes a second to find
 
 
 def logit_gradient_curves(axes: Axes, num_classes: int = 19) -> None:
@@ -65,7 +65,8 @@ def logit_gradient_curves(axes: Axes, num_classes: int = 19) -> None:
         label = f"{LABELS[name]} (largest at {peak:.2f})"
         axes.plot(confidence, sizes / sizes.max(), color=colour, label=label)
     axes.set(xlabel="confidence", ylabel="gradient, relative to its largest", xlim=(0, 1))
-    axes.legend()
+    axes.set_ylim(0, 1.3)  # room for the legend
+    axes.legend(loc="upper left")
 
 
 def gradient_by_confidence(
@@ -87,7 +88,7 @@ def gradient_by_confidence(
             class_statistics.shares(class_statistics.coarser(sizes, bins)), edges, **_line(name)
         )
     axes.set(xlabel="confidence", ylabel="share", xlim=(0, 1))
-    axes.legend()
+    axes.legend(loc="upper left")
 
 
 def gradient_by_class(
