@@ -72,7 +72,7 @@ def test_shapes_are_seen_before_anything_is_read(tmp_path: Path) -> None:
 
     with pytest.raises(UserError, match="too large"):
         read_tree(tmp_path / "tree", refuse)
-    with pytest.raises(UserError, match=r"belongs to another network \(a/b, 2 in all\)"):
+    with pytest.raises(UserError, match=r"belongs to another network \(a/b, 1 in all\)"):
         read_like(tmp_path / "tree", {"a": {"b": jnp.ones((2, 2)), "c": jnp.ones(4)}})
 
 

@@ -164,11 +164,10 @@ def read_like(folder: Path, like: Any) -> Any:
     shapes = {path: np.shape(leaf) for path, leaf in ocp.tree.to_flat_dict(like).items()}
 
     def choose(found: Mapping[Place, tuple[int, ...]]) -> Iterable[Place]:
-        if found != shapes:
-            names = sorted(path for path, _ in found.items() ^ shapes.items())
-            first = f"{'/'.join(names[0])}, {len(names)} in all"
+        if wrong := sorted(path for path, shape in shapes.items() if found.get(path) != shape):
+            first = f"{'/'.join(wrong[0])}, {len(wrong)} in all"
             raise UserError(f"checkpoint {folder} belongs to another network ({first})")
-        return found
+        return shapes  # what else there is belongs to another variant
 
     found = _read_arrays(folder, choose)
     try:
