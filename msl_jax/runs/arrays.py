@@ -170,11 +170,8 @@ def read_like(folder: Path, like: Any) -> Any:
         return shapes  # what else there is belongs to another variant
 
     found = _read_arrays(folder, choose)
-    try:
-        # Copies: the next step reuses the state's memory, which must not be NumPy's.
-        return jax.tree.map(jnp.array, ocp.tree.from_flat_dict(found, target=like))
-    except (KeyError, ValueError) as error:
-        raise UserError(f"checkpoint {folder} belongs to another network ({error})") from error
+    # Copies: the next step reuses the state's memory, which must not be NumPy's.
+    return jax.tree.map(jnp.array, ocp.tree.from_flat_dict(found, target=like))
 
 
 def _read_arrays(folder: Path, choose: Choose) -> dict[Place, np.ndarray]:
