@@ -70,14 +70,14 @@ class Experiment:
         self.variant, self.task = variant_of(config), task_of(config)
         self.model = self.task.model(config)
         # Weights without a classifier, such as ImageNet's, are where the source-only stage begins.
-        self.pretrained, self.initial, self._start = False, None, {}
+        self.pretrained, self.initial, self._start = False, None, ""
         if start is not None:
             self.pretrained = start.classifies and not config.reinit_heads
             self.initial = start.load(
                 self.model, reinit_heads=config.reinit_heads, seed=config.seed
             )
             known = known or start.classes_to_keep(config)
-            self._start = {"weights": arrays.digest(self.initial)}
+            self._start = arrays.digest(self.initial)
         self._source_role = "target_train" if self.variant.oracle else "source_train"
         source, target = splits.load_labelled(config, self._source_role, known), None
         self.rare_classes = None
@@ -112,7 +112,7 @@ class Experiment:
         if self.target is not None:  # its labels are not read, whether its records have some or not
             del found["target_train"]["labels"]
         if self._start:
-            found["init_from"] = {"split": self.config.init_from, **self._start}
+            found["init_from"] = {"split": self.config.init_from, "weights": self._start}
         return {**found, **(self.rounds.data if self.rounds else {})}
 
     def run(self) -> dict[str, Any]:
