@@ -74,29 +74,29 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def _free_programs() -> None:
-    """Frees what tests have compiled.
+    """Frees what tests have compiled, where it has become much.
 
     Programs lie in memory maps of their own, and Linux allows a process 65,530 (vm.max_map_count):
-    with all tests' programs it comes near, and XLA crashes where a map is refused.
+    with all tests' programs it comes near, and XLA crashes where a map is refused. One test leaves
+    up to 6,000.
     """
-    jax.clear_caches()
-    gc.collect()
+    maps = Path("/proc/self/maps")
+    if maps.is_file() and maps.read_bytes().count(b"\n") > 30_000:
+        jax.clear_caches()
+        gc.collect()
 
 
 @pytest.fixture(scope="module", autouse=True)
 def _programs_of_a_file() -> Iterator[None]:
-    """Programs live as long as the tests of one file, which share many of them."""
     yield
     _free_programs()
 
 
 @pytest.fixture(autouse=True)
-def _programs_of_many_tests() -> Iterator[None]:
-    """Of a file too, where they become too many: one test leaves up to 6,000 maps."""
-    start, maps = time.monotonic(), Path("/proc/self/maps")
+def _programs_of_a_test() -> Iterator[None]:
+    start = time.monotonic()
     yield
-    compiled = time.monotonic() - start > 2  # counting takes up to 0.05 s
-    if compiled and maps.is_file() and maps.read_bytes().count(b"\n") > 30_000:
+    if time.monotonic() - start > 2:  # counting takes up to 0.05 s
         _free_programs()
 
 

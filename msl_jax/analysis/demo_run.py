@@ -33,6 +33,7 @@ def demo_run(variant: str = "max_square_iw_multi") -> str:
 
     Runs are in ``runs/notebooks`` of the repository, or in ``$MSL_JAX_NOTEBOOK_RUNS``. The
     source-only stage is trained once for the variants with two heads and once for those with one.
+    ``$MSL_JAX_NOTEBOOK_STEPS`` makes each stage so many steps long: to see that a notebook runs.
 
     Args:
         variant: one that adapts, or "source".
@@ -42,6 +43,8 @@ def demo_run(variant: str = "max_square_iw_multi") -> str:
     """
     config = demo_config(variant)
     config.update(_KEYS)
+    if steps := os.environ.get("MSL_JAX_NOTEBOOK_STEPS"):
+        config.update({"source_steps": int(steps), "steps": int(steps)})
     first = "max_square_iw_multi" if VARIANTS[variant].multi else "source"
     if variant != first:
         config.init_from = f"{demo_run(first)}:source"

@@ -123,19 +123,7 @@ class Evaluator:
         self._names, self._evaluated = names, evaluated
         self._devices = jax.local_device_count()
         self._batch_size = batch_size * self._devices
-
-        def count(views: tuple[Array, ...], labels: Array) -> Array:
-            height, width = labels.shape[1:]
-            predictions = mean_probabilities(views, (height, width)).argmax(-1)
-            return lax.psum(confusion_matrix(labels, predictions, len(names)), AXIS)
-
-        # Two programs, so that labels of another size recompile the second one, not the network.
-        # Both on this process's devices only: batches of other processes may differ.
-        devices = jax.local_devices()
-        self._logits: Callable[..., Any] = jax.pmap(
-            predictor.logits, in_axes=(None, 0), devices=devices
-        )
-        self._count: Callable[..., Array] = jax.pmap(count, AXIS, out_axes=None, devices=devices)
+        self._logits, self._count = _programs(predictor, len(names))
 
     def __call__(self, variables: Any, records: Records, label_size: Size | None) -> dict[str, Any]:
         """Metrics over all records, as in `results.json`; all processes take part.
@@ -176,6 +164,25 @@ class Evaluator:
             )
         examples = evaluation_batches(records, 1, process=parallel.share())
         return group_by_label_size(examples, self._batch_size)
+
+
+def _programs(
+    predictor: Predictor, classes: int
+) -> tuple[Callable[..., tuple[Array, ...]], Callable[..., Array]]:
+    """Logits of images, and counts of logits and labels; compiles nothing yet.
+
+    Two programs, so that labels of another size recompile the second one, not the network. Both on
+    this process's devices only: batches of other processes may differ.
+    """
+
+    def count(views: tuple[Array, ...], labels: Array) -> Array:
+        height, width = labels.shape[1:]
+        predictions = mean_probabilities(views, (height, width)).argmax(-1)
+        return lax.psum(confusion_matrix(labels, predictions, classes), AXIS)
+
+    devices = jax.local_devices()
+    logits = jax.pmap(predictor.logits, in_axes=(None, 0), devices=devices)
+    return logits, jax.pmap(count, AXIS, out_axes=None, devices=devices)
 
 
 def group_by_label_size(examples: Iterable[Batch], batch_size: int) -> Iterator[Batch]:

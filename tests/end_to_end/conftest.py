@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import runpy
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,6 +18,10 @@ from ml_collections.config_dict import ConfigDict
 from msl_jax.commands.train import train
 from msl_jax.config.presets import complete
 from msl_jax.data.datasets import digits
+from msl_jax.evaluation import segmentation
+from msl_jax.experiment import run as experiment_run
+from msl_jax.methods.method import Training
+from msl_jax.methods.registry import training_of
 from msl_jax.runs.scalars import read_scalars
 from msl_jax.tasks.registry import build_model
 from msl_jax.weights.find import find
@@ -82,6 +87,37 @@ def start() -> Callable[[ConfigDict, Path], Run]:
             return Run(config, workdir, train(config, str(workdir)))
 
     return run
+
+
+@pytest.fixture(scope="module")
+def shared_steps() -> Iterator[None]:
+    """Runs of one configuration share their step and their evaluation in a file's tests.
+
+    Else JAX would trace them again for each, which takes longer than all the steps. Not for tests
+    that change what a step does.
+    """
+    trainings: dict[str, Training] = {}
+    steps: dict[tuple[int, int], Any] = {}
+
+    def shared(config: ConfigDict, model: Any, params: Any, *, adapt: bool) -> Training:
+        fixed = {key: v for key, v in config.to_dict().items() if key != "init_from"}
+        key = repr((fixed, adapt, model, jax.tree.map(np.shape, params)))
+        if key not in trainings:
+            trainings[key] = training_of(config, model, params, adapt=adapt)
+        return trainings[key]
+
+    def step(training: Training, *, accumulate: int = 1) -> Any:
+        key = id(training), accumulate
+        if key not in steps:
+            steps[key] = compiled(training, accumulate=accumulate)
+        return steps[key]
+
+    compiled = Training.step
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(experiment_run, "training_of", shared)
+        patch.setattr(Training, "step", step)
+        patch.setattr(segmentation, "_programs", functools.cache(segmentation._programs))
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -23,6 +23,8 @@ from msl_jax.runtime.errors import UserError
 from msl_jax.tasks.registry import build_model
 from msl_jax.weights.find import find
 
+pytestmark = pytest.mark.usefixtures("shared_steps")
+
 VARIANTS = ("adaptsegnet", "adaptsegnet_single", "advent", "minent_advent")
 # As their recipe is: no source-only stage.
 JOINT: dict[str, Any] = {"source_steps": 0, "source_poly_steps": 0}

@@ -25,6 +25,8 @@ from msl_jax.commands.train import train
 from msl_jax.data.datasets.gta5 import _numbers
 from msl_jax.methods.variants import ADVERSARIAL
 
+pytestmark = pytest.mark.usefixtures("shared_steps")
+
 ROOT = Path(__file__).parents[2]
 # Smaller still than `shrink` makes them: two steps of each stage.
 QUICK = {"source_steps": 2, "steps": 2, "eval_every": 2, "log_every": 1}

@@ -34,6 +34,8 @@ from msl_jax.weights.find import find
 
 from .test_several_processes import arrays, assert_close, train_together
 
+pytestmark = pytest.mark.usefixtures("shared_steps")
+
 CLASSES = 11
 # Two rounds: of two steps, with an evaluation within and one at its end, and of three.
 KEYS: dict[str, Any] = {

@@ -26,6 +26,8 @@ from msl_jax.weights.find import find
 
 from .test_several_processes import arrays, assert_close, train_together
 
+pytestmark = pytest.mark.usefixtures("shared_steps")
+
 KEYS = {
     "target_augmentation.crop": (16, 24),
     "log_every": 1,

@@ -27,6 +27,8 @@ from msl_jax.models.initial import uniform_params
 from .measured import assert_metrics
 from .written_out import Recipe, heads, on_devices, source_terms, split, target_terms
 
+pytestmark = pytest.mark.usefixtures("shared_steps")
+
 # Whether it adapts; the target loss, and whether it is weighted; both heads; target labels; another
 # method than a target loss.
 TABLE = {

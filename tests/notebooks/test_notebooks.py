@@ -62,6 +62,7 @@ def test_runs(
     # One folder for all notebooks: the second finds the run of the first in it.
     shared = tmp_path_factory.getbasetemp() / "notebooks"
     monkeypatch.setenv("MSL_JAX_NOTEBOOK_RUNS", str(shared / "runs"))
+    monkeypatch.setenv("MSL_JAX_NOTEBOOK_STEPS", "20")
     monkeypatch.setenv("TFDS_DATA_DIR", str(shared / "records"))
     found, kept = _outputs(executed(path)), _outputs(nbformat.read(path, as_version=4))
     assert found == kept, f"{path.name} shows something else now: {COMMAND} {path.stem}"
