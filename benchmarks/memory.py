@@ -25,9 +25,10 @@ from msl_jax.config.keys import check_config
 from msl_jax.methods.method import Training
 from msl_jax.methods.registry import training_of
 from msl_jax.models.initial import abstract_variables
+from msl_jax.runtime.parallel import AXIS
 from msl_jax.tasks.registry import build_model
 from msl_jax.training.state import TrainState
-from msl_jax.training.step import AXIS, Context, Pass
+from msl_jax.training.step import Context, Pass
 
 # Name in the table -> keys that differ from the default, float32 and one image per domain and step.
 OPTIONS: dict[str, dict[str, Any]] = {

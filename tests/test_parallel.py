@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from processes import run_together
 
-from msl_jax.runtime import parallel
+from msl_jax.runtime import connection, parallel
 from msl_jax.runtime.errors import UserError
 
 LAUNCHERS = ("SLURM_STEP_NUM_TASKS", "OMPI_COMM_WORLD_SIZE")
@@ -43,7 +43,7 @@ def initialized(monkeypatch: pytest.MonkeyPatch) -> list[dict]:
 def test_one_process_connects_to_nothing(environment, initialized, monkeypatch) -> None:
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
-    parallel.connect()
+    connection.connect()
     assert initialized == []
 
 
@@ -62,7 +62,7 @@ def test_several_processes_are_found(environment, expected, initialized, monkeyp
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     with pytest.raises(UserError, match=r"cannot connect to the other.*nobody is there"):
-        parallel.connect()
+        connection.connect()
     assert initialized == [expected]
 
 
@@ -77,7 +77,7 @@ def test_wrong_environment(environment, message, initialized, monkeypatch) -> No
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     with pytest.raises(UserError, match=message):
-        parallel.connect()
+        connection.connect()
     assert initialized == []
 
 
@@ -103,12 +103,12 @@ def _raise_mine() -> None:
 SCRIPT = """
 import os, signal, sys, time
 import jax, numpy as np
-from msl_jax.runtime import parallel
+from msl_jax.runtime import connection, parallel
 from msl_jax.runtime.errors import UserError
 
 requested = []
 signal.signal(signal.SIGTERM, lambda *_: requested.append(True))
-parallel.connect()
+connection.connect()
 index, count = parallel.share()
 assert (count, jax.device_count(), jax.local_device_count()) == (2, 2, 1)
 assert parallel.is_first() == (index == 0)

@@ -6,11 +6,11 @@ from processes import run_together
 
 SCRIPT = """
 import os
-from msl_jax.runtime import parallel
+from msl_jax.runtime import connection, parallel
 from msl_jax.runtime.command_line import guard
 index = int(os.environ["JAX_PROCESS_ID"])
 def command():
-    parallel.connect()
+    connection.connect()
     parallel.expect_same("config.", {"seed": 7, "name": os.fsdecode(b"\\xe9")})
     print("the same")
     parallel.expect_same("config.", {"seed": 7 * index, "rate": 0.5, f"of{index}": None})

@@ -22,7 +22,7 @@ from msl_jax.runs import checksums, scalars
 from msl_jax.runs.checkpoints import Checkpoints
 from msl_jax.runs.lock import LOCK, workdir_lock
 from msl_jax.runs.table import print_results
-from msl_jax.runtime import parallel
+from msl_jax.runtime import connection
 from msl_jax.runtime.errors import DamagedError, UserError
 from msl_jax.runtime.files import read_json
 from msl_jax.runtime.paths import absolute
@@ -126,7 +126,7 @@ def test_address_of_the_coordinator_that_is_none(monkeypatch, address: str) -> N
     monkeypatch.setenv("JAX_NUM_PROCESSES", "2")
     monkeypatch.setenv("JAX_PROCESS_ID", "0")
     with pytest.raises(UserError, match="expected HOST:PORT"):
-        parallel.connect()
+        connection.connect()
 
 
 @pytest.mark.parametrize(("count", "index"), [("-3", "0"), ("0", "0"), ("2", "2"), ("2", "-1")])
@@ -135,7 +135,7 @@ def test_number_of_processes_that_is_none(monkeypatch, count: str, index: str) -
     monkeypatch.setenv("JAX_NUM_PROCESSES", count)
     monkeypatch.setenv("JAX_PROCESS_ID", index)
     with pytest.raises(UserError, match=f"JAX_NUM_PROCESSES={count}, JAX_PROCESS_ID={index}: exp"):
-        parallel.connect()
+        connection.connect()
 
 
 @pytest.mark.parametrize("name", ["a\nerror: forged.png", "\x1b[2J.png", "a\u2028.png"])

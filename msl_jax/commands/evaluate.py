@@ -13,6 +13,7 @@ from msl_jax.experiment.evaluation import DOMAINS, DomainEvaluation
 from msl_jax.runs.table import print_results
 from msl_jax.runs.workdir import CONFIG, RESULTS, newest_run
 from msl_jax.runtime import parallel
+from msl_jax.runtime.connection import connect, losses_explained
 from msl_jax.runtime.errors import UserError
 from msl_jax.runtime.files import make_folder, write_json
 from msl_jax.runtime.paths import absolute
@@ -80,9 +81,9 @@ def evaluate(
     Raises:
         UserError: anything that the user can fix.
     """
-    parallel.connect()
+    connect()
     path = checkpoint or parallel.by_first(lambda: str(newest_run(config)))
-    with parallel.losses_explained():
+    with losses_explained():
         parallel.expect_same("config.", flat(config))
         return _evaluate(config, path, output, overrides or {}, domain)
 

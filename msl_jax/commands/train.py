@@ -33,6 +33,7 @@ from msl_jax.runs.workdir import (
 )
 from msl_jax.runtime import parallel
 from msl_jax.runtime.command_line import program
+from msl_jax.runtime.connection import connect, losses_explained
 from msl_jax.runtime.errors import UserError
 from msl_jax.runtime.paths import storable
 
@@ -64,9 +65,9 @@ def train(
         UserError: anything that the user can fix.
         Stopped: a signal asked the training to stop, see `msl_jax.runtime.stopping`.
     """
-    parallel.connect()
+    connect()
     folder = storable(workdir or default_workdir(config), "--workdir")
-    with parallel.losses_explained():
+    with losses_explained():
         parallel.expect_same("config.", flat(config))
         return _train(config, folder, by_hand or {})
 

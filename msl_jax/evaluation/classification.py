@@ -17,7 +17,7 @@ from msl_jax.data.pipeline import Batch, evaluation_batches
 from msl_jax.data.prepared.records import Records
 from msl_jax.models.inputs import network_input
 from msl_jax.runtime import parallel
-from msl_jax.training.step import AXIS
+from msl_jax.runtime.parallel import AXIS
 
 Size = tuple[int, int]
 

@@ -19,7 +19,7 @@ from msl_jax.evaluation.confusion import confusion_matrix, summary
 from msl_jax.models import DeepLabV2, resize_align_corners
 from msl_jax.models.inputs import network_input
 from msl_jax.runtime import parallel
-from msl_jax.training.step import AXIS
+from msl_jax.runtime.parallel import AXIS
 
 if TYPE_CHECKING:  # what reads records need not be installed to predict
     from msl_jax.data.prepared.records import Records

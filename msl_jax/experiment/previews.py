@@ -16,9 +16,10 @@ from msl_jax.data.prepared.records import Records
 from msl_jax.evaluation import pictures
 from msl_jax.methods.method import Training
 from msl_jax.runtime.files import atomic_write
+from msl_jax.runtime.parallel import AXIS
 from msl_jax.tasks.task import Draw
 from msl_jax.training.state import TrainState
-from msl_jax.training.step import AXIS, Context
+from msl_jax.training.step import Context
 
 
 class Samples:

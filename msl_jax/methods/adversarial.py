@@ -40,8 +40,9 @@ from msl_jax.models import DeepLabV2, keys, resize_align_corners
 from msl_jax.models.deeplab import OFFICIAL_DILATIONS
 from msl_jax.models.discriminator import DISCRIMINATOR, PixelDiscriminator
 from msl_jax.models.initial import uniform_params
+from msl_jax.runtime.parallel import AXIS
 from msl_jax.training.optimizer import stage_schedule
-from msl_jax.training.step import AXIS, Context, Pass
+from msl_jax.training.step import Context, Pass
 
 SOURCE, TARGET = 0.0, 1.0  # labels of the domains
 GANS = ("vanilla", "least_squares")

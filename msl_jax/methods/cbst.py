@@ -32,7 +32,8 @@ from msl_jax.methods.segmentation import forward
 from msl_jax.models import DeepLabV2
 from msl_jax.models.deeplab import OFFICIAL_DILATIONS
 from msl_jax.models.keys import Key as AnyKey
-from msl_jax.training.step import AXIS, Context, Pass
+from msl_jax.runtime.parallel import AXIS
+from msl_jax.training.step import Context, Pass
 
 
 def passes(

@@ -22,8 +22,9 @@ from msl_jax.methods import method
 from msl_jax.methods.method import BaseMethod, Training
 from msl_jax.methods.variants import variant_of
 from msl_jax.models.inputs import network_input
+from msl_jax.runtime.parallel import AXIS
 from msl_jax.training.optimizer import Group, parameter_groups, stage_optimizer
-from msl_jax.training.step import AXIS, Context, Pass
+from msl_jax.training.step import Context, Pass
 
 
 @dataclasses.dataclass(frozen=True)

@@ -27,7 +27,8 @@ from msl_jax.methods.method import BaseMethod, Key, Training
 from msl_jax.models import keys
 from msl_jax.models.discriminator import DISCRIMINATOR, Discriminator
 from msl_jax.models.initial import initial_params
-from msl_jax.training.step import AXIS, Context, Pass
+from msl_jax.runtime.parallel import AXIS
+from msl_jax.training.step import Context, Pass
 
 
 @jax.custom_vjp

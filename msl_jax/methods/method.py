@@ -28,8 +28,9 @@ from ml_collections.config_dict import ConfigDict
 from msl_jax.losses.upsampled import LossSum
 from msl_jax.methods.labelling import Labelling
 from msl_jax.models import keys
+from msl_jax.runtime.parallel import AXIS
 from msl_jax.training.state import TrainState
-from msl_jax.training.step import AXIS, Carry, Pass, Prepare, TrainStep, parallel, train_step
+from msl_jax.training.step import Carry, Pass, Prepare, TrainStep, parallel, train_step
 
 
 def Key(

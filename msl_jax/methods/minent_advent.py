@@ -27,7 +27,8 @@ from msl_jax.methods.adversarial import ADVENT_RECIPE, forward_heads, head_keys,
 from msl_jax.methods.method import BaseMethod, Training
 from msl_jax.methods.variants import variant_of
 from msl_jax.models import DeepLabV2
-from msl_jax.training.step import AXIS, Context, Pass
+from msl_jax.runtime.parallel import AXIS
+from msl_jax.training.step import Context, Pass
 
 
 def passes(

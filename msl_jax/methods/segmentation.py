@@ -27,8 +27,9 @@ from msl_jax.methods.variants import variant_of
 from msl_jax.models import DeepLabV2
 from msl_jax.models.initial import HEADS
 from msl_jax.models.inputs import network_input
+from msl_jax.runtime.parallel import AXIS
 from msl_jax.training.optimizer import FROZEN, Group, parameter_groups, stage_optimizer
-from msl_jax.training.step import AXIS, Context, Pass
+from msl_jax.training.step import Context, Pass
 
 # Scales and offsets of the backbone's batch norm, which some official codes leave as they are.
 _AFFINE = r"backbone/.*/(scale|bias)$"

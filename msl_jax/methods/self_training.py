@@ -56,7 +56,8 @@ from msl_jax.methods.teacher import STUDENT, TEACHER, exchanged, following
 from msl_jax.models import DeepLabV2
 from msl_jax.models.inputs import network_input
 from msl_jax.models.keys import Key
-from msl_jax.training.step import AXIS, Context, Pass, Prepare
+from msl_jax.runtime.parallel import AXIS
+from msl_jax.training.step import Context, Pass, Prepare
 
 
 def preparation(

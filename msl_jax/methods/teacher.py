@@ -13,8 +13,9 @@ import jax.numpy as jnp
 from jax import Array, lax
 from jax.typing import ArrayLike
 
+from msl_jax.runtime.parallel import AXIS
 from msl_jax.training.state import TrainState
-from msl_jax.training.step import AXIS, Carry
+from msl_jax.training.step import Carry
 
 # What is carried besides the network: the teacher, or the student where they have changed places.
 TEACHER, STUDENT = "teacher", "student"

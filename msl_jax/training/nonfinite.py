@@ -12,8 +12,9 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
+from msl_jax.runtime.parallel import AXIS
 from msl_jax.training.state import TrainState
-from msl_jax.training.step import AXIS, TrainStep
+from msl_jax.training.step import TrainStep
 
 _PACKAGE = Path(__file__).parents[1]
 

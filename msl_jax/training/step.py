@@ -14,6 +14,7 @@ import optax
 from jax import Array, lax
 from jax.typing import ArrayLike
 
+from msl_jax.runtime.parallel import AXIS
 from msl_jax.runtime.xla_ordering import where_known
 from msl_jax.training.device_axis import (
     as_equal,
@@ -22,8 +23,6 @@ from msl_jax.training.device_axis import (
     index_of_device,
 )
 from msl_jax.training.state import TrainState
-
-AXIS = "devices"
 
 
 class Context(NamedTuple):

@@ -26,8 +26,8 @@ from msl_jax.methods import method
 from msl_jax.runs.checkpoint_path import find_checkpoint
 from msl_jax.runs.workdir import claim_workdir
 from msl_jax.runtime.errors import UserError
+from msl_jax.runtime.parallel import AXIS
 from msl_jax.tasks.registry import build_model
-from msl_jax.training.step import AXIS
 from msl_jax.weights.find import find
 
 

@@ -18,8 +18,9 @@ from test_objective_step import MODEL, MULTI, _optimizer, _variables
 
 from msl_jax.methods.segmentation import forward, passes
 from msl_jax.methods.teacher import TEACHER, following
+from msl_jax.runtime.parallel import AXIS
 from msl_jax.training.state import TrainState
-from msl_jax.training.step import AXIS, Context, TrainStep, parallel, train_step
+from msl_jax.training.step import Context, TrainStep, parallel, train_step
 
 COUNTS = (2, 4)
 # By name, whether `jax.shard_map` checks what varies, and the kind of the mesh's axis.

@@ -14,8 +14,9 @@ from on_shardings import COUNTS, SHARD_MAPS, TEACHING
 from with_devices import results_with_devices
 
 from msl_jax.losses.upsampled import cross_entropy_sums, target_sums
+from msl_jax.runtime.parallel import AXIS
 from msl_jax.training.state import TrainState
-from msl_jax.training.step import AXIS, train_step
+from msl_jax.training.step import train_step
 
 
 @pytest.fixture(scope="module")
