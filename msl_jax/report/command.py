@@ -18,7 +18,7 @@ from msl_jax.report.results import read_results
 from msl_jax.report.settings import settings
 from msl_jax.report.task_report import Predictions, TaskReport
 from msl_jax.runs.classes import saved_classes
-from msl_jax.runs.workdir import CONFIG, run_near, saved_config
+from msl_jax.runs.workdir import CONFIG, run_near, saved_config, was_shrunk
 from msl_jax.runtime import command_line
 from msl_jax.runtime.errors import UserError
 from msl_jax.runtime.paths import absolute
@@ -67,7 +67,7 @@ def write_report(
         task=task,
         results=results,
         curves=read_curves(workdir, config, task.metric, results.before and results.before.metrics),
-        settings=settings(config),
+        settings=settings(config, shrunk=was_shrunk(workdir)),
         label_set=known and known.classes,
         figures=predictions.figures,
         gallery=predictions.gallery,

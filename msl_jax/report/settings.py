@@ -55,16 +55,18 @@ class Setting(NamedTuple):
         return self.value != self.default
 
 
-def settings(config: ConfigDict) -> dict[str, list[Setting]]:
+def settings(config: ConfigDict, *, shrunk: bool = False) -> dict[str, list[Setting]]:
     """The keys of each group that has any.
 
     Args:
         config: a run's, complete.
+        shrunk: whether its key `shrink` has made it, which it then no longer has.
     """
     base = base_config(config.name, config.variant, config.task)
     defaults = _texts(complete(base))
     groups: dict[str, list[Setting]] = {name: [] for name in _GROUPS}
-    for key, value in _texts(config).items():
+    values = _texts(config) | ({"shrink": "True"} if shrunk else {})
+    for key, value in values.items():
         group = next(name for name, begin in _GROUPS.items() if key.startswith(begin))
         groups[group].append(Setting(key, value, defaults.get(key)))
     return {name: found for name, found in groups.items() if found}

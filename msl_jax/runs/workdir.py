@@ -58,6 +58,13 @@ def saved_values(workdir: Path) -> Any:
     return values
 
 
+def was_shrunk(workdir: Path) -> bool:
+    """Whether a run was asked to be small; its complete configuration says what came of that."""
+    path = workdir / GIVEN
+    given = read_json(path) if path.is_file() else {}
+    return isinstance(given, dict) and given.get("shrink") is True
+
+
 def run_near(path: Path) -> str:
     """Words that name the run if a path is inside one, or names a checkpoint of it by a colon."""
     places = (*path.parents, Path(str(path).rpartition(":")[0] or path))

@@ -24,6 +24,7 @@ from msl_jax.commands.predict import predict
 from msl_jax.commands.train import train
 from msl_jax.data.datasets.gta5 import _numbers
 from msl_jax.methods.variants import ADVERSARIAL
+from msl_jax.report.command import write_report
 
 pytestmark = pytest.mark.usefixtures("shared_steps")
 
@@ -225,6 +226,8 @@ def test_folders_with_unlabelled_photos(tmp_path: Path, capsys) -> None:
     assert results["final"]["target"] is None
     assert list(results["final"]["source"]["iou"]) == ["road", "sky"]
     assert (workdir / "pictures" / "adapt_target.png").is_file()  # to be looked at, at least
+    page = write_report(workdir, images=0).read_text()
+    assert "<code>shrink</code></th><td><b>True</b>" in page
     table, _, _ = capsys.readouterr().out.partition("Results, checkpoints")
     assert "source" in table
     assert "target" not in table

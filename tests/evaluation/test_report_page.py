@@ -198,6 +198,14 @@ def test_settings_beside_the_defaults() -> None:
     assert "lambda_target" in {s.key for s in groups["Adaptation"]}
 
 
+def test_a_small_trial_run_says_so() -> None:
+    config = base_config("camvid", "minent")
+    config.shrink = True
+    whole, shrunk = (settings(complete(config), shrunk=shrunk)["Run"] for shrunk in (False, True))
+    assert [s.value for s in whole if s.key == "shrink"] == ["False"]
+    assert [(s.value, s.changed) for s in shrunk if s.key == "shrink"] == [("True", True)]
+
+
 def test_other_preset_is_no_default() -> None:
     """The official recipe's figures are the defaults; what `paper` decides otherwise is marked."""
     config = base_config("camvid", "minent")
