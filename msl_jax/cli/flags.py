@@ -108,8 +108,11 @@ def _help(described: Sequence[flags.FlagHolder[Any]]) -> str:
 def _parse(argv: list[str]) -> None:
     """Parses flags; what absl and ml_collections raise becomes a `_UsageError`."""
     argv, given = _with_config([argv[0], *FLAGS.read_flags_from_files(argv[1:], force_gnu=False)])
+    file = Path(configs.found(given).partition(":")[0])
     try:
-        remaining = _read(argv, configs.found(given).partition(":")[0])
+        if file.exists() and not file.is_file():  # reading a named pipe would wait for ever
+            raise OSError(f"{file} is no regular file")
+        remaining = _read(argv, str(file))
     except OSError as error:
         raise _UsageError(
             f"--config={given}: cannot be read; expected a file NAME.py[:VARIANT] of your own, or"

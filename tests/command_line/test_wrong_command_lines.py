@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -49,6 +50,13 @@ def test_wrong_command_line(refused, argument: str, parts: list[str]) -> None:
     for part in parts:
         assert part in message
     assert "python train.py [--config" in message  # how it should be
+
+
+def test_named_pipe_for_a_configuration(refused, tmp_path: Path) -> None:
+    """Nobody writes into it: reading it would wait for ever."""
+    os.mkfifo(tmp_path / "mine.py")
+    message = refused("train.py", f"--config={tmp_path / 'mine.py'}", code=2)
+    assert "mine.py: cannot be read; expected a file NAME.py" in message
 
 
 @pytest.mark.parametrize(
