@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import NamedTuple, TextIO
 
 import jax
+import quick_compilation
 
 ROOT = Path(__file__).parents[1]
 
@@ -38,13 +39,12 @@ def run_together(
     address = f"127.0.0.1:{_free_port()}"
     environment = {
         **os.environ,
-        "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}",
+        **quick_compilation.environment(devices),
         "JAX_COORDINATOR_ADDRESS": address,
         "JAX_COORDINATOR_BIND_ADDRESS": address,  # and no other network
         "JAX_NUM_PROCESSES": str(count),
         "JAX_COMPILATION_CACHE_DIR": jax.config.jax_compilation_cache_dir,
         "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
-        "JAX_DISABLE_MOST_OPTIMIZATIONS": "true",
     }
     # Files, not pipes: a process whose pipe is full would wait, and with it all the others.
     with contextlib.ExitStack() as stack:

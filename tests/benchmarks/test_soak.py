@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import quick_compilation
 
 from benchmarks.soak import Sample, summary, watch
 
@@ -19,7 +20,7 @@ def test_samples_of_a_training(tiny_keys: dict[str, Any], tmp_path: Path) -> Non
         f"--workdir={tmp_path / 'run'}",
     ]
     arguments += [f"--config.{key}={value}" for key, value in keys.items()]
-    samples = watch(arguments, {"JAX_DISABLE_MOST_OPTIMIZATIONS": "true"}, every=4)
+    samples = watch(arguments, quick_compilation.environment(), every=4)
     steps = [sample.step for sample in samples]
     assert len(steps) >= 3
     assert steps == sorted(steps)

@@ -14,6 +14,7 @@ from typing import Any
 
 import jax
 import pytest
+import quick_compilation
 
 from benchmarks.tables.runs import Run, plan
 from benchmarks.tables.sweep import Experiment, run_all, show
@@ -240,7 +241,8 @@ def test_real_runs_stopped_after_the_first(
     """`train.py` accepts these commands, and the second run starts where the first ended."""
     monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", jax.config.jax_compilation_cache_dir)
     monkeypatch.setenv("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
-    monkeypatch.setenv("JAX_DISABLE_MOST_OPTIMIZATIONS", "true")
+    for name, value in quick_compilation.environment().items():
+        monkeypatch.setenv(name, value)
     experiment = Experiment(CONFIG, tiny_keys, tmp_path / "w")
     planned = plan([0], ["source", "max_square"])
     with pytest.raises(stopping.Stopped), stopping.handled(), stopping.at_once():

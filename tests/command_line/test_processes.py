@@ -11,6 +11,7 @@ from pathlib import Path
 
 import jax
 import pytest
+import quick_compilation
 from PIL import Image
 
 ROOT = Path(__file__).parents[2]
@@ -21,7 +22,7 @@ def _process(*args: object) -> subprocess.CompletedProcess[str]:
         **os.environ,
         "JAX_COMPILATION_CACHE_DIR": jax.config.jax_compilation_cache_dir,
         "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0.5",
-        "JAX_DISABLE_MOST_OPTIMIZATIONS": "true",
+        **quick_compilation.environment(),
     }
     return subprocess.run(
         [sys.executable, *map(str, args)],

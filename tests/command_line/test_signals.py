@@ -10,6 +10,7 @@ from pathlib import Path
 
 import jax
 import pytest
+import quick_compilation
 
 from benchmarks.support.training_process import TrainingProcess
 
@@ -24,7 +25,7 @@ def test_training_that_is_asked_to_stop(
     arguments = [f"--config={ROOT / 'configs' / 'camvid_scratch.py'}:source", *tiny_flags(**keys)]
     environment = {
         "JAX_COMPILATION_CACHE_DIR": jax.config.jax_compilation_cache_dir,
-        "JAX_DISABLE_MOST_OPTIMIZATIONS": "true",
+        **quick_compilation.environment(),
     }
     with TrainingProcess([*arguments, f"--workdir={tmp_path / 'run'}"], environment) as process:
         while not process.progress:

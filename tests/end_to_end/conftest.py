@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import functools
 import runpy
@@ -14,6 +13,7 @@ import jax
 import numpy as np
 import pytest
 from ml_collections.config_dict import ConfigDict
+from quick_compilation import quick_compilation
 
 from msl_jax.commands.train import train
 from msl_jax.config.presets import complete
@@ -39,20 +39,9 @@ TINY_DIGITS: dict[str, Any] = {
 }
 
 
-@contextlib.contextmanager
-def _quick_compilation() -> Iterator[None]:
-    """Compiles in half the time; what the optimised programs compute is tested elsewhere."""
-    before = jax.config.read("jax_disable_most_optimizations")
-    jax.config.update("jax_disable_most_optimizations", True)
-    try:
-        yield
-    finally:
-        jax.config.update("jax_disable_most_optimizations", before)
-
-
 @pytest.fixture(autouse=True)
-def quick_compilation() -> Iterator[None]:
-    with _quick_compilation():
+def _quick_compilation() -> Iterator[None]:
+    with quick_compilation():
         yield
 
 
@@ -83,7 +72,7 @@ def start() -> Callable[[ConfigDict, Path], Run]:
     """Function that trains a configuration in a folder, compiled as in the tests themselves."""
 
     def run(config: ConfigDict, workdir: Path) -> Run:
-        with _quick_compilation():
+        with quick_compilation():
             return Run(config, workdir, train(config, str(workdir)))
 
     return run

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import quick_compilation
 
 from benchmarks import kill_resume
 
@@ -18,7 +19,8 @@ ROOT = Path(__file__).parents[2]
 def test_killed_training_ends_as_one_left_alone(
     tiny_keys: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("JAX_DISABLE_MOST_OPTIMIZATIONS", "true")
+    for name, value in quick_compilation.environment().items():
+        monkeypatch.setenv(name, value)
     monkeypatch.setattr(kill_resume.random, "Random", _Numbers)
     keys = {**tiny_keys, "source_steps": 12, "eval_every": 3, "log_every": 1}
     arguments = [f"--config={ROOT / 'configs' / 'camvid_scratch.py'}:source"]

@@ -23,9 +23,7 @@ from msl_jax.training.step import train_step
 def results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, np.ndarray]:
     """The results of `on_shardings`, from a process with four devices."""
     path = tmp_path_factory.mktemp("shardings") / "results.npz"
-    return results_with_devices(
-        "on_shardings.py", max(COUNTS), path, JAX_DISABLE_MOST_OPTIMIZATIONS="true"
-    )
+    return results_with_devices("on_shardings.py", max(COUNTS), path, quick=True)
 
 
 def _equal(results: dict[str, np.ndarray], name: str, expected: str) -> None:
