@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import tomllib
 from pathlib import Path
@@ -97,16 +98,21 @@ def test_the_readme_is_short() -> None:
 
 
 def test_tests_named_as_evidence() -> None:
-    """`tests/FILE::NAME`, or `::NAME` for another test of the file named last."""
-    text, path, found = (ROOT / "docs" / "reliability.md").read_text(), Path(), 0
+    """`tests/FILE::NAME`; `::NAME` is another test of the file or class named last."""
+    text, path, inside, found = (ROOT / "docs" / "reliability.md").read_text(), Path(), (), 0
     for file, names in re.findall(r"`(tests/[\w/]+\.py)?((?:::\w+)*)`", text):
         if not (file or names):
             continue
-        path = ROOT / file if file else path
-        source = path.read_text()
-        for name in names.split("::")[1:]:
+        *parents, name = names.split("::")[1:] or [""]
+        if file:
+            path, inside = ROOT / file, ()
+        inside = tuple(parents) or inside
+        place: Any = ast.parse(path.read_text())
+        for wanted in (*inside, name):
             found += 1
-            assert re.search(rf"(def|class) {name}\b", source), f"{path.name}::{name}"
+            within = {getattr(node, "name", None): node for node in place.body}
+            assert not wanted or wanted in within, f"{path.name}::{'::'.join(inside)}::{name}"
+            place = within.get(wanted)
     assert found > 50
 
 

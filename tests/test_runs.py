@@ -11,7 +11,6 @@ import pytest
 from msl_jax.config import base_config
 from msl_jax.config.keys import as_json
 from msl_jax.config.presets import complete
-from msl_jax.report.command import write_report
 from msl_jax.runs.checkpoint_path import find_checkpoint
 from msl_jax.runs.checkpoints import Checkpoints
 from msl_jax.runs.workdir import claim_workdir, default_workdir, finished_results, newest_run
@@ -315,17 +314,13 @@ def test_what_is_no_run(tmp_path: Path, name: str, message: str) -> None:
         find_checkpoint(tmp_path / name)
 
 
-@pytest.mark.parametrize("part", ["/adapt/20", "/eval", ":best"])
+@pytest.mark.parametrize("part", ["adapt", "eval"])
 def test_where_a_part_of_a_run_is_given_the_run_is_named(two_stages: Path, part: str) -> None:
     """Other commands print such paths."""
-    path = Path(f"{two_stages}{part}")
-    if "/" in part:
-        path.mkdir(parents=True, exist_ok=True)
-        (path / "a").touch()
+    path = two_stages / part
+    path.mkdir(exist_ok=True)
+    (path / "a").touch()
     with pytest.raises(UserError, match=rf"is not a run: .*; the run is {two_stages}$"):
-        write_report(path)
-    if part == "/eval":
-        with pytest.raises(UserError, match=rf"is not a run: .*; the run is {two_stages}$"):
-            find_checkpoint(path)
-        with pytest.raises(UserError, match=rf"; the run is {two_stages}\. Give another --workdir"):
-            finished_results(path, base_config("demo"))
+        find_checkpoint(path)
+    with pytest.raises(UserError, match=rf"; the run is {two_stages}\. Give another --workdir"):
+        finished_results(path, base_config("demo"))

@@ -223,7 +223,7 @@ def _open(given: argparse.Namespace) -> RegisteredDataset:
         root = Path(given.data_root)
         path = root / CLASSES_FILE
         if root.is_dir() and not os.path.lexists(path):
-            expect_no_other_spelling(path)
+            expect_no_other_spelling(path, near=True)
             if label_maps := open_photos(root).label_maps:
                 raise _drafted(path, draft_classes(label_maps), write=not given.check_only)
             print(f"folders: no {CLASSES_FILE} in {root}: its photos are checked, no records made")

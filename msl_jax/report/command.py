@@ -18,7 +18,7 @@ from msl_jax.report.results import read_results
 from msl_jax.report.settings import settings
 from msl_jax.report.task_report import Predictions, TaskReport
 from msl_jax.runs.classes import saved_classes
-from msl_jax.runs.workdir import CONFIG, run_near, saved_config, was_shrunk
+from msl_jax.runs.workdir import CONFIG, run_around, saved_config, was_shrunk
 from msl_jax.runtime import command_line
 from msl_jax.runtime.errors import UserError
 from msl_jax.runtime.paths import absolute
@@ -37,7 +37,8 @@ def write_report(
     """Writes the report of a run, finished or not; what is missing from it is said on stderr.
 
     Args:
-        workdir: the run's folder; nothing in it is changed but the report.
+        workdir: the run's folder, or a part of it as other commands print it; nothing in it is
+            changed but the report.
         output: an HTML file, default ``WORKDIR/report.html``. An earlier report there is replaced
             unless it was edited.
         images: how many evenly spaced target images the gallery shows; with 0 no network is loaded.
@@ -49,12 +50,15 @@ def write_report(
         UserError: not a run, damaged results, or an output that cannot be written or is something
             else.
     """
-    workdir = absolute(workdir)
+    given = workdir = absolute(workdir)
     config = saved_config(workdir)
+    if config is None and (run := run_around(workdir)):  # a path that another command printed
+        print(f"note: {workdir} is a part of {run}; the report is of that run", file=sys.stderr)
+        workdir, config = run, saved_config(run)
     if config is None:
         raise UserError(
-            f"--workdir {workdir} is not a run: expected a folder with {CONFIG}, as train.py"
-            f" writes it{'' if workdir.exists() else ' (it does not exist)'}{run_near(workdir)}"
+            f"--workdir {given} is not a run: expected a folder with {CONFIG}, as train.py"
+            f" writes it{'' if given.exists() else ' (it does not exist)'}"
         )
     task = REPORTS[config["task"]]
     results, known = read_results(workdir, config, task), saved_classes(workdir)

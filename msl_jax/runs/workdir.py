@@ -65,10 +65,15 @@ def was_shrunk(workdir: Path) -> bool:
     return isinstance(given, dict) and given.get("shrink") is True
 
 
-def run_near(path: Path) -> str:
-    """Words that name the run if a path is inside one, or names a checkpoint of it by a colon."""
+def run_around(path: Path) -> Path | None:
+    """The run that a path is inside of, or of which it names a checkpoint by a colon."""
     places = (*path.parents, Path(str(path).rpartition(":")[0] or path))
-    run = next((place for place in places if (place / CONFIG).is_file()), None)
+    return next((place for place in places if (place / CONFIG).is_file()), None)
+
+
+def run_near(path: Path) -> str:
+    """Words that name the run around a path, empty where there is none."""
+    run = run_around(path)
     return f"; the run is {run}" if run else ""
 
 

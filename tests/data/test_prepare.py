@@ -185,13 +185,24 @@ def test_class_file_is_drafted(run, tmp_path: Path, label, lines: list[str]) -> 
     assert "folders/target_eval: 2 images, 2 labels, no problem" in out
 
 
-def test_class_file_of_another_spelling_is_named(run, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("name", "advice"),
+    [
+        ("classes.yml", "Rename"),
+        ("../classes.yaml", "Move"),  # of all domains
+        ("labels/classes.yaml", "Move"),
+    ],
+)
+def test_class_file_of_another_spelling_or_place_is_named(
+    run, tmp_path: Path, name: str, advice: str
+) -> None:
     """Neither is it passed over nor is another one drafted."""
     root = _write_folders(tmp_path / "mine", np.zeros((12, 20), np.uint8))
-    (root / "classes.yml").write_text("classes: []")
+    there = (root / name).resolve()
+    there.write_text("classes: []")
     code, out, err = run("folders", "--data_root", root)
     assert (code, out, (root / "classes.yaml").exists()) == (1, "", False)
-    assert f"no such file; there is {root / 'classes.yml'}. Rename it" in err
+    assert f"no such file; there is {there}. {advice} it, or name it as classes_file" in err
 
 
 def test_label_maps_that_no_class_file_can_describe(run, tmp_path: Path) -> None:

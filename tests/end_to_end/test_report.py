@@ -123,6 +123,19 @@ def test_default_output_and_its_replacement(source, copied) -> None:
         write_report(workdir, images=0)
 
 
+@pytest.mark.parametrize("part", ["/adapt/4", "/adapt", "/pictures", ":best", ":source"])
+def test_a_part_of_a_run_stands_for_it(
+    whole, tmp_path: Path, capsys: pytest.CaptureFixture[str], part: str
+) -> None:
+    """Other commands print such paths."""
+    given, pages = f"{whole.workdir}{part}", []
+    for path in (whole.workdir, given):
+        pages.append(write_report(path, tmp_path / "page.html", images=0).read_text())
+    assert pages[0] == pages[1]
+    note = f"note: {given} is a part of {whole.workdir}; the report is of that run\n"
+    assert note in capsys.readouterr().err
+
+
 def test_run_without_an_adaptation(source) -> None:
     root = _written(source.workdir)
     assert _tables(root)["target: IoU in %"]["class"] == ["final", "best*"]

@@ -161,16 +161,22 @@ def _class_files_near(path: Path) -> list[Path]:
     return [found for place in places for found in children(place) if spelt.fullmatch(found.name)]
 
 
-def expect_no_other_spelling(path: Path) -> None:
+def expect_no_other_spelling(path: Path, *, near: bool = False) -> None:
     """Checks that the folder of a class file which is missing has none of another spelling.
+
+    Args:
+        path: of the missing file.
+        near: look a folder above and below too.
 
     Raises:
         UserError: it has, such as ``classes.yml``.
     """
-    if near := [found for found in _class_files_near(path) if found.parent == path.parent]:
-        raise UserError(
-            f"{path}: no such file; there is {near[0]}. Rename it, or name it as classes_file."
-        )
+    for found in _class_files_near(path):
+        if near or found.parent == path.parent:
+            what = "Rename" if found.parent == path.parent else "Move"
+            raise UserError(
+                f"{path}: no such file; there is {found}. {what} it, or name it as classes_file."
+            )
 
 
 def _is_entry(entry: Any) -> bool:
