@@ -41,7 +41,10 @@ def test_lists_give_the_order(tree: Path, capsys) -> None:
     assert "Rome_train: 3 of the 3200 published images" in capsys.readouterr().err
     assert _keys(tree, "Rome_test") == ["pano_9_0", "pano_8_0"]
     write_image(tree / "Rome" / "Images" / "Train" / "pano_0_0.jpg")
-    assert len(_keys(tree, "Rome_train")) == 3  # not in the list
+    assert len(_keys(tree, "Rome_train")) == 3  # not in the list, which is said
+    (remark,) = CrossCity(tree).remarks()
+    assert remark.startswith("crosscity: 1 image in no list below ")
+    assert remark.endswith(": Rome/Images/Train/pano_0_0.jpg")
 
 
 def test_folders_without_lists(tree: Path) -> None:

@@ -17,7 +17,7 @@ from msl_jax.data.datasets.file_dataset import FileDataset
 from msl_jax.data.label_files import UnknownIds, read_label_ids
 from msl_jax.data.label_sets import LABEL_SETS, cityscapes_ids
 from msl_jax.data.labels import IGNORE
-from msl_jax.data.listing import matching
+from msl_jax.data.listing import counted, matching, some_of
 from msl_jax.runtime.errors import UserError
 
 _CITIES = ("Rome", "Rio", "Tokyo", "Taipei")
@@ -79,6 +79,24 @@ class CrossCity(FileDataset):
                 read,
             )
             for name in (_read_list(names) if names.is_file() else sorted(images))
+        ]
+
+    def remarks(self) -> list[str]:
+        """See `FileDataset`; images that no list names, too."""
+        used = {example.image_path for split in self.splits for example in self.pairs(split)}
+        there = {
+            path
+            for city in _CITIES
+            for part in ("Train", "Test")
+            for path in _images(self.path(f"{city}/Images/{part}")).values()
+        }
+        unlisted = sorted(there - used)
+        if not unlisted:
+            return super().remarks()
+        return [
+            *super().remarks(),
+            f"{self.name}: {counted(len(unlisted), 'image')} in no list below {self.root}:"
+            f" {some_of(unlisted, self.root)}",
         ]
 
 
