@@ -132,17 +132,20 @@ def test_label_maps_of_jpeg_are_refused_by_name(run, tmp_path: Path) -> None:
     assert _folders(tmp_path) == []
 
 
-def _write_folders(root: Path, label: np.ndarray | None) -> Path:
+def _write_folders(root: Path, label: np.ndarray | Image.Image | None) -> Path:
     for name in ("a", "b"):
         write_image(root / "images" / f"{name}.jpg")
         if label is not None:
             (root / "labels").mkdir(exist_ok=True)
-            Image.fromarray(label).save(root / "labels" / f"{name}.png")
+            image = label if isinstance(label, Image.Image) else Image.fromarray(label)
+            image.save(root / "labels" / f"{name}.png")
     return root
 
 
 COLORS = np.zeros((12, 20, 3), np.uint8)
 COLORS[:, 5:] = (128, 64, 128)
+PALETTE = Image.fromarray(np.resize(np.array([0, 0, 0, 7], np.uint8), (12, 20)))
+PALETTE.putpalette([9 * number % 256 for number in range(3 * 8)])
 
 
 @pytest.mark.parametrize(
@@ -163,8 +166,15 @@ COLORS[:, 5:] = (128, 64, 128)
                 "  - {id: 1, name: , color: [0, 0, 0]}  # 25.00%",
             ],
         ),
+        (
+            PALETTE,
+            [
+                "  - {id: 0, name: , color: [0, 9, 18]}  # 75.00%",
+                "  - {id: 7, name: , color: [189, 198, 207]}  # 25.00%",
+            ],
+        ),
     ],
-    ids=["ids", "colours"],
+    ids=["ids", "colours", "palette"],
 )
 def test_class_file_is_drafted(run, tmp_path: Path, label, lines: list[str]) -> None:
     root = _write_folders(tmp_path / "mine", label)
