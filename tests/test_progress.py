@@ -30,16 +30,20 @@ def _shown(bar: Bar, console: Console) -> list[str]:
 def test_a_stage_on_80_columns() -> None:
     console = _terminal()
     bar = Bar("max_square_iw_multi", 29_750, done=1_200, unit="step", console=console)
-    bar.tell("source/final 0.2512  source/low 0.0312  target/final -0.0021  target/guided", 0.46)
-    first, second = _shown(bar, console)
+    losses = "source/final 0.2512  source/low 0.0312  target/final -0.0021  target/guidance 0.0101"
+    bar.tell(losses, 0.46)
+    first, second, third = _shown(bar, console)
     title, _, count, speed, unit, left, word = first.split()
     assert (title, count) == ("max_square_iw_multi", "1200/29750")
     assert (speed, unit, left, word) == ("0.46", "steps/s", "17:14:25", "left")
     assert first.index(count) - len(title) > 15  # room for the bar
     assert len(first.rstrip()) <= 80
     assert second.startswith("  source/final 0.2512  source/low 0.0312")
+    assert third.strip() == "target/guidance 0.0101"  # nothing is cut off
     bar.tell("x" * 200)
-    assert [len(text.rstrip()) <= 80 for text in _shown(bar, console)] == [True, True]
+    _, *below = _shown(bar, console)
+    assert all(len(text.rstrip()) <= 80 for text in below)
+    assert "".join(text.strip() for text in below) == "x" * 200
 
 
 def test_names_are_no_markup() -> None:
@@ -130,3 +134,6 @@ def test_commands_that_go_on(
     assert lines[2].endswith(f" {report} --workdir 'a run'")
     assert f" {predict} --checkpoint 'a run' --input PHOTOS" in lines[3]
     assert lines[4].endswith(f" {unlabelled} {expected}")
+    lines = train._where_next(Path("a run"), ("/my/one.py", "/my/two.py")).splitlines()
+    own = "MSL_JAX_IMPORT=/my/one.py:/my/two.py "  # else they cannot read the run
+    assert [own in line for line in lines] == [False, False, True, True, True]

@@ -122,8 +122,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Runs the command."""
     parser = argparse.ArgumentParser(
         prog=program("python -m msl_jax.analysis.unlabelled"),
-        description="Compares runs without labels of the target: confidence (%%) and shift of the"
-        " classes (bits) on its training images, mIoU or accuracy (%%) on the source.",
+        description="Compares runs without labels of the target: confidence (%) and shift of the"
+        " classes (bits) on its training images, mIoU or accuracy (%) on the source.",
     )
     parser.add_argument("runs", nargs="+", metavar="RUN", help="WORKDIR[:best|:STEP|:source]")
     found = compared(parser.parse_args(arguments).runs)

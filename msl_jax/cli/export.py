@@ -25,7 +25,7 @@ def main() -> None:
         " classes and a model card; with --onnx in ONNX, too.",
     )
     parser.add_argument(
-        "run", metavar="RUN", help="workdir, with :best, :STEP or :source behind it if wanted"
+        "run", metavar="RUN", help="workdir, or a checkpoint of it: RUN:best, RUN:STEP, RUN:source"
     )
     parser.add_argument("output", metavar="OUT", help="folder that does not exist yet")
     parser.add_argument(

@@ -26,10 +26,10 @@ PATH_HELP = (
 )
 
 _CONFIG_HELP = (
-    "a name that msl-jax list configurations tells, or the path of a file of your own; default"
+    "a name that msl-jax list configurations shows, or the path of a file of your own; default"
     f" {configs.DEFAULT}"
 )
-_KEY_HELP = "sets a key; msl-jax list keys tells all of them, with default and valid values"
+_KEY_HELP = "sets a key; msl-jax list keys shows them all, with defaults and valid values"
 
 
 def usage(about: str, script: str, arguments: str) -> str:
@@ -97,11 +97,7 @@ def _help(described: Sequence[flags.FlagHolder[Any]]) -> str:
     """The flags, on 80 columns."""
     helps = {"config=NAME[:VARIANT]": _CONFIG_HELP, "config.KEY=VALUE": _KEY_HELP}
     helps |= {flag.name: FLAGS[flag.name].help or "" for flag in described}
-    indent = " " * 6
-    filled = (
-        f"  --{name}\n{textwrap.fill(text, 79, initial_indent=indent, subsequent_indent=indent)}\n"
-        for name, text in helps.items()
-    )
+    filled = (f"  --{name}\n{_filled(text)}\n" for name, text in helps.items())
     return "".join(filled)
 
 
@@ -129,11 +125,32 @@ def _parse(argv: list[str]) -> None:
         hint = f"; keys of the configuration: {', '.join(near)}" if near else ""
         raise _UsageError(f"command line: {error}{hint}") from error
     except (flags.Error, TypeError, ValueError) as error:
-        raise _UsageError(f"command line: {error}") from error
+        raise _UsageError(_explained(str(error), argv)) from error
     if len(remaining) > 1:
         known = configs.found(remaining[1]) != remaining[1]
         hint = f"; did you mean --config={remaining[1]}?" if known else ""
         raise _UsageError(f"command line: unexpected argument {remaining[1]!r}{hint}")
+
+
+def _filled(text: str) -> str:
+    words = " ".join(text.split())  # absl adds what it says of its kinds of flags by itself
+    return textwrap.fill(words, 79, initial_indent=" " * 6, subsequent_indent=" " * 6)
+
+
+def _explained(error: str, argv: list[str]) -> str:
+    """What absl or ml_collections says of an argument, in words of this program where needed."""
+    if group := re.search(r"--config\.(\w+)=(.*): Failed to parse .* as a ConfigDict", error):
+        name, value = group.groups()
+        chosen = "; a method is chosen by its variant, --config NAME:VARIANT" * (name == "method")
+        return (
+            f"--config.{name}={value}: {name} is a group of keys, set as"
+            f" --config.{name}.KEY=VALUE{chosen}. All keys: msl-jax list keys"
+        )
+    if word := re.match(r"Could not parse '(\w+)': SyntaxError", error):  # a keyword of Python
+        from msl_jax.cli.near_keys import unknown_key  # imports JAX
+
+        return unknown_key(word[1], argv)
+    return f"command line: {error}"
 
 
 def _read(argv: list[str], file: str) -> list[str]:

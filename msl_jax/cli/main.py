@@ -40,7 +40,7 @@ def usage() -> str:
             "",
             *(f"  {name:{width}}  {meaning}" for name, (meaning, _) in COMMANDS.items()),
             "",
-            "msl-jax COMMAND --help says more; msl-jax --version tells the version. A first",
+            "msl-jax COMMAND --help says more; msl-jax --version shows the version. A first",
             "run that needs no data: msl-jax train",
         ]
     )

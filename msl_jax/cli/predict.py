@@ -38,24 +38,27 @@ def main() -> None:
         "write",
         list(DEFAULT_KINDS),
         f"what to write, of {', '.join(KINDS)}: label maps, label maps in colour, colours over the"
-        " photos, probability of the predicted class (grey), pixels of each class as CSV and JSON,"
-        " the colours' meaning (SVG), and classes.yaml by which a training reads the label maps",
+        " photos, probability of the predicted class (grey), share of each class as CSV and JSON,"
+        " the colours' meaning (SVG), and classes.yaml by which a training reads the label maps;"
+        f" default {','.join(DEFAULT_KINDS)}",
     )
     label_ids = absl_flags.DEFINE_string(
         "label_ids",
         "train",
         "ids in label maps: train (order of the network's outputs), classes (those that"
         " classes.yaml gave in training), or cityscapes (label ids, where the classes are"
-        " Cityscapes')",
+        " Cityscapes'); default train",
     )
-    opacity = absl_flags.DEFINE_float("opacity", 0.5, "of the colours in overlays")
+    opacity = absl_flags.DEFINE_float("opacity", 0.5, "of the colours in overlays; default 0.5")
     window = absl_flags.DEFINE_string(
         "window",
         None,
         "HEIGHT,WIDTH: segment photos in overlapping windows of at most this size, after"
         " photo_size",
     )
-    every = absl_flags.DEFINE_integer("every", 1, "of a video, take every Nth frame", lower_bound=1)
+    every = absl_flags.DEFINE_integer(
+        "every", 1, "of a video, take every Nth frame; default 1", lower_bound=1
+    )
 
     def command() -> None:
         from msl_jax.commands.predict import predict

@@ -48,5 +48,5 @@ def _choices() -> str:
     ]
     default = f"Default: {DEFAULT_VARIANT}, for a classification max_square."
     return "\n" + "\n\n".join(
-        [listing.text(configurations).rstrip(), *names, f"{default}\nmsl-jax list tells more."]
+        [listing.text(configurations).rstrip(), *names, f"{default}\nmsl-jax list shows more."]
     )

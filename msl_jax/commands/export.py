@@ -167,10 +167,11 @@ from pathlib import Path
 
 import jax.export
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageOps
 
 network = jax.export.deserialize(Path("{PROGRAM}").read_bytes())
-photo = Image.open("photo.jpg").convert("RGB").resize(({width}, {height}), Image.Resampling.BICUBIC)
+photo = ImageOps.exif_transpose(Image.open("photo.jpg")).convert("RGB")  # upright
+photo = photo.resize(({width}, {height}), Image.Resampling.BICUBIC)
 probabilities = network.call(np.asarray(photo)[None])
 classes = probabilities.argmax(-1)  # numbers of the classes above, from 0
 ```

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +36,7 @@ from msl_jax.runtime.command_line import program
 from msl_jax.runtime.connection import connect, losses_explained
 from msl_jax.runtime.errors import UserError
 from msl_jax.runtime.paths import storable
+from msl_jax.runtime.registration import VARIABLE
 
 _ONE_HEAD = (
     "note: these weights have no trained low head; Multi starts with a random one. RUN:source of a"
@@ -110,7 +111,7 @@ def _train(given: ConfigDict, folder: Path, by_hand: Mapping[str, Any]) -> dict:
                 _say_finished(console, folder)
     if parallel.is_first():
         print_results(results)
-        print(_where_next(folder))
+        print(_where_next(folder, config.registered_by))
     return results
 
 
@@ -151,15 +152,21 @@ def _devices() -> str:
     return f"device: {len(devices)} x {devices[0].device_kind}"
 
 
-def _where_next(folder: Path) -> str:
-    """Where the results are, and the commands that go on from there."""
+def _where_next(folder: Path, registered_by: Sequence[str] = ()) -> str:
+    """Where the results are, and the commands that go on from there.
+
+    Args:
+        folder: the run's.
+        registered_by: users' own files, without which the run cannot be read.
+    """
     run = shlex.quote(str(folder))
     stages = [f"{run}:{SOURCE_STAGE}"] if (folder / SOURCE_STAGE).exists() else []
     if (folder / ADAPT_STAGE).exists():
         stages.append(run)
-    report = program("python -m msl_jax.report", "report")
-    predict = program("python predict.py", "predict")
-    unlabelled = program("python -m msl_jax.analysis.unlabelled", "unlabelled")
+    own = f"{VARIABLE}={shlex.quote(os.pathsep.join(registered_by))} " if registered_by else ""
+    report = own + program("python -m msl_jax.report", "report")
+    predict = own + program("python predict.py", "predict")
+    unlabelled = own + program("python -m msl_jax.analysis.unlabelled", "unlabelled")
     return f"""Results, checkpoints, logs and pictures: {folder}
 
 As a page:             {report} --workdir {run}

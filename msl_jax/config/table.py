@@ -83,8 +83,8 @@ def _is_range(value: Any) -> bool:
 
 # See `msl_jax.data.augment.Augmentation`. Scale (1, 1) and an empty crop leave the size alone.
 AUGMENTATION: dict[str, Key] = {
-    "mirror": _switch(True, "flip left and right in every other image"),
-    "blur": _switch(True, "Gaussian blur of up to one pixel in every other image"),
+    "mirror": _switch(True, "flip left and right, at random, half of the images"),
+    "blur": _switch(True, "Gaussian blur of up to one pixel, at random, in half of the images"),
     "scale": Key(
         *(tuple, "(low, high) with 0 < low <= high", _is_range, (1.0, 1.0)),
         meaning="range of a random scale, followed by a random crop or padding",

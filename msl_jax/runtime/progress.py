@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from typing import TypeVar
 
 from rich.console import Console, RenderableType
+from rich.padding import Padding
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -83,7 +84,7 @@ class Bar(Progress):
         yield self.make_tasks_table(self.tasks)
         for task in self.tasks:
             if task.fields["below"]:
-                yield Text("  " + task.fields["below"], no_wrap=True, overflow="ellipsis")
+                yield Padding(Text(task.fields["below"]), (0, 0, 0, 2))
 
 
 def pace(rate: float, remaining: float, unit: str) -> str:

@@ -24,6 +24,15 @@ CAMVID = f"--config={ROOT / 'configs' / 'camvid_scratch.py'}"
         ("--config.lr=1", ["did you mean learning_rate or source_learning_rate?"]),
         ("--config.epochs=1", ["did you mean steps or source_steps?"]),
         ("--config.backbone=x", ["did you mean model.backbone?"]),
+        (
+            "--config.lambda=1",
+            ["--config.lambda: no such key; did you mean lambda_target, lambda_"],
+        ),
+        (
+            "--config.method=dacs",
+            ["method is a group of keys, set as --config.method.KEY=VALUE; a"],
+        ),
+        ("--config.model=resnet", ["model is a group of keys, set as --config.model.KEY=VALUE. A"]),
         ("--config.batch=1", ["did you mean batch_size, accumulate or eval_batch_size?"]),
         ("--config.method.gan=vanilla", ["a key of adaptsegnet, adaptsegnet_single, advent alone"]),
         ("--lr=1", ["'lr'", "--config.learning_rate"]),

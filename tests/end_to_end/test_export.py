@@ -69,7 +69,9 @@ def test_the_cards_python_runs(
     (tmp_path / "network.jax_export").symlink_to(exported / "network.jax_export")
     size = whole.config.target_size
     pixels = rng.integers(0, 256, (*size, 3), np.uint8)
-    Image.fromarray(pixels).save(tmp_path / "photo.png")
+    exif = Image.Exif()
+    exif[0x0112] = 3  # stored upside down
+    Image.fromarray(pixels[::-1, ::-1]).save(tmp_path / "photo.png", exif=exif)
     monkeypatch.chdir(tmp_path)
     names: dict[str, Any] = {}
     exec(python.replace("photo.jpg", "photo.png"), names)
