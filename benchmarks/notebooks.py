@@ -4,13 +4,14 @@
 
 Each notebook runs from its first to its last cell in a new kernel and is written back with pictures
 and printed text, without execution counts and times, which differ each time. The digest of its code
-is kept beside: tests/notebooks tells when the code has changed since.
+is kept beside: tests/notebooks tells when the code, or that of msl_jax/analysis/plots.py, has changed since.
 """
 
 from __future__ import annotations
 
 import argparse
 import hashlib
+import inspect
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -18,14 +19,17 @@ from typing import Any
 import nbclient
 import nbformat
 
+from msl_jax.analysis import plots
+
 NOTEBOOKS = sorted((Path(__file__).parents[1] / "notebooks").glob("*.ipynb"))
 DIGEST = "executed_code"  # in the notebook's metadata
 COMMAND = "python -m benchmarks.notebooks"
 
 
 def code_digest(notebook: Any) -> str:
-    """Of the sources of all code cells, in order."""
+    """Of the sources of all code cells, in order, and of what draws their pictures."""
     code = [cell.source for cell in notebook.cells if cell.cell_type == "code"]
+    code.append(inspect.getsource(plots))
     return hashlib.sha256("\0".join(code).encode()).hexdigest()
 
 

@@ -156,25 +156,27 @@ def class_scatter(
 
 
 def label_heights(places: np.ndarray, names: Sequence[str]) -> list[float]:
-    """How far above its place each label stands so that none covers another, in points.
+    """How far above its place each label stands so that none covers a label or a dot, in points.
 
     Args:
-        places: `[N, 2]`, x to the right and y upwards, in points.
-        names: what the labels say, in letters of 8 points.
+        places: `[N, 2]` of the dots, x to the right and y upwards, in points.
+        names: what the labels say, in letters of 8 points, to the right of their dots.
 
     >>> label_heights(np.asarray([[0.0, 0.0], [9.0, 1.0], [90.0, 0.0]]), ["pole", "person", "car"])
-    [3.0, 11.0, 3.0]
+    [4.0, 12.0, 3.0]
     """
-    height, letter = 9.0, 4.6
+    height, letter, radius, beside = 9.0, 4.6, 3.0, 4.0
     heights = [3.0] * len(names)
-    placed: list[tuple[float, float, float]] = []  # left, right and foot of each label
+    # Left, right, foot and top of each dot and label.
+    placed = [(x - radius, x + radius, y - radius, y + radius) for x, y in places.tolist()]
     for index in np.argsort(places[:, 1], kind="stable"):
-        left, y = (float(value) for value in places[index])
-        right, foot = left + letter * len(names[index]), y + 3.0
-        for other_left, other_right, other in sorted(placed, key=lambda label: label[2]):
-            if left < other_right and other_left < right and abs(foot - other) < height:
-                foot = other + height
-        placed.append((left, right, foot))
+        x, y = places[index].tolist()
+        left, foot = x + beside, y + 3.0
+        right = left + letter * len(names[index])
+        for other_left, other_right, other_foot, top in sorted(placed, key=lambda box: box[2]):
+            if left < other_right and other_left < right and other_foot < foot + height:
+                foot = max(foot, top)
+        placed.append((left, right, foot, foot + height))
         heights[index] = foot - y
     return heights
 
