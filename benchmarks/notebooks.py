@@ -4,7 +4,7 @@
 
 Each notebook runs from its first to its last cell in a new kernel and is written back with pictures
 and printed text, without execution counts and times, which differ each time. The digest of its code
-is kept beside: tests/notebooks tells when the code, or that of msl_jax/analysis/plots.py, has changed since.
+and of msl_jax/analysis/plots.py is kept beside: tests/notebooks tells when one has changed since.
 """
 
 from __future__ import annotations

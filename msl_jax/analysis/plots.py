@@ -11,6 +11,7 @@ import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from msl_jax.analysis import class_statistics, gradients
 from msl_jax.analysis.guidance import GuidanceSums
@@ -81,13 +82,14 @@ def gradient_by_confidence(
         counted: what the sums count.
     """
     edges = np.linspace(0, 1, bins + 1)
-    pixels = class_statistics.shares(class_statistics.coarser(sums.pixels_by_bin, bins))
-    axes.stairs(pixels, edges, fill=True, color="0.85", label=counted)
+
+    def percent(by_bin: np.ndarray) -> np.ndarray:
+        return 100 * class_statistics.shares(class_statistics.coarser(by_bin, bins))
+
+    axes.stairs(percent(sums.pixels_by_bin), edges, fill=True, color="0.85", label=counted)
     for name, sizes in sums.gradient_by_bin.items():
-        axes.stairs(
-            class_statistics.shares(class_statistics.coarser(sizes, bins)), edges, **_line(name)
-        )
-    axes.set(xlabel="confidence", ylabel="share", xlim=(0, 1))
+        axes.stairs(percent(sizes), edges, **_line(name))
+    axes.set(xlabel="confidence", ylabel="share, %", xlim=(0, 1))
     axes.legend(loc="upper left")
 
 
@@ -102,7 +104,7 @@ def gradient_by_class(
         names: of the classes.
         counted: what the sums count.
     """
-    pixels = class_statistics.shares(sums.pixels_by_class)
+    pixels = 100 * class_statistics.shares(sums.pixels_by_class)
     order = np.argsort(-pixels)
     places = np.arange(len(names))
     axes.bar(places, pixels[order], color="0.85", label=counted)
@@ -113,11 +115,10 @@ def gradient_by_class(
             "label": LABELS[name],
         }
         filled = "none" if name.endswith("_iw") else "full"
-        axes.plot(
-            places, class_statistics.shares(sizes)[order], markers[name], fillstyle=filled, **style
-        )
+        shares = 100 * class_statistics.shares(sizes)[order]
+        axes.plot(places, shares, markers[name], fillstyle=filled, **style)
     axes.set_xticks(places, [names[i] for i in order], rotation=60, ha="right")
-    axes.set(ylabel="share", yscale="log")
+    axes.set(ylabel="share, %", yscale="log")
     lowest, highest = axes.get_ylim()
     axes.set_ylim(top=highest * (highest / lowest) ** 0.4)  # room for the legend
     axes.legend(loc="upper right", fontsize=8)
@@ -223,6 +224,7 @@ def accuracy_curves(axes: Axes, accuracy: Mapping[str, Mapping[int, Mapping[str,
             values = [100 * point[part] for point in points.values()]
             axes.plot(list(points), values, style, marker=".", color=colour, label=label)
     axes.set(xlabel="step", ylabel="accuracy, %")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.legend(loc="upper left", bbox_to_anchor=(1, 1), fontsize=8)
 
 
