@@ -19,6 +19,7 @@ from msl_jax.data.limits import MAX_BATCH_PIXELS
 from msl_jax.methods.registry import METHODS, keys_of, method_of
 from msl_jax.methods.variants import (
     DEFAULT_VARIANT,
+    SELF_TRAINING,
     VARIANTS_OF,
     expect_variant,
     variant_of,
@@ -119,6 +120,8 @@ def begin_with_imagenet(config: config_dict.ConfigDict) -> None:
     config.source_steps, config.source_learning_rate = 2000, 1e-4
     config.steps, config.learning_rate = 300, 5e-5
     config.lambda_target = 0.1  # no more by the rule without labels
+    if config.variant in SELF_TRAINING:  # that rule forbids 1e-4
+        config.steps, config.learning_rate = 600, 3e-5
 
 
 def check_config(config: config_dict.ConfigDict) -> None:
