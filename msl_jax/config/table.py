@@ -114,7 +114,7 @@ SECTIONS: dict[str, dict[str, Key]] = {
             *("one of the task's: msl-jax list variants", DEFAULT_VARIANT),
             "what is optimised; given as --config NAME:VARIANT",
         ),
-        "seed": _from_zero(0, "of all that is drawn: weights, order, augmentation, method"),
+        "seed": _from_zero(0, "of everything random: weights, order, augmentation, method"),
         "preset": _word(
             "official",
             "decides keys that are left open: as the official code, or as the paper's text",
@@ -165,7 +165,7 @@ SECTIONS: dict[str, dict[str, Key]] = {
         "model.backbone": _registered(
             BACKBONES.__contains__,
             *("one of msl-jax list backbones", "resnet"),
-            "of deeplab and classifier",
+            "what the heads of deeplab and classifier stand on",
         ),
         "input_convention": Key(
             *(str, "one that the backbone has: caffe, torchvision, efficientnet_lite"),
