@@ -13,6 +13,7 @@ from jax import Array
 from jax import export as jax_export
 from ml_collections.config_dict import ConfigDict
 
+from msl_jax import __version__
 from msl_jax.commands.onnx_program import INPUT, to_onnx
 from msl_jax.config import base_config
 from msl_jax.data.labels import LabelSet
@@ -124,7 +125,7 @@ def _description(
         "classes": classes.to_json()["classes"],
         "platforms": list(exported.platforms),
         "calling_convention_version": exported.calling_convention_version,
-        "made_with": {"jax": jax.__version__},
+        "made_with": {"msl_jax": __version__, "jax": jax.__version__},
     }
 
 
@@ -143,6 +144,7 @@ def _card(config: ConfigDict, weights: Weights, described: dict[str, Any]) -> st
     unlabelled = config.target_train if run.folder.name == ADAPT_STAGE else "none"
     stage = f"step {run.step:,} of {run.folder.name}"
     names = ", ".join(entry["name"] for entry in described["classes"])
+    made_with = ", ".join(f"{name} {version}" for name, version in described["made_with"].items())
     return f"""# {config.name}:{config.variant}
 
 {config.task.capitalize()} by a network that msl_jax has trained.
@@ -157,6 +159,7 @@ def _card(config: ConfigDict, weights: Weights, described: dict[str, Any]) -> st
 | result | float32 [{", ".join(map(str, described["output"]["shape"]))}], probabilities |
 | classes | {names} |
 | platforms | {", ".join(described["platforms"])} |
+| made with | {made_with} |
 
 | evaluated on | in percent |
 |---|---|

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import msl_jax
 from msl_jax.cli import export as cli
 from msl_jax.commands.export import export
 from msl_jax.runtime.errors import UserError
@@ -56,6 +57,7 @@ def test_what_is_told_of_it(whole: Any, exported: Path) -> None:
     assert f"| camvid/test_dusk (target) | mIoU {percent} |" in card
     assert "| unlabelled images | camvid/train_dusk |" in card
     assert "step 4 of adapt" in card
+    assert f"| made with | msl_jax {msl_jax.__version__}, jax {jax.__version__} |" in card
 
 
 def test_the_cards_python_runs(
