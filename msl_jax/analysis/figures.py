@@ -25,7 +25,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from msl_jax.runtime import command_line
+from msl_jax.runtime import command_line, extras
 from msl_jax.runtime.errors import UserError
 
 
@@ -82,7 +82,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         import matplotlib
     except ImportError as error:
         raise UserError(
-            'figures need matplotlib: pip install -e ".[notebooks]" (or pip install matplotlib)'
+            f"figures need matplotlib: {extras.command('notebooks')} (or pip install matplotlib)"
         ) from error
     matplotlib.use("agg")
     write_figures(options.workdir, options.output, options.compare)

@@ -97,9 +97,7 @@ def _list() -> None:
         choices=(*LISTS, "keys"),
         help=", ".join((*LISTS, "keys")),
     )
-    parser.add_argument(
-        "--markdown", action="store_true", help="of keys: the tables of docs/keys.md"
-    )
+    parser.add_argument("--markdown", action="store_true", help="of keys: as tables in Markdown")
     given = parser.parse_args()
     if given.markdown and given.what != "keys":
         parser.error("--markdown: expected with keys")

@@ -108,5 +108,5 @@ def unknown_key(text: str, argv: list[str]) -> str:
         near = near_keys(wrong, [f"{group}{dot}{guess[1]}"] if guess and name in words else [])
         names = " or ".join(filter(None, [", ".join(near[:-1]), *near[-1:]]))
         hint = f"; did you mean {names}? All" if near else ". All"
-        return f"--{key}: no such key{hint} keys: msl-jax list keys, docs/keys.md"
+        return f"--{key}: no such key{hint} keys: msl-jax list keys"
     return f"--config: the file cannot be read ({text}); --config.debug=true shows where"

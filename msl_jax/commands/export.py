@@ -21,6 +21,7 @@ from msl_jax.models.spec import NetworkSpec
 from msl_jax.runs.checkpoints import Checkpoints
 from msl_jax.runs.metrics import main_metric
 from msl_jax.runs.workdir import ADAPT_STAGE
+from msl_jax.runtime import extras
 from msl_jax.runtime.errors import UserError
 from msl_jax.runtime.files import atomic_write, write_json, write_text
 from msl_jax.runtime.paths import absolute
@@ -71,7 +72,7 @@ def export(
     if folder.exists():
         raise UserError(f"{folder} exists already and is not replaced; give another name")
     if importlib.util.find_spec("flatbuffers") is None:
-        raise UserError('flatbuffers is missing: pip install -e ".[export]"')
+        raise UserError(f"flatbuffers is missing: {extras.command('export')}")
     weights, config = open_trained(checkpoint, base_config("export"), {})
     if weights.run is None or weights.classes is None:
         raise UserError(

@@ -13,6 +13,7 @@ import numpy as np
 from jax import Array, lax
 from jax.extend import core
 
+from msl_jax.runtime import extras
 from msl_jax.runtime.errors import UserError
 
 INPUT, OUTPUT = "images", "probabilities"
@@ -40,7 +41,8 @@ def to_onnx(network: Callable[[Array], Array], images: jax.ShapeDtypeStruct) -> 
         jax2onnx = importlib.import_module("jax2onnx")
         importlib.import_module("onnxruntime")
     except ImportError as error:
-        raise UserError(f'--onnx: {error.name} is missing: pip install -e ".[onnx]"') from error
+        install = extras.command("onnx")
+        raise UserError(f"--onnx: {error.name} is missing: {install}") from error
     traced = jax.make_jaxpr(network)(images)
 
     # Traced before, as jax2onnx puts functions of its own in the place of JAX's while it traces,

@@ -144,7 +144,7 @@ def load(path: Path, names: tuple[str, ...], size: tuple[int, int]) -> SpatialPr
     Raises:
         UserError: there is none, or it is one of other classes or another size.
     """
-    make = "msl-jax prior makes one (docs/methods.md)"
+    make = "msl-jax prior makes one (msl-jax prior --help)"
     expect_readable(path)
     try:
         with np.load(path, allow_pickle=False) as arrays:

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from msl_jax.runtime import extras
 from msl_jax.runtime.errors import UserError
 
 VIDEO_SUFFIXES = (".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg")
@@ -56,8 +57,8 @@ def _opened(path: Path) -> Iterator[Any]:
         importlib.import_module("imageio_ffmpeg")
     except ImportError as error:
         raise UserError(
-            f"{path}: videos are read by imageio with ffmpeg, which are not installed: pip install"
-            " 'imageio[ffmpeg]'."
+            f"{path}: videos are read by imageio with ffmpeg, which are not installed:"
+            f" {extras.command('video')}"
         ) from error
     try:
         # Each frame as it is stored. By default ffmpeg repeats and drops some where their distance

@@ -12,7 +12,7 @@ from typing import NoReturn
 
 from absl import logging as absl_logging
 
-from msl_jax.runtime import closed_pipe, stopping
+from msl_jax.runtime import closed_pipe, extras, stopping
 from msl_jax.runtime.errors import UserError, out_of_resources
 from msl_jax.runtime.text import lines
 
@@ -90,7 +90,8 @@ def _of_the_machine(error: Exception) -> UserError | None:
         wanted, reason = os.environ["JAX_PLATFORMS"], f" ({first})" if first else ""
         return UserError(
             f"JAX_PLATFORMS={wanted}: JAX finds no such device{reason}. Unset the variable to use"
-            " the device that is there; a GPU needs the CUDA build of JAX, see README.md"
+            " the device that is there; a GPU needs the CUDA build of JAX:"
+            f" {extras.command('cuda12')}"
         )
     if isinstance(error, Warning):  # of Python and libraries; none of this project's own
         return UserError(

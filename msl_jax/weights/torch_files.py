@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from msl_jax.runtime import extras
 from msl_jax.runtime.errors import UserError
 from msl_jax.runtime.files import atomic_write, expect_readable
 from msl_jax.weights import torch_archive
@@ -89,7 +90,7 @@ def _torch(path: Path) -> Any:
     except ImportError as error:
         raise UserError(
             f"{path}: PyTorch is needed to write this kind of file and is not installed. Install it"
-            " (pip install -e '.[convert]'; the CPU build is enough) or write .safetensors, which"
+            f" ({extras.command('convert')}; the CPU build is enough) or write .safetensors, which"
             " needs none: python -m msl_jax.convert INPUT OUTPUT.safetensors"
         ) from error
     return torch

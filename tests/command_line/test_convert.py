@@ -175,7 +175,7 @@ class TestRefused:
 
     def test_missing_pytorch(self, refused, source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setitem(sys.modules, "torch", None)
-        assert "pip install -e '.[convert]'" in refused(SCRIPT, source, "out.pth")
+        assert 'pip install -e ".[convert]"' in refused(SCRIPT, source, "out.pth")
 
     def test_arrays_that_do_not_fit(self, refused, tmp_path: Path, official: StateDict) -> None:
         arrays = {**official, "extra": np.ones(1, np.float32)}

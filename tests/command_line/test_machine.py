@@ -78,6 +78,7 @@ def test_platform_that_is_not_there() -> None:
         assert "Traceback" not in ended.stderr
         (line,) = [line for line in ended.stderr.splitlines() if line.startswith("error: ")]
         assert f"JAX_PLATFORMS={platform}" in line
+        assert line.endswith('CUDA build of JAX: pip install -e ".[cuda12]"')
 
 
 def test_memory_that_is_not_there() -> None:

@@ -63,5 +63,5 @@ def test_what_reads_videos_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         return original(name, *args)
 
     monkeypatch.setattr(importlib, "import_module", missing)
-    with pytest.raises(UserError, match=r"pip install 'imageio\[ffmpeg\]'"):
+    with pytest.raises(UserError, match=r'pip install -e "\.\[video\]"'):
         Video(tmp_path / "drive.mp4")

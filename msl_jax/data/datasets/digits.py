@@ -20,6 +20,7 @@ import numpy as np
 
 from msl_jax.data.datasets.dataset import BuiltIn, Kind
 from msl_jax.data.labels import LabelClass, LabelSet
+from msl_jax.runtime import extras
 from msl_jax.runtime.errors import UserError
 
 _VERSION = 1  # raise it when the result of `DigitExample.read` changes
@@ -141,10 +142,10 @@ def _arrays(domain: str) -> tuple[np.ndarray, np.ndarray]:
         raise UserError(
             f"digits: expected {_DOMAINS[domain].images} images in {_DOMAINS[domain].package},"
             f" found {len(images)}; install the versions that the extra requires:"
-            ' pip install -e ".[digits]"'
+            f" {extras.command('digits')}"
         )
     return np.rint(images).astype(np.uint8), labels.astype(np.uint8)
 
 
 def _missing(package: str) -> UserError:
-    return UserError(f'digits need {package}, which is missing: pip install -e ".[digits]"')
+    return UserError(f"digits need {package}, which is missing: {extras.command('digits')}")
