@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
 
@@ -29,13 +29,30 @@ MODULES = {
 __all__ = ["__version__", *MODULES]
 
 
-def __getattr__(name: str) -> Any:
-    if name not in MODULES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    module = importlib.import_module(f"{__name__}.{MODULES[name]}")
-    found = module if module.__name__.endswith(f".{name}") else getattr(module, name)
-    globals()[name] = found
-    return found
+if TYPE_CHECKING:  # a `__getattr__` would have them take any name for one of these
+    from msl_jax import losses as losses
+    from msl_jax.config import base_config as base_config
+    from msl_jax.data.datasets.registry import register_dataset as register_dataset
+    from msl_jax.losses.pixelwise import register_target_loss as register_target_loss
+    from msl_jax.methods import segmentation as segmentation
+    from msl_jax.methods.registry import register_method as register_method
+    from msl_jax.methods.registry import register_variant as register_variant
+    from msl_jax.methods.segmentation import Objective as Objective
+    from msl_jax.methods.variants import Variant as Variant
+    from msl_jax.models.spec import register_backbone as register_backbone
+    from msl_jax.training.state import TrainState as TrainState
+    from msl_jax.training.step import parallel_train_step as parallel_train_step
+    from msl_jax.training.step import train_step as train_step
+    from msl_jax.weights.registry import register_public_names as register_public_names
+else:
+
+    def __getattr__(name: str) -> Any:
+        if name not in MODULES:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        module = importlib.import_module(f"{__name__}.{MODULES[name]}")
+        found = module if module.__name__.endswith(f".{name}") else getattr(module, name)
+        globals()[name] = found
+        return found
 
 
 def __dir__() -> list[str]:

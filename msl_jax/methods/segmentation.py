@@ -26,7 +26,7 @@ from msl_jax.methods.method import BaseMethod, Training
 from msl_jax.methods.variants import variant_of
 from msl_jax.models import DeepLabV2
 from msl_jax.models.initial import HEADS
-from msl_jax.models.inputs import network_input
+from msl_jax.models.inputs import Network, network_input
 from msl_jax.runtime.parallel import AXIS
 from msl_jax.training.optimizer import FROZEN, Group, parameter_groups, stage_optimizer
 from msl_jax.training.step import Context, Pass
@@ -134,7 +134,7 @@ def objective(config: ConfigDict, *, adapt: bool = True) -> Objective:
 
 
 def passes(
-    model: DeepLabV2,
+    model: Network,
     objective: Objective,
     *,
     adapt: bool,
@@ -185,7 +185,7 @@ def passes(
 
 
 def forward(
-    model: DeepLabV2,
+    model: Network,
     low_head: bool,
     params: Any,
     stats: Any,
@@ -196,7 +196,7 @@ def forward(
 
 
 def forward_ready(
-    model: DeepLabV2, low_head: bool, params: Any, stats: Any, inputs: Array
+    model: Network, low_head: bool, params: Any, stats: Any, inputs: Array
 ) -> tuple[Array, Array | None, Any]:
     """As `forward`, of images that have become the network's input before."""
     (final, low), updates = model.apply(

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Protocol
 
 import jax.numpy as jnp
 from jax import Array
@@ -53,7 +54,19 @@ TORCHVISION = InputConvention(
 )
 
 
-def network_input(model: Any, images: Array) -> Array:
+class Network(Protocol):
+    """What is trained, as a Linen module has it: whatever has these two attributes will do."""
+
+    @property
+    def input_convention(self) -> InputConvention | None:
+        """How images enter; None where they come ready."""
+
+    @property
+    def apply(self) -> Callable[..., Any]:
+        """As `flax.linen.Module.apply`."""
+
+
+def network_input(model: Network, images: Array) -> Array:
     """Images as a network expects them.
 
     Args:
