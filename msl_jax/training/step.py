@@ -22,6 +22,7 @@ from msl_jax.training.device_axis import (
     expect_divided_over,
     index_of_device,
 )
+from msl_jax.training.explained import explained
 from msl_jax.training.state import TrainState
 
 
@@ -97,22 +98,23 @@ def train_step(
         The new state and the metrics of the whole batch, means over the micro-batches.
 
     Raises:
-        ValueError: two passes have a metric of the same name, there is no such axis, or the batch
-            is divided over others.
+        ValueError: two passes have a metric of the same name, there is no such axis, the passes
+            sum over another one, the batch is divided over others, or lacks what a pass needs.
     """
     part = jnp.asarray(accumulate * index_of_device(axis_name), jnp.int32)
     expect_divided_over(axis_name, state, batch)
     own = as_varying(state.params, axis_name)  # whose gradients are this device's alone
     context = Context(state.step, state.carried, part)
-    if accumulate == 1:
-        gradients, stats, carried, metrics = _differentiate(
-            passes, prepare, own, state.batch_stats, batch, context
-        )
-    else:
-        stats, carried = as_varying((state.batch_stats, state.carried), axis_name)
-        gradients, stats, carried, metrics = _mean_gradients(
-            passes, prepare, own, stats, batch, context._replace(carried=carried), accumulate
-        )
+    with explained(axis_name, batch):
+        if accumulate == 1:
+            gradients, stats, carried, metrics = _differentiate(
+                passes, prepare, own, state.batch_stats, batch, context
+            )
+        else:
+            stats, carried = as_varying((state.batch_stats, state.carried), axis_name)
+            gradients, stats, carried, metrics = _mean_gradients(
+                passes, prepare, own, stats, batch, context._replace(carried=carried), accumulate
+            )
     if axis_name is not None:
         gradients, metrics = lax.psum((gradients, metrics), axis_name)
         stats = lax.pmean(stats, axis_name)
@@ -125,7 +127,8 @@ def train_step(
         opt_state=opt_state,
     )
     if carry is not None:
-        carried = carry(carried, after.variables, after.step)
+        with explained(axis_name, batch):
+            carried = carry(carried, after.variables, after.step)
         after = dataclasses.replace(after, carried=as_equal(carried, axis_name))
     return after, metrics
 

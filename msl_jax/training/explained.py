@@ -1,0 +1,50 @@
+"""What a pass looks for and does not find, in words; while it is traced, and at no cost after."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
+from jax import tree_util
+
+# Of a batch as the passes of `msl_jax.methods` expect it.
+_NAMES = ("source", "target", "image", "label")
+
+
+@contextlib.contextmanager
+def explained(axis_name: str | None, batch: Any) -> Iterator[None]:
+    """Says what is wrong where passes do not fit the step or the batch that they get.
+
+    Args:
+        axis_name: that of the step.
+        batch: what the step was given.
+
+    Raises:
+        ValueError: instead of JAX's `NameError` of an axis that is not there, or the `KeyError` of
+            a part that the batch lacks.
+    """
+    try:
+        yield
+    except NameError as error:
+        _, known, axis = str(error).partition("unbound axis name: ")
+        if not known:
+            raise
+        axis = axis.partition(".")[0].strip()
+        raise ValueError(
+            f"axis_name={axis_name!r}: the step does not run on a device axis {axis!r}, over which"
+            " one of its passes sums (or `prepare` or `carry`). Give the step and its passes the"
+            " same axis_name: under jax.jit alone, sharded or not, None, as in passes(...,"
+            " axis_name=None)."
+        ) from error
+    except KeyError as error:
+        if error.args[0] not in _NAMES:
+            raise
+        paths = [path for path, _ in tree_util.tree_flatten_with_path(batch)[0]]
+        found = ", ".join(f"batch{tree_util.keystr(path)}" for path in paths) or "nothing"
+        raise ValueError(
+            f"the batch lacks {error.args[0]!r}, which one of the passes needs (or `prepare`):"
+            " expected batch['source']['image'], batch['source']['label'] and, for an adaptation,"
+            f" batch['target']['image'], found {found}. Add it, or leave out the pass:"
+            " passes(..., adapt=False) has none on the target."
+        ) from error
