@@ -2,6 +2,8 @@
 
 python train.py --config docs/own_file.py
 
+Commands without --config know it by MSL_JAX_IMPORT: MSL_JAX_IMPORT=docs/own_file.py msl-jax list
+
 It takes seconds and shows where things go, not a result worth having.
 """
 

@@ -9,9 +9,10 @@ import argparse
 import textwrap
 from collections.abc import Callable, Mapping
 
-from msl_jax.data.datasets.registry import DATASETS, summary
+from msl_jax.data.datasets.registry import names, summary
 from msl_jax.methods.variants import VARIANTS_OF
 from msl_jax.runtime import command_line, configs
+from msl_jax.runtime.registration import import_named
 
 Section = tuple[str, Mapping[str, str]]  # a title and `{name: what it is}`
 
@@ -46,7 +47,7 @@ def methods() -> list[Section]:
 
 def datasets() -> list[Section]:
     """The data sets."""
-    return [("Data sets: --config.target_train=NAME/SPLIT", {n: summary(n) for n in DATASETS})]
+    return [("Data sets: --config.target_train=NAME/SPLIT", {n: summary(n) for n in names()})]
 
 
 def backbones() -> list[Section]:
@@ -88,7 +89,8 @@ def main() -> None:
 def _list() -> None:
     parser = argparse.ArgumentParser(
         prog=f"{command_line.PROGRAM} list",
-        description="Lists what there is to choose from; without WHAT, all but the keys.",
+        description="Lists what there is to choose from, with what the files of MSL_JAX_IMPORT"
+        " register; without WHAT, all but the keys.",
     )
     parser.add_argument(
         "what",
@@ -99,6 +101,7 @@ def _list() -> None:
     )
     parser.add_argument("--markdown", action="store_true", help="of keys: as tables in Markdown")
     given = parser.parse_args()
+    import_named()
     if given.markdown and given.what != "keys":
         parser.error("--markdown: expected with keys")
     if given.what == "keys":

@@ -18,7 +18,7 @@ from msl_jax.data.datasets.dataset import Dataset, RegisteredDataset
 from msl_jax.data.datasets.draft import draft_classes
 from msl_jax.data.datasets.file_dataset import FileDataset
 from msl_jax.data.datasets.folders import Folders
-from msl_jax.data.datasets.registry import DATASETS, WITHOUT_FILES, default_size, open_dataset
+from msl_jax.data.datasets.registry import default_size, names, open_dataset, reads_files
 from msl_jax.data.limits import MAX_PIXELS
 from msl_jax.data.photos import CLASSES_FILE, open_photos
 from msl_jax.data.prepared.records import Records
@@ -27,6 +27,7 @@ from msl_jax.data.prepared.workers import choose_processes, mapped
 from msl_jax.runtime import command_line
 from msl_jax.runtime.errors import UserError
 from msl_jax.runtime.progress import Bar
+from msl_jax.runtime.registration import import_named
 
 
 def prepare(
@@ -150,7 +151,7 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
         epilog=_epilog(),
         formatter_class=_Formatter,
     )
-    parser.add_argument("name", metavar="NAME", choices=DATASETS, help=", ".join(DATASETS))
+    parser.add_argument("name", metavar="NAME", choices=names(), help=", ".join(names()))
     parser.add_argument("--data_root", metavar="DIR", help="folder of the files, never written to")
     parser.add_argument("--check_only", action="store_true", help="make no records")
     parser.add_argument("--strict", action="store_true", help="stop if any pair has a problem")
@@ -181,7 +182,7 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
         help="default: one for each core; 1: threads of this one",
     )
     given = parser.parse_args(argv)
-    if given.data_root is None and given.name not in WITHOUT_FILES:
+    if given.data_root is None and reads_files(given.name):
         parser.error(f"{given.name} is read from files: give their folder with --data_root DIR")
     return given
 
@@ -196,7 +197,7 @@ class _Formatter(argparse.HelpFormatter):
 
 
 def _epilog() -> str:
-    sizes = {name: default_size(name) for name in DATASETS}
+    sizes = {name: default_size(name) for name in names()}
     return f"""\
 Default sizes (height,width) are those of the paper's recipes without Multi: \
 {"; ".join(f"{name} {height},{width}" for name, (height, width) in sizes.items())}. \
@@ -250,18 +251,20 @@ def _drafted(path: Path, draft: str, *, write: bool) -> UserError:
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Runs the command."""
+    command_line.guard(lambda: _run(argv), interrupted="the same command continues")
+
+
+def _run(argv: Sequence[str] | None) -> None:
+    import_named()
     given = _parse(argv)
-    command_line.guard(
-        lambda: prepare(
-            _open(given),
-            given.split,
-            given.size,
-            given.records_dir,
-            check_only=given.check_only,
-            strict=given.strict,
-            num_processes=given.num_processes,
-        ),
-        interrupted="the same command continues",
+    prepare(
+        _open(given),
+        given.split,
+        given.size,
+        given.records_dir,
+        check_only=given.check_only,
+        strict=given.strict,
+        num_processes=given.num_processes,
     )
 
 

@@ -95,6 +95,45 @@ def test_training_evaluation_and_report(
     assert "own_file:rising" in write_report(run, images=0).read_text()
 
 
+def test_prepare_and_list(
+    command, own_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program, records = "msl_jax/__main__.py", tmp_path / "records"
+    prepare = (program, "prepare", "discs", "--records_dir", records)
+    refused = command(*prepare)
+    assert (refused.code, "invalid choice: 'discs'" in refused.err) == (2, True)
+    monkeypatch.setenv("MSL_JAX_IMPORT", str(own_file))
+    done = command(*prepare)
+    assert (done.code, done.err) == (0, "")
+    assert "discs/dusk: 8 records of 32x48" in done.out
+    for what, line in (
+        ("datasets", "discs +Discs by day and at dusk. "),
+        ("methods", "rising +rising"),
+        ("variants", "rising +"),
+        ("backbones", "plain +plain network of 8 features; features"),
+        ("keys", "method.rise = 100"),
+    ):
+        assert re.search(f"^  {line}", command(program, "list", what).out, re.MULTILINE), what
+    own_file.unlink()
+    registration._import.cache_clear()
+    registration._origins.clear()
+    for arguments in (prepare, (program, "list", "datasets")):
+        assert command(*arguments).err.startswith("error: MSL_JAX_IMPORT: there is no file")
+
+
+def test_data_set_of_files_needs_its_folder(
+    command, forget, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "mine.py").write_text(
+        "import msl_jax\nfrom msl_jax.data.datasets.camvid import CamVid\n"
+        "msl_jax.register_dataset(type('Mine', (CamVid,), {'name': 'mine'}))\n"
+    )
+    monkeypatch.setenv("MSL_JAX_IMPORT", str(tmp_path / "mine.py"))
+    prepare = ("msl_jax/data/prepare.py", "mine", "--check_only")
+    assert "mine is read from files: give their folder" in command(*prepare).err
+    assert f"{tmp_path} lacks the folders" in command(*prepare, "--data_root", tmp_path).err
+
+
 def test_run_of_another_backbone_names_the_file_of_its_keys(own_file: Path, forget) -> None:
     """Its configuration has `model.features`, which no other process would know."""
     assert complete(base_config("demo")).registered_by == ()

@@ -17,7 +17,7 @@ from trees import write_crosscity, write_gta5, write_ids, write_image
 
 from msl_jax.data import prepare
 from msl_jax.data.datasets.gta5 import GTA5
-from msl_jax.data.datasets.registry import DATASETS, default_size
+from msl_jax.data.datasets.registry import default_size, names
 from msl_jax.data.prepared.records import prepare as prepare_records
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -303,7 +303,7 @@ def test_every_data_set_has_a_size(capsys) -> None:
     with pytest.raises(SystemExit):
         prepare.main(["--help"])
     page = " ".join(capsys.readouterr().out.split())
-    for name in DATASETS:
+    for name in names():
         height, width = default_size(name)
         assert f"{name} {height},{width}" in page
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from trees import write_cityscapes
 
-from msl_jax.data.datasets.registry import DATASETS, open_dataset, open_label_set, open_split
+from msl_jax.data.datasets.registry import names, open_dataset, open_label_set, open_split
 from msl_jax.runtime.errors import UserError
 
 
@@ -58,6 +58,6 @@ def test_data_sets_by_name(tmp_path: Path) -> None:
     root = write_cityscapes(tmp_path)
     assert open_dataset("cityscapes", root, 13).label_set.num_classes == 13
     assert open_dataset("demo").name == "demo"
-    assert "demo" in DATASETS
+    assert "demo" in names()
     with pytest.raises(UserError, match=r"Unknown data set 'x'; choose one of .*'gta5'"):
         open_dataset("x")

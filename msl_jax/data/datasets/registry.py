@@ -17,29 +17,22 @@ from msl_jax.data.labels import LabelSet
 from msl_jax.runtime.errors import UserError
 from msl_jax.runtime.registration import register
 
-# Name in configurations -> module, class, whether it reads files below a data root. Modules are
-# imported when they are needed.
+# Name in configurations -> module, class. Modules are imported when they are needed.
 _DATASETS = {
-    "camvid": ("msl_jax.data.datasets.camvid", "CamVid", True),
-    "cityscapes": ("msl_jax.data.datasets.cityscapes", "Cityscapes", True),
-    "cityscapes_pix2pix": (
-        "msl_jax.data.datasets.cityscapes_pix2pix",
-        "CityscapesPix2pix",
-        True,
-    ),
-    "class_folders": ("msl_jax.data.datasets.class_folders", "ClassFolders", True),
-    "crosscity": ("msl_jax.data.datasets.crosscity", "CrossCity", True),
-    "demo": ("msl_jax.data.demo.dataset", "Demo", False),
-    "digits": ("msl_jax.data.datasets.digits", "Digits", False),
-    "drawn": ("msl_jax.data.datasets.drawn", "Drawn", False),
-    "folders": ("msl_jax.data.datasets.folders", "Folders", True),
-    "gta5": ("msl_jax.data.datasets.gta5", "GTA5", True),
-    "idd_lite": ("msl_jax.data.datasets.idd_lite", "IDDLite", True),
-    "office31": ("msl_jax.data.datasets.office31", "Office31", True),
-    "synthia": ("msl_jax.data.datasets.synthia", "SYNTHIA", True),
+    "camvid": ("msl_jax.data.datasets.camvid", "CamVid"),
+    "cityscapes": ("msl_jax.data.datasets.cityscapes", "Cityscapes"),
+    "cityscapes_pix2pix": ("msl_jax.data.datasets.cityscapes_pix2pix", "CityscapesPix2pix"),
+    "class_folders": ("msl_jax.data.datasets.class_folders", "ClassFolders"),
+    "crosscity": ("msl_jax.data.datasets.crosscity", "CrossCity"),
+    "demo": ("msl_jax.data.demo.dataset", "Demo"),
+    "digits": ("msl_jax.data.datasets.digits", "Digits"),
+    "drawn": ("msl_jax.data.datasets.drawn", "Drawn"),
+    "folders": ("msl_jax.data.datasets.folders", "Folders"),
+    "gta5": ("msl_jax.data.datasets.gta5", "GTA5"),
+    "idd_lite": ("msl_jax.data.datasets.idd_lite", "IDDLite"),
+    "office31": ("msl_jax.data.datasets.office31", "Office31"),
+    "synthia": ("msl_jax.data.datasets.synthia", "SYNTHIA"),
 }
-DATASETS = tuple(_DATASETS)
-WITHOUT_FILES = tuple(name for name, (*_, needs_root) in _DATASETS.items() if not needs_root)
 _OWN: dict[str, Any] = {}  # classes of users' own files
 
 
@@ -54,6 +47,16 @@ def register_dataset(dataset: Any) -> None:
     """
     register({**_DATASETS, **_OWN}, "data set", dataset.name, dataset)
     _OWN[dataset.name] = dataset
+
+
+def names() -> list[str]:
+    """Of all data sets, one's own too."""
+    return sorted({**_DATASETS, **_OWN})
+
+
+def reads_files(name: str) -> bool:
+    """Whether a data set needs a data root; `name` is one of `names`."""
+    return not issubclass(_class(name), BuiltIn)
 
 
 def open_split(
@@ -94,7 +97,7 @@ def open_dataset(
     """Opens a data set.
 
     Args:
-        name: one of `DATASETS`.
+        name: one of `names`.
         data_root: as in `open_split`.
         num_classes: as in `open_split`.
         classes_file: as in `open_split`.
@@ -103,8 +106,8 @@ def open_dataset(
     Raises:
         UserError: as in `open_split`.
     """
-    if name not in {**_DATASETS, **_OWN}:
-        raise UserError(f"Unknown data set {name!r}; choose one of {_names()}.")
+    if name not in names():
+        raise UserError(f"Unknown data set {name!r}; choose one of {names()}.")
     return _open(_class(name), name, data_root, num_classes, classes_file, label_ids)
 
 
@@ -135,12 +138,12 @@ def dataset_class(name: str) -> Any:
 
 
 def default_size(name: str) -> tuple[int, int]:
-    """(height, width) of a data set's records where none is given; `name` is one of `DATASETS`."""
+    """(height, width) of a data set's records where none is given; `name` is one of `names`."""
     return _class(name).default_size
 
 
 def summary(name: str) -> str:
-    """What a data set is, in one line; `name` is one of `DATASETS`."""
+    """What a data set is, in one line; `name` is one of `names`."""
     return (_class(name).__doc__ or "").partition("\n")[0].replace("`", "")
 
 
@@ -168,10 +171,10 @@ def _open(
 def _find(name: str) -> tuple[Any, str]:
     """Class of the data set and split."""
     dataset_name, _, split = name.partition("/")
-    if dataset_name not in {**_DATASETS, **_OWN}:
+    if dataset_name not in names():
         raise UserError(
             f"Unknown data set in {name!r}; expected DATASET/SPLIT with one of the data sets"
-            f" {_names()}."
+            f" {names()}."
         )
     cls = _class(dataset_name)
     if cls.splits and split not in cls.splits:  # without any, they are known once a root is opened
@@ -180,12 +183,8 @@ def _find(name: str) -> tuple[Any, str]:
     return cls, split
 
 
-def _names() -> list[str]:
-    return sorted({**_DATASETS, **_OWN})
-
-
 def _class(dataset_name: str) -> Any:
     if dataset_name in _OWN:
         return _OWN[dataset_name]
-    module, class_name, _ = _DATASETS[dataset_name]
+    module, class_name = _DATASETS[dataset_name]
     return getattr(importlib.import_module(module), class_name)
