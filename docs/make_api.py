@@ -2,8 +2,8 @@
 
     python docs/make_api.py [FOLDER]        # default: docs/api, which git ignores
 
-They need no network. What they hold are the modules of the public names of `msl_jax`, and the seams
-that one's own methods, data sets and backbones fit (docs/architecture.md).
+They need no network. What they hold are the modules of the public names of `msl_jax`, the seams
+that one's own methods, data sets and backbones fit (docs/architecture.md), and what these import.
 """
 
 from __future__ import annotations
@@ -16,7 +16,10 @@ import pdoc
 
 import msl_jax
 
-SEAMS = ("data.datasets.dataset", "methods.method", "models", "models.backbones.backbone")
+SEAMS = (
+    *("data.datasets.dataset", "data.labels", "methods.method", "models"),
+    *("models.backbones.backbone", "models.inputs", "models.keys", "models.layers"),
+)
 
 
 def write(folder: Path) -> None:
