@@ -30,6 +30,7 @@ from msl_jax.runs.workdir import (
     keep_moved,
     moved,
     results_in,
+    saved_values,
 )
 from msl_jax.runtime import parallel
 from msl_jax.runtime.command_line import program
@@ -111,7 +112,7 @@ def _train(given: ConfigDict, folder: Path, by_hand: Mapping[str, Any]) -> dict:
                 _say_finished(console, folder)
     if parallel.is_first():
         print_results(results)
-        print(_where_next(folder, config.registered_by))
+        print(_where_next(folder, saved_values(folder)["registered_by"]))
     return results
 
 
