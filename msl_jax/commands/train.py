@@ -112,7 +112,7 @@ def _train(given: ConfigDict, folder: Path, by_hand: Mapping[str, Any]) -> dict:
                 _say_finished(console, folder)
     if parallel.is_first():
         print_results(results)
-        print(_where_next(folder, saved_values(folder)["registered_by"]))
+        print(_where_next(folder, saved_values(folder).get("registered_by", ())))
     return results
 
 
