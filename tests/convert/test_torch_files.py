@@ -176,7 +176,7 @@ def test_full_disk_leaves_nothing(
 
 def test_writing_needs_pytorch(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "torch", None)
-    with pytest.raises(UserError, match=r"to write this .*install -e '.\[convert\]'.*\.safetens"):
+    with pytest.raises(UserError, match=r'to write this .*install -e ".\[convert\]".*\.safetens'):
         torch_files.write(path, ARRAYS, {})
     assert not path.exists()
 
