@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import gc
 import os
 import signal
 import subprocess
@@ -122,9 +124,66 @@ def test_module_in_c_is_imported_to_its_end(
     assert f"stopped by {signal.Signals(number).name}; start it" in capsys.readouterr().err
 
 
+def test_interruption_that_is_dropped_comes_again(capsys: pytest.CaptureFixture[str]) -> None:
+    """Code in C that calls Python may go on as if nothing had been raised."""
+
+    def command() -> None:
+        with contextlib.suppress(stopping.Stopped):
+            _send(signal.SIGTERM)
+        time.sleep(5)
+        pytest.fail("was not interrupted again")
+
+    start = time.monotonic()
+    with pytest.raises(SystemExit) as left:
+        guard(command, "start it again")
+    assert time.monotonic() - start < 4
+    assert left.value.code == 143
+    assert "stopped by SIGTERM; start it again\n" in capsys.readouterr().err
+
+
+def test_cleaning_up_is_not_interrupted() -> None:
+    cleaned = []
+
+    def command() -> None:
+        try:
+            _send(signal.SIGTERM)
+        finally:
+            for _ in range(20):
+                time.sleep(0.01)
+            cleaned.append(True)
+
+    with pytest.raises(SystemExit):
+        guard(command, "start it again")
+    assert cleaned == [True]
+
+
+def test_collection_of_garbage_is_not_interrupted() -> None:
+    """Python would ignore it there, with a traceback, which is an error in these tests."""
+    done = []
+
+    def callback(phase: str, info: dict) -> None:
+        if phase == "start" and not done:
+            _send(signal.SIGTERM)
+            done.append(True)
+
+    def command() -> None:
+        gc.collect()
+        assert done == [True]
+        time.sleep(5)
+        pytest.fail("was not interrupted")
+
+    gc.callbacks.append(callback)
+    try:
+        with pytest.raises(SystemExit) as left:
+            guard(command, "start it again")
+    finally:
+        gc.callbacks.remove(callback)
+    assert left.value.code == 143
+
+
 def test_command_that_ends_with_an_import(monkeypatch: pytest.MonkeyPatch) -> None:
     """What was to interrupt it later does not come after it."""
-    monkeypatch.setattr(stopping, "_IMPORT_S", 1.0)
+    monkeypatch.setattr(stopping, "_AGAIN_S", 1.0)
     guard(lambda: _Extension(signal.SIGTERM).exec_module(ModuleType("module")), "start it again")
     assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
     time.sleep(1.1)

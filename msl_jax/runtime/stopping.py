@@ -8,17 +8,18 @@ second SIGINT ends the process immediately.
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import signal
 import sys
 import threading
 from collections.abc import Iterator
-from importlib.machinery import ExtensionFileLoader
+from importlib.machinery import ExtensionFileLoader, SourceFileLoader
 from types import FrameType
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
-_IMPORT_S = 0.05  # until it is seen again whether a module in C is still being imported
+_AGAIN_S = 0.05  # until a process that could not be interrupted, or dropped it, is again
 
 
 class Stopped(BaseException):
@@ -35,7 +36,6 @@ class _Process:
     delayed = False
     raised = False  # whether `Stopped` was raised
     arrived = False  # whether it has reached `at_once`
-    again: threading.Timer | None = None  # interrupts once a module in C is imported
 
 
 _process = _Process()
@@ -91,7 +91,7 @@ def handled() -> Iterator[None]:
     the handlers.
     """
     with delayed():
-        before = {number: signal.signal(number, _interrupt) for number in SIGNALS}
+        before = {n: signal.signal(n, _interrupt) for n in (*SIGNALS, signal.SIGALRM)}
         # Python's handlers do not run while XLA compiles; a thread that reads the numbers does.
         reading, writing = os.pipe()
         os.set_blocking(writing, False)
@@ -101,17 +101,14 @@ def handled() -> Iterator[None]:
         try:
             yield
         finally:
-            if _process.again is not None:
-                _process.again.cancel()
-                _process.again.join()
+            signal.setitimer(signal.ITIMER_REAL, 0)
             signal.set_wakeup_fd(-1)
             for number, handler in before.items():
                 signal.signal(number, handler)
             os.close(writing)  # ends the thread
             watching.join()
             os.close(reading)
-            _process.received, _process.again = None, None
-            _process.raised, _process.arrived = False, False
+            _process.received, _process.raised, _process.arrived = None, False, False
 
 
 def exit_code() -> int:
@@ -128,28 +125,36 @@ def name() -> str:
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:
-    first, waited = not requested(), _process.again is not None
+    """Raises `Stopped`, and again where it was dropped before it reached `at_once`.
+
+    Python ignores what is raised in callbacks of objects that end, and code in C that calls Python
+    may do so too (measured: in every fifth stop during the first seconds of a training).
+    """
     _process.received = _process.received or signal.Signals(number)
-    if _process.delayed or _process.raised or not (first or waited):
+    if _process.delayed or _process.arrived:
         return
-    if _imports_extension(frame):
-        # As SIGTERM, since a second SIGINT would be one of the user's.
-        _process.again = threading.Timer(_IMPORT_S, os.kill, (os.getpid(), signal.SIGTERM))
-        _process.again.start()
+    signal.setitimer(signal.ITIMER_REAL, _AGAIN_S)  # SIGALRM, which comes here too
+    on_its_way = _process.raised and sys.exception() is not None  # cleaning up is not disturbed
+    if on_its_way or _is_uninterruptible(frame):
         return
     _process.raised = True
     raise Stopped
 
 
-def _imports_extension(frame: FrameType | None) -> bool:
-    """Whether a module in C is being imported, such as NumPy's or ml_dtypes'.
+def _is_uninterruptible(frame: FrameType | None) -> bool:
+    """Whether a module is being imported, or Python's garbage is collected.
 
-    An exception would leave it half initialized, and the process would end with a segmentation
-    fault (measured: in every sixth stop during ``import jax``).
+    An exception would leave a module in C, such as NumPy's or ml_dtypes', half initialized, and the
+    process would end with a segmentation fault (measured: in every sixth stop during ``import
+    jax``), or abort it (PyTorch's modules call each other through C++). In a callback of the
+    collector it would be ignored, with a traceback.
     """
+    callbacks = [getattr(callback, "__code__", None) for callback in gc.callbacks]
     while frame is not None:
+        if frame.f_code in callbacks:
+            return True
         if frame.f_code.co_name in ("create_module", "exec_module") and isinstance(
-            frame.f_locals.get("self"), ExtensionFileLoader
+            frame.f_locals.get("self"), ExtensionFileLoader | SourceFileLoader
         ):
             return True
         frame = frame.f_back
