@@ -31,6 +31,19 @@ def write_ids(path: Path, ids: np.ndarray, *, palette: bool = False) -> Path:
     return path
 
 
+def write_folders(
+    root: Path, label: np.ndarray | Image.Image | None = None, names: Sequence[str] = "ab"
+) -> Path:
+    """Writes photos, all of the label map if there is one, in the layout of `folders`."""
+    for name in names:
+        write_image(root / "images" / f"{name}.jpg")
+        if label is not None:
+            (root / "labels").mkdir(exist_ok=True)
+            image = label if isinstance(label, Image.Image) else Image.fromarray(label)
+            image.save(root / "labels" / f"{name}.png")
+    return root
+
+
 def write_rgb16(path: Path, channels: np.ndarray) -> Path:
     """Writes `[H, W, 3]` as a 16-bit RGB PNG, by hand: Pillow cannot."""
     height, width = channels.shape[:2]

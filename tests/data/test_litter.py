@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from trees import (
     all_ids,
@@ -14,23 +15,21 @@ from trees import (
     write_cityscapes_pix2pix,
     write_crosscity,
     write_domains,
+    write_folders,
     write_gta5,
     write_idd_lite,
-    write_ids,
-    write_image,
     write_synthia,
 )
 
 from msl_jax.data.datasets.office31 import CLASSES
 from msl_jax.data.datasets.registry import open_dataset
+from msl_jax.runtime.errors import UserError
 
 FOLDERS = ("__MACOSX", ".ipynb_checkpoints", "@eaDir")
 
 
 def _write_folders(root: Path) -> Path:
-    for name in "ab":
-        write_image(root / "images" / f"{name}.png")
-        write_ids(root / "labels" / f"{name}.png", all_ids([0, 1]))
+    write_folders(root, all_ids([0, 1]).astype(np.uint8))
     (root / "classes.yaml").write_text(
         "classes: [{id: 0, name: a, color: [1, 1, 1]}, {id: 1, name: b, color: [2, 2, 2]}]"
     )
@@ -56,7 +55,7 @@ def _seen(name: str, root: Path) -> Any:
     for split in dataset.splits:
         try:
             keys[split] = [example.key for example in dataset.examples(split, missing_ok=True)]
-        except Exception as error:  # a domain or a split that the tree does not have
+        except UserError as error:  # a domain or a split that the tree does not have
             keys[split] = [str(error)]
     return keys, dataset.remarks(), dataset.fingerprint
 

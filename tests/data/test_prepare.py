@@ -7,13 +7,11 @@ import runpy
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
-from trees import write_crosscity, write_gta5, write_ids, write_image
+from trees import write_crosscity, write_folders, write_gta5, write_ids, write_image
 
 from msl_jax.data import prepare
 from msl_jax.data.datasets.gta5 import GTA5
@@ -29,30 +27,13 @@ def root(tmp_path: Path) -> Path:
     return write_gta5(tmp_path / "gta5", (*TRAIN, 11))
 
 
-@pytest.fixture
-def run(capfd, tmp_path: Path) -> Callable[..., tuple[int, str, str]]:
-    """Function that runs the command in this process and returns exit code, stdout and stderr."""
-
-    def call(*arguments: object) -> tuple[int, str, str]:
-        code = 0
-        try:
-            prepare.main(
-                [str(word) for word in (*arguments, "--records_dir", tmp_path / "records")]
-            )
-        except SystemExit as end:
-            code = int(end.code or 0)
-        return code, *capfd.readouterr()
-
-    return call
-
-
 def _folders(tmp_path: Path) -> list[str]:
     return sorted(path.parent.name for path in tmp_path.glob("records/*/*/3.2.0"))
 
 
-def test_check_only_makes_nothing(run, root: Path, tmp_path: Path, snapshot) -> None:
+def test_check_only_makes_nothing(run_prepare, root: Path, tmp_path: Path, snapshot) -> None:
     before = snapshot(root)
-    code, out, err = run("gta5", "--data_root", root, "--check_only")
+    code, out, err = run_prepare("gta5", "--data_root", root, "--check_only")
     assert (code, err) == (0, "")
     assert "gta5/train: 4 images of 12,402 expected, 4 labels, no problem" in out
     assert re.search(r"    7  road +\d+\.\d+% +4\n", out)
@@ -63,19 +44,21 @@ def test_check_only_makes_nothing(run, root: Path, tmp_path: Path, snapshot) -> 
     assert snapshot(root) == before
 
 
-def test_records_are_those_that_training_looks_for(run, root: Path, tmp_path: Path) -> None:
-    code, out, _ = run("gta5", "--data_root", root, "--size", "6,10")
+def test_records_are_those_that_training_looks_for(run_prepare, root: Path, tmp_path: Path) -> None:
+    code, out, _ = run_prepare("gta5", "--data_root", root, "--size", "6,10")
     assert code == 0
     records = prepare_records(GTA5(root), "train", (6, 10), tmp_path / "records")
     assert f"gta5/train: 4 records of 6x10 (height x width), 0 MB, in {records.folder}\n" in out
     assert [name.rpartition("_")[0] for name in _folders(tmp_path)] == ["gta5_train_6x10"]
 
 
-def test_pairs_with_a_problem_are_left_out_and_named(run, root: Path, tmp_path: Path) -> None:
+def test_pairs_with_a_problem_are_left_out_and_named(
+    run_prepare, root: Path, tmp_path: Path
+) -> None:
     (root / "labels" / "00002.png").unlink()
     write_image(root / "images" / "00010.png", (13, 20))
     given = ("gta5", "--data_root", root, "--size", "6,10", "--split", "train")
-    code, out, err = run(*given)
+    code, out, err = run_prepare(*given)
     assert code == 0
     assert "4 images of 12,402 expected, 3 labels, 2 with a problem" in out
     assert out.count("labels/00002.png: no such file") == 1
@@ -84,30 +67,30 @@ def test_pairs_with_a_problem_are_left_out_and_named(run, root: Path, tmp_path: 
     assert "2 pairs have a problem and are skipped. Fix them, or train with --config.on_bad" in out
     assert err.startswith("gta5/train: 4 of the 12402 published")
     shutil.rmtree(tmp_path / "records")
-    code, out, err = run(*given, "--strict")
+    code, out, err = run_prepare(*given, "--strict")
     assert (code, err) == (1, "error: 2 pairs have a problem, which --strict does not allow.\n")
     assert "labels/00002.png: no such file" in out
     assert _folders(tmp_path) == []
 
 
-def test_checked_in_parallel_alike(run, root: Path) -> None:
+def test_checked_in_parallel_alike(run_prepare, root: Path) -> None:
     (root / "labels" / "00002.png").write_bytes(b"no image")
     given = ("gta5", "--data_root", root, "--check_only", "--num_processes")
-    assert run(*given, 1) == run(*given, 2)
+    assert run_prepare(*given, 1) == run_prepare(*given, 2)
 
 
-def test_labels_without_image_are_named(run, root: Path) -> None:
+def test_labels_without_image_are_named(run_prepare, root: Path) -> None:
     for number in range(20, 34):
         shutil.copy(root / "labels" / "00001.png", root / "labels" / f"{number:05}.png")
-    _, out, _ = run("gta5", "--data_root", root, "--check_only", "--strict")
+    _, out, _ = run_prepare("gta5", "--data_root", root, "--check_only", "--strict")
     found = f"gta5: 14 labels without an image below {root}:"
     assert f"{found} labels/00020.png, labels/00021.png, labels/00022.png, ...\n" in out
 
 
-def test_labels_that_hold_nothing_are_refused(run, root: Path) -> None:
+def test_labels_that_hold_nothing_are_refused(run_prepare, root: Path) -> None:
     for path in (root / "labels").iterdir():
         write_ids(path, np.zeros((12, 20)), palette=True)
-    code, out, err = run("gta5", "--data_root", root, "--check_only", "--split", "train")
+    code, out, err = run_prepare("gta5", "--data_root", root, "--check_only", "--split", "train")
     assert code == 1
     assert "gta5/train: 19 of 19 classes in no label: road, sidewalk, building" in out
     assert "gta5/train: 100.0% of the pixels in 4 labels ignored\n" in out
@@ -118,13 +101,13 @@ def test_labels_that_hold_nothing_are_refused(run, root: Path) -> None:
     )
 
 
-def test_label_maps_of_jpeg_are_refused_by_name(run, tmp_path: Path) -> None:
+def test_label_maps_of_jpeg_are_refused_by_name(run_prepare, tmp_path: Path) -> None:
     """By the check as by the preparation: compression has changed their ids."""
-    root = _write_folders(tmp_path / "mine", None)
+    root = write_folders(tmp_path / "mine")
     (root / "classes.yaml").write_text("classes: [{id: 0, name: all, color: [1, 2, 3]}]")
     shutil.copytree(root / "images", root / "labels")
     for flags in (("--check_only",), ("--size", "6,10")):
-        code, out, err = run("folders", "--data_root", root, *flags)
+        code, out, err = run_prepare("folders", "--data_root", root, *flags)
         assert code == 1
         assert f"{root}/labels/a.jpg: PNG or BMP or TIFF or GIF expected, found JPEG." in out
         assert "not one of 1 label can be used; the first one:" in err
@@ -132,126 +115,9 @@ def test_label_maps_of_jpeg_are_refused_by_name(run, tmp_path: Path) -> None:
     assert _folders(tmp_path) == []
 
 
-def _write_folders(root: Path, label: np.ndarray | Image.Image | None) -> Path:
-    for name in ("a", "b"):
-        write_image(root / "images" / f"{name}.jpg")
-        if label is not None:
-            (root / "labels").mkdir(exist_ok=True)
-            image = label if isinstance(label, Image.Image) else Image.fromarray(label)
-            image.save(root / "labels" / f"{name}.png")
-    return root
-
-
-COLORS = np.zeros((12, 20, 3), np.uint8)
-COLORS[:, 5:] = (128, 64, 128)
-PALETTE = Image.fromarray(np.resize(np.array([0, 0, 0, 7], np.uint8), (12, 20)))
-PALETTE.putpalette([9 * number % 256 for number in range(3 * 8)])
-
-
-@pytest.mark.parametrize(
-    ("label", "lines"),
-    [
-        (
-            np.resize(np.array([0, 0, 0, 7, 255], np.uint8), (12, 20)),
-            [
-                "  - {id: 0, name: , color: [230, 80, 80]}  # 60.00%",
-                "  - {id: 7, name: , color: [80, 230, 80]}  # 20.00%",
-                "# 255 never counts: 20.00%",
-            ],
-        ),
-        (
-            COLORS,
-            [
-                "  - {id: 0, name: , color: [128, 64, 128]}  # 75.00%",
-                "  - {id: 1, name: , color: [0, 0, 0]}  # 25.00%",
-            ],
-        ),
-        (
-            PALETTE,
-            [
-                "  - {id: 0, name: , color: [0, 9, 18]}  # 75.00%",
-                "  - {id: 7, name: , color: [189, 198, 207]}  # 25.00%",
-            ],
-        ),
-    ],
-    ids=["ids", "colours", "palette"],
-)
-def test_class_file_is_drafted(run, tmp_path: Path, label, lines: list[str]) -> None:
-    root = _write_folders(tmp_path / "mine", label)
-    file = root / "classes.yaml"
-    code, out, err = run("folders", "--data_root", root, "--check_only")
-    assert (code, file.exists()) == (1, False)
-    assert out.splitlines()[3:-1] == [f"{x} of the pixels, in 2 of 2 labels" for x in lines]
-    assert f"{file}: the file that lists the classes of the labels is missing; a draft is" in err
-    code, again, err = run("folders", "--data_root", root)
-    assert (code, again, file.read_text()) == (1, out, out.removesuffix("\n"))
-    assert "a draft has been written there" in err
-    code, out, err = run("folders", "--data_root", root)
-    assert (code, out) == (1, "")
-    assert "has no name for the class of id 0" in err
-    file.write_text(file.read_text().replace("name: ", "name: x1").replace("x1", "x2", 1))
-    code, out, _ = run("folders", "--data_root", root, "--check_only")
-    assert code == 0
-    assert "folders/target_eval: 2 images, 2 labels, no problem" in out
-
-
-@pytest.mark.parametrize(
-    ("name", "advice"),
-    [
-        ("classes.yml", "Rename"),
-        ("../classes.yaml", "Move"),  # of all domains
-        ("labels/classes.yaml", "Move"),
-    ],
-)
-def test_class_file_of_another_spelling_or_place_is_named(
-    run, tmp_path: Path, name: str, advice: str
-) -> None:
-    """Neither is it passed over nor is another one drafted."""
-    root = _write_folders(tmp_path / "mine", np.zeros((12, 20), np.uint8))
-    there = (root / name).resolve()
-    there.write_text("classes: []")
-    code, out, err = run("folders", "--data_root", root)
-    assert (code, out, (root / "classes.yaml").exists()) == (1, "", False)
-    assert f"no such file; there is {there}. {advice} it, or name it as classes_file" in err
-
-
-def test_label_maps_that_no_class_file_can_describe(run, tmp_path: Path) -> None:
-    root = _write_folders(
-        tmp_path / "mine", np.arange(12 * 20 * 3).astype(np.uint8).reshape(12, 20, 3)
-    )
-    Image.fromarray(np.zeros((12, 20), np.uint8)).save(root / "labels" / "b.png")
-    code, _, err = run("folders", "--data_root", root, "--check_only")
-    assert (code, "b.png: some label maps before it hold ids and others colours" in err) == (
-        1,
-        True,
-    )
-    pixels = np.random.default_rng(0).integers(0, 256, (12, 30, 3), np.uint8)
-    Image.fromarray(pixels).save(root / "labels" / "a.png")
-    code, _, err = run("folders", "--data_root", root, "--check_only")
-    assert (code, "a.png: more than 255 colours in the label maps so far" in err) == (1, True)
-
-
-def test_photos_without_classes(run, tmp_path: Path) -> None:
-    root = _write_folders(tmp_path / "photos", None)
-    (root / "images" / "c.jpg").write_bytes(b"x")
-    code, out, err = run("folders", "--data_root", root)
-    assert (code, err) == (0, "")
-    assert f"folders: no classes.yaml in {root}: its photos are checked, no records made" in out
-    assert "folders/target_train: 3 images, no labels, 1 with a problem" in out
-    assert not (tmp_path / "records").exists()
-
-
-def test_class_file_of_elsewhere(run, tmp_path: Path) -> None:
-    root = _write_folders(tmp_path / "mine", np.zeros((12, 20), np.uint8))
-    (tmp_path / "c.yaml").write_text("classes: [{id: 0, name: all, color: [1, 2, 3]}]")
-    given = ("--classes_file", tmp_path / "c.yaml", "--check_only")
-    code, out, _ = run("folders", "--data_root", root, *given)
-    assert (code, "        0  all " in out) == (0, True)
-
-
-def test_evaluation_splits_keep_the_size_of_labels(run, tmp_path: Path) -> None:
+def test_evaluation_splits_keep_the_size_of_labels(run_prepare, tmp_path: Path) -> None:
     root = write_crosscity(tmp_path / "crosscity")
-    code, out, _ = run("crosscity", "--data_root", root, "--size", "6,10")
+    code, out, _ = run_prepare("crosscity", "--data_root", root, "--size", "6,10")
     assert code == 0
     assert "crosscity/Tokyo_test: 0 images, skipped" in out
     assert [name.rpartition("_")[0] for name in _folders(tmp_path)] == [
@@ -260,8 +126,8 @@ def test_evaluation_splits_keep_the_size_of_labels(run, tmp_path: Path) -> None:
     ]
 
 
-def test_generated_data(run) -> None:
-    code, out, _ = run("demo", "--check_only")
+def test_generated_data(run_prepare) -> None:
+    code, out, _ = run_prepare("demo", "--check_only")
     assert code == 0
     assert "demo/source_train: 400 images, generated when they are read" in out
 
@@ -284,17 +150,17 @@ def test_generated_data(run) -> None:
         (["gta5", "--data_root", "ROOT", "--num_processes", "0"], 1, "num_processes must be"),
     ],
 )
-def test_errors(run, root: Path, arguments: list[str], code: int, text: str) -> None:
-    found, _, err = run(*(word.replace("ROOT", str(root)) for word in arguments))
+def test_errors(run_prepare, root: Path, arguments: list[str], code: int, text: str) -> None:
+    found, _, err = run_prepare(*(word.replace("ROOT", str(root)) for word in arguments))
     assert found == code
     assert text in err
     assert "Traceback" not in err
 
 
-def test_empty_root(run, root: Path) -> None:
+def test_empty_root(run_prepare, root: Path) -> None:
     for path in root.rglob("*.png"):
         path.unlink()
-    code, _, err = run("gta5", "--data_root", root)
+    code, _, err = run_prepare("gta5", "--data_root", root)
     assert code == 1
     assert err.startswith(f"error: GTA5: no files below {root}. Expected images/NNNNN.png")
 
@@ -308,12 +174,14 @@ def test_every_data_set_has_a_size(capsys) -> None:
         assert f"{name} {height},{width}" in page
 
 
-def test_splits_of_the_same_name_are_not_passed_over_everywhere(run, tmp_path: Path) -> None:
+def test_splits_of_the_same_name_are_not_passed_over_everywhere(
+    run_prepare, tmp_path: Path
+) -> None:
     """GTA5's `all` repeats its other splits; a domain of photos with this name does not."""
     for domain in ("all", "home"):
         (tmp_path / "photos" / domain / "mug").mkdir(parents=True)
         write_image(tmp_path / "photos" / domain / "mug" / "a.png", (8, 8))
-    code, out, _ = run("class_folders", "--data_root", tmp_path / "photos", "--check_only")
+    code, out, _ = run_prepare("class_folders", "--data_root", tmp_path / "photos", "--check_only")
     assert code == 0
     assert "class_folders/all: 1 images" in out
     assert "class_folders/home: 1 images" in out

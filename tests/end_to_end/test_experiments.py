@@ -7,14 +7,15 @@ import runpy
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import yaml
 from trees import (
     all_ids,
     write_cityscapes,
     write_crosscity,
+    write_folders,
     write_gta5,
-    write_ids,
     write_image,
     write_synthia,
 )
@@ -42,9 +43,8 @@ def _config(name: str, variant: str, tmp_path: Path, **keys: Any):
 
 
 def _write_folders(root: Path) -> Path:
-    for i in range(11):
-        write_image(root / "images" / f"{i:02}.png")
-        write_ids(root / "labels" / f"{i:02}.png", all_ids([4, 2, 0]))
+    label = all_ids([4, 2, 0]).astype(np.uint8)
+    write_folders(root, label, [f"{i:02}" for i in range(11)])
     entries = [("road", 4), ("sky", 2)]
     classes = [{"id": i, "name": name, "color": [i, i, i]} for name, i in entries]
     (root / "classes.yaml").write_text(yaml.safe_dump({"classes": classes, "ignored": [0]}))

@@ -172,8 +172,9 @@ def expect_no_other_spelling(path: Path, *, near: bool = False) -> None:
         UserError: it has, such as ``classes.yml``.
     """
     for found in _class_files_near(path):
-        if near or found.parent == path.parent:
-            what = "Rename" if found.parent == path.parent else "Move"
+        beside = found.parent == path.parent
+        if near or beside:
+            what = "Rename" if beside else "Move"
             raise UserError(
                 f"{path}: no such file; there is {found}. {what} it, or name it as classes_file."
             )

@@ -91,13 +91,13 @@ class CrossCity(FileDataset):
             for path in _images(self.path(f"{city}/Images/{part}")).values()
         }
         unlisted = sorted(there - used)
-        if not unlisted:
-            return super().remarks()
-        return [
-            *super().remarks(),
-            f"{self.name}: {counted(len(unlisted), 'image')} in no list below {self.root}:"
-            f" {some_of(unlisted, self.root)}",
-        ]
+        remarks = super().remarks()
+        if unlisted:
+            remarks.append(
+                f"{self.name}: {counted(len(unlisted), 'image')} in no list below {self.root}:"
+                f" {some_of(unlisted, self.root)}"
+            )
+        return remarks
 
 
 def _images(folder: Path) -> dict[str, Path]:
