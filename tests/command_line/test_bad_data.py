@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -283,3 +284,21 @@ def test_record_that_breaks_in_mid_run(command, tiny_flags, camvid_tree: Path) -
     assert "Traceback" not in outcome.err
     assert re.search(rf"error: Records in .* are damaged: example \d in {shard} \(", outcome.err)
     assert "Delete that folder, and the next run prepares them again." in outcome.err
+
+
+def test_bad_example_of_an_evaluation(
+    command, refused, tiny_run, camvid_tree: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """Named with the key that leaves it out; then the others are evaluated, and it is named."""
+    bad = camvid_tree / "test" / "0001TP_00800.png"
+    _write(b"bad")(bad)
+    records = f"--config.records_dir={tmp_path_factory.mktemp('records')}"
+    data = (f"--config.data_root={camvid_tree}", records, "--domain=target")
+    arguments = ("eval.py", f"--checkpoint={tiny_run[0]}", "--output=out", *data)
+    message = refused(*arguments)
+    assert str(bad) in message
+    assert "config.on_bad_example=skip" in message
+    outcome = command(*arguments, "--config.on_bad_example=skip")
+    assert outcome.code == 0
+    assert str(bad) in outcome.out + outcome.err
+    assert json.loads(Path("out/results.json").read_text())["final"]["target"]["miou"] >= 0

@@ -58,6 +58,7 @@ def run(
     [
         (PhotoOptions(("labels", "classes"), "classes"), "labels", "images"),
         (PhotoOptions(("labels", "classes"), "train"), "labels", ""),
+        (PhotoOptions(("labels", "classes"), "cityscapes"), "labels", "images"),
         (PhotoOptions(("colors", "classes"), "train"), "colors", "images"),
     ],
 )
@@ -81,6 +82,8 @@ def test_training_on_predictions(
     known = saved_classes(tmp_path / "again")
     assert known is not None
     assert known.classes.names == ("car", "sky", "road")
+    if options.label_ids == "cityscapes":
+        assert [entry.id for entry in found.label_set.classes] == [26, 23, 7]
     if options.label_ids == "classes":
         assert (output / "classes.yaml").read_text() != CLASSES  # but says the same
         again = Folders.open(root, None, labelled / "classes.yaml")
