@@ -4,7 +4,6 @@ import gc
 import os
 import runpy
 import subprocess
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,10 +14,13 @@ os.environ["JAX_PLATFORMS"] = "cpu"
 os.environ["XLA_FLAGS"] = (
     os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=2"
 )
+# Else a program's key in the compilation cache has the cache's own path in it.
+os.environ["JAX_PERSISTENT_CACHE_ENABLE_XLA_CACHES"] = "none"
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import program_cache
 import pytest
 from ml_collections import config_dict
 from nothing_missing import pytest_make_collect_report, pytest_runtest_makereport  # noqa: F401
@@ -28,9 +30,6 @@ from msl_jax.config.presets import complete
 from msl_jax.models.initial import abstract_variables
 
 ROOT = Path(__file__).parent.parent
-# Of each worker its own: JAX writes entries in place, where another process may read them.
-_WORKER = os.environ.get("PYTEST_XDIST_WORKER", "")
-CACHE = Path(tempfile.gettempdir()) / f"msl_jax_test_compilation_cache{_WORKER}"
 SHARED = ROOT.parent / "shared"
 
 FRAMES = {
@@ -60,7 +59,7 @@ TINY: dict[str, Any] = {
 
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
-jax.config.update("jax_compilation_cache_dir", str(CACHE))
+jax.config.update("jax_compilation_cache_dir", str(program_cache.prepare()))
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
 
 
