@@ -30,7 +30,8 @@ class StageCurves(NamedTuple):
         title: of the stage.
         steps: its length.
         evaluations: by domain, the task's metric in [0, 1].
-        losses: by the name of the part; shares of pixels too.
+        losses: by the name of the part.
+        shares: of pixels, in [0, 1], by name.
         concerns: of the stage's method, with the step of each.
     """
 
@@ -38,6 +39,7 @@ class StageCurves(NamedTuple):
     steps: int
     evaluations: dict[str, Points]
     losses: dict[str, Points]
+    shares: dict[str, Points]
     concerns: tuple[str, ...] = ()
 
 
@@ -57,7 +59,8 @@ def read_curves(
     stages = [_stage(workdir, SOURCE_STAGE, first, config.source_steps, metric, None)]
     if variant.adapt:
         adapt = _stage(workdir, ADAPT_STAGE, config.variant, config.steps, metric, baseline)
-        stages.append(adapt._replace(concerns=_concerns(config, adapt.losses)))
+        logged = {**adapt.losses, **adapt.shares}
+        stages.append(adapt._replace(concerns=_concerns(config, logged)))
     return [stage for stage in stages if stage.evaluations or stage.losses]
 
 
@@ -77,21 +80,20 @@ def _stage(
         points = _finite({**scalars.get(f"{metric}/{domain}", {}), **kept})
         if points:
             evaluations[domain] = points
+    found = {tag: _finite(points) for tag, points in sorted(scalars.items())}
+    drawn = {tag: points for tag, points in found.items() if points}
     losses = {
-        tag.removeprefix(_LOSS): _finite(points)
-        for tag, points in sorted(scalars.items())
-        if tag.startswith(_LOSS) or tag.endswith(SHARE)
+        tag.removeprefix(_LOSS): points for tag, points in drawn.items() if tag.startswith(_LOSS)
     }
-    return StageCurves(
-        title, steps, evaluations, {part: points for part, points in losses.items() if points}
-    )
+    shares = {tag: points for tag, points in drawn.items() if tag.endswith(SHARE)}
+    return StageCurves(title, steps, evaluations, losses, shares)
 
 
-def _concerns(config: ConfigDict, losses: Mapping[str, Points]) -> tuple[str, ...]:
+def _concerns(config: ConfigDict, logged: Mapping[str, Points]) -> tuple[str, ...]:
     """What the method of the adaptation was concerned about."""
     watch = Concerns(functools.partial(method_of(config, adapt=True).concern, config))
-    steps = sorted({step for points in losses.values() for step in points})
-    rows = ({n: points[step] for n, points in losses.items() if step in points} for step in steps)
+    steps = sorted({step for points in logged.values() for step in points})
+    rows = ({n: points[step] for n, points in logged.items() if step in points} for step in steps)
     found = zip(steps, map(watch, rows), strict=True)
     return tuple(f"step {step:,}: {concern}" for step, concern in found if concern)
 

@@ -102,13 +102,12 @@ def _curves(report: Report) -> list[Element]:
     for stage in report.curves:
         charts = []
         if stage.evaluations:
-            percents = {
-                domain: {step: 100 * value for step, value in points.items()}
-                for domain, points in stage.evaluations.items()
-            }
-            charts.append(_chart(stage, f"{TITLES[report.task.metric]} in %", percents))
+            title = f"{TITLES[report.task.metric]} in %"
+            charts.append(_chart(stage, title, _percent(stage.evaluations)))
         for name, points in stage.losses.items():
             charts.append(_chart(stage, name, {name: points}))
+        if stage.shares:
+            charts.append(_chart(stage, "shares of the pixels in %", _percent(stage.shares)))
         content.append(element("h3", f"{stage.title}, {stage.steps:,} steps"))
         content += [element("p", concern, class_="warning") for concern in stage.concerns]
         content.append(element("div", *charts, class_="charts"))
@@ -116,6 +115,13 @@ def _curves(report: Report) -> list[Element]:
             text = "The losses of this stage are missing: its metrics.jsonl holds none, or is gone."
             content.append(element("p", text, class_="muted"))
     return content or [element("p", "The run has logged nothing yet.")]
+
+
+def _percent(lines: Mapping[str, Points]) -> dict[str, Points]:
+    return {
+        name: {step: 100 * value for step, value in points.items()}
+        for name, points in lines.items()
+    }
 
 
 def _chart(stage: StageCurves, title: str, lines: Mapping[str, Points]) -> Element:

@@ -92,6 +92,7 @@ def report() -> Report:
                 30,
                 {"target": {0: 0.25, 30: 0.31}, "source": {0: 0.8, 30: 0.79}},
                 {"target/final": {10: -0.5, 20: -0.75}},
+                {"target/guided_share": {10: 0.5, 20: 0.75}},
             )
         ],
         settings={"Run": [Setting("seed", "0", "0"), Setting("name", NASTY, "demo")]},
@@ -129,7 +130,7 @@ def class_report() -> Report:
             Measured("final", 30, _accuracies(0.512, 0.85)),
             Measured("best", 20, {"target": {"accuracy": 0.6}, "source": None}),
         ),
-        curves=[StageCurves("dann", 30, {"target": {0: 0.25, 30: 0.31}}, {})],
+        curves=[StageCurves("dann", 30, {"target": {0: 0.25, 30: 0.31}}, {}, {})],
         settings={"Run": [Setting("seed", "0", "0")]},
         label_set=CLASSES,
         gallery=class_cards(cards, CLASSES, order_of(True, True)),

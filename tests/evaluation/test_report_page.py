@@ -103,6 +103,7 @@ def test_curves(report) -> None:
         "max_square: mIoU in %. target: 25 at step 0, 31 at step 30. source: 80 at step 0, 79 at"
         " step 30.",
         "max_square: target/final. target/final: -0.5 at step 10, -0.75 at step 20.",
+        "max_square: shares of the pixels in %. target/guided_share: 50 at step 10, 75 at step 20.",
     ]
 
 
@@ -171,7 +172,7 @@ def test_line_goes_from_the_lower_left_to_the_upper_right() -> None:
 
 
 def page_of_one_line() -> str:
-    stage = StageCurves("a", 10, {}, {"loss": {1: 2.0, 9: 3.0}})
+    stage = StageCurves("a", 10, {}, {"loss": {1: 2.0, 9: 3.0}}, {})
     return page(Report("", "", SegmentationReport(), Results(""), [stage], {}))
 
 

@@ -16,6 +16,7 @@ from msl_jax.report.curves import read_curves
 from msl_jax.report.registry import REPORTS
 from msl_jax.report.results import Measured, read_results
 from msl_jax.runs.checkpoints import Checkpoints
+from msl_jax.runs.scalars import ScalarLog
 from msl_jax.runs.workdir import claim_workdir
 from msl_jax.runtime.errors import UserError
 from msl_jax.runtime.files import write_json
@@ -90,6 +91,15 @@ def test_run_in_its_adaptation(workdir: Path, config: ConfigDict) -> None:
     assert first.evaluations["target"] == {9: 0.25}
     assert second.title == "minent"
     assert second.evaluations["target"] == {0: 0.25, 3: 0.5}
+
+
+def test_shares_are_no_losses(workdir: Path, config: ConfigDict) -> None:
+    _checkpoint(workdir, "source", 9, 0.25)
+    log = ScalarLog(workdir / "logs" / "source", 0)
+    log.write(5, {"loss/source/final": 1.5, "target/guided_share": 0.25, "learning_rate": 0.1})
+    (curves,) = read_curves(workdir, config, REPORTS[config.task].metric, None)
+    assert curves.losses == {"source/final": {5: 1.5}}
+    assert curves.shares == {"target/guided_share": {5: 0.25}}
 
 
 def test_damaged_metrics_of_an_unfinished_run(workdir: Path, config: ConfigDict) -> None:
