@@ -147,13 +147,15 @@ def class_scatter(
     points = np.stack([values, 100 * measure], axis=1)
     there = np.flatnonzero(np.isfinite(points).all(axis=1)).tolist()
     known = [names[index] for index in there]
-    axes.autoscale_view()  # until then the places are those of empty axes
-    places = axes.transData.transform(points[there]) * 72 / axes.figure.dpi
-    for point, name, above in zip(points[there], known, label_heights(places, known), strict=True):
-        axes.annotate(name, point, xytext=(4, above), textcoords="offset points", fontsize=8)
     found = class_statistics.correlation(values, measure)
     title = f"correlation {found:.2f}" if np.isfinite(found) else "no correlation"
     axes.set(xlabel=label, ylabel=f"{measured}, %", title=title)
+    figure = axes.figure
+    if isinstance(figure, Figure):
+        figure.draw_without_rendering()  # until then the places are those of an empty figure
+    places = axes.transData.transform(points[there]) * 72 / figure.dpi
+    for point, name, above in zip(points[there], known, label_heights(places, known), strict=True):
+        axes.annotate(name, point, xytext=(4, above), textcoords="offset points", fontsize=8)
 
 
 def label_heights(places: np.ndarray, names: Sequence[str]) -> list[float]:

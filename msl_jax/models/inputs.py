@@ -33,7 +33,16 @@ class InputConvention:
     bgr: bool = False
 
     def prepare(self, images: Array) -> Array:
-        """uint8 `[..., 3]`, red, green, blue -> float32 `[..., 3]`."""
+        """uint8 `[..., 3]`, red, green, blue -> float32 `[..., 3]`.
+
+        Raises:
+            ValueError: images of another dtype, which may be of 0..1 or normalised already.
+        """
+        if images.dtype != jnp.uint8:
+            raise ValueError(
+                f"images of uint8 expected, 0 to 255, found {images.dtype}: convert them, or give"
+                " the network input_convention=None, which takes images as they are"
+            )
         exact = images.astype(jnp.float32)
         if self.bgr:
             exact = exact[..., ::-1]
@@ -75,6 +84,9 @@ def network_input(model: Network, images: Array) -> Array:
 
     Returns:
         float32 `[..., 3]`; images that come ready as they are.
+
+    Raises:
+        ValueError: images of another dtype for a network with a convention.
     """
     convention = model.input_convention
     return images if convention is None else convention.prepare(images)

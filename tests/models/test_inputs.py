@@ -38,6 +38,14 @@ def test_convention(convention: InputConvention) -> None:
     np.testing.assert_array_equal(convention.prepare(jnp.asarray(IMAGES[0])), found[0])
 
 
+@pytest.mark.parametrize("dtype", [jnp.float32, jnp.int32])
+def test_images_that_may_be_ready_already_are_refused(dtype) -> None:
+    with pytest.raises(
+        ValueError, match=r"uint8 expected, 0 to 255, found (float|int)32"
+    ):
+        network_input(Network(CAFFE), jnp.asarray(IMAGES).astype(dtype))
+
+
 def test_images_that_are_ready_stay_as_they_are() -> None:
     images = jnp.asarray(IMAGES, jnp.bfloat16)
     assert network_input(Network(None), images) is images
