@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from importlib.machinery import ExtensionFileLoader
 from pathlib import Path
 from types import ModuleType
@@ -61,10 +62,11 @@ def test_signal_while_the_handlers_are_set_up() -> None:
 
 
 def test_handlers_are_as_before_afterwards() -> None:
-    before = [signal.getsignal(number) for number in stopping.SIGNALS]
+    numbers = sorted(signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP})
+    before = [signal.getsignal(number) for number in numbers]
     with stopping.handled():
         assert [signal.getsignal(number) for number in stopping.SIGNALS] != before
-    assert [signal.getsignal(number) for number in stopping.SIGNALS] == before
+    assert [signal.getsignal(number) for number in numbers] == before
     assert signal.set_wakeup_fd(-1) == -1
 
 
@@ -124,12 +126,35 @@ def test_module_in_c_is_imported_to_its_end(
     assert f"stopped by {signal.Signals(number).name}; start it" in capsys.readouterr().err
 
 
-def test_interruption_that_is_dropped_comes_again(capsys: pytest.CaptureFixture[str]) -> None:
+def _drop() -> None:
+    with contextlib.suppress(stopping.Stopped):
+        _send(signal.SIGTERM)
+
+
+def _drop_while_an_error_is_handled() -> None:
+    try:
+        raise KeyError
+    except KeyError:
+        _drop()
+        time.sleep(5)
+
+
+def _drop_before_a_part_that_saves() -> None:
+    _drop()
+    with stopping.delayed():
+        time.sleep(0.2)
+
+
+@pytest.mark.parametrize(
+    "drop", [_drop, _drop_while_an_error_is_handled, _drop_before_a_part_that_saves]
+)
+def test_interruption_that_is_dropped_comes_again(
+    capsys: pytest.CaptureFixture[str], drop: Callable[[], None]
+) -> None:
     """Code in C that calls Python may go on as if nothing had been raised."""
 
     def command() -> None:
-        with contextlib.suppress(stopping.Stopped):
-            _send(signal.SIGTERM)
+        drop()
         time.sleep(5)
         pytest.fail("was not interrupted again")
 
@@ -139,6 +164,22 @@ def test_interruption_that_is_dropped_comes_again(capsys: pytest.CaptureFixture[
     assert time.monotonic() - start < 4
     assert left.value.code == 143
     assert "stopped by SIGTERM; start it again\n" in capsys.readouterr().err
+
+
+def test_command_of_a_module_that_is_being_imported(tmp_path: Path) -> None:
+    """What surrounds the command does not count."""
+    (tmp_path / "wrapper.py").write_text(
+        "import os, signal, time\n"
+        "from msl_jax.runtime.command_line import guard\n"
+        "def command():\n"
+        "    os.kill(os.getpid(), signal.SIGTERM)\n"
+        "    time.sleep(60)\n"
+        "guard(command, 'start it again')\n"
+    )
+    path = os.pathsep.join([str(tmp_path), str(ROOT)])
+    command = [sys.executable, "-c", "import wrapper"]
+    ended = subprocess.run(command, env={**os.environ, "PYTHONPATH": path}, timeout=50)
+    assert ended.returncode == 143
 
 
 def test_cleaning_up_is_not_interrupted() -> None:
@@ -186,7 +227,7 @@ def test_command_that_ends_with_an_import(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(stopping, "_AGAIN_S", 1.0)
     guard(lambda: _Extension(signal.SIGTERM).exec_module(ModuleType("module")), "start it again")
     assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
-    time.sleep(1.1)
+    time.sleep(1.1)  # would end this process
 
 
 def test_interruption_that_other_code_makes_an_error_of(capsys: pytest.CaptureFixture[str]) -> None:

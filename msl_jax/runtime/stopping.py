@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import os
+import select
 import signal
 import sys
 import threading
@@ -20,6 +21,7 @@ from types import FrameType
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 _AGAIN_S = 0.05  # until a process that could not be interrupted, or dropped it, is again
+_TOLD_AFTER = 20  # times: then it is said that stopping takes a moment
 
 
 class Stopped(BaseException):
@@ -35,7 +37,9 @@ class _Process:
     received: signal.Signals | None = None
     delayed = False
     raised = False  # whether `Stopped` was raised
+    meanwhile: BaseException | None = None  # what was being handled then
     arrived = False  # whether it has reached `at_once`
+    outermost: FrameType | None = None  # in which the signals are handled
 
 
 _process = _Process()
@@ -91,24 +95,25 @@ def handled() -> Iterator[None]:
     the handlers.
     """
     with delayed():
-        before = {n: signal.signal(n, _interrupt) for n in (*SIGNALS, signal.SIGALRM)}
+        _process.outermost = sys._getframe(2)  # behind this generator and contextlib
+        before = {number: signal.signal(number, _interrupt) for number in SIGNALS}
         # Python's handlers do not run while XLA compiles; a thread that reads the numbers does.
         reading, writing = os.pipe()
         os.set_blocking(writing, False)
         signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
-        watching = threading.Thread(target=_watch, args=(reading,), daemon=True)
+        watching = threading.Thread(target=_watch, args=(reading, threading.get_ident()))
         watching.start()
         try:
             yield
         finally:
-            signal.setitimer(signal.ITIMER_REAL, 0)
             signal.set_wakeup_fd(-1)
-            for number, handler in before.items():
-                signal.signal(number, handler)
-            os.close(writing)  # ends the thread
+            os.close(writing)  # ends the thread, which must not signal other handlers
             watching.join()
             os.close(reading)
+            for number, handler in before.items():
+                signal.signal(number, handler)
             _process.received, _process.raised, _process.arrived = None, False, False
+            _process.meanwhile, _process.outermost = None, None
 
 
 def exit_code() -> int:
@@ -128,21 +133,21 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
     """Raises `Stopped`, and again where it was dropped before it reached `at_once`.
 
     Python ignores what is raised in callbacks of objects that end, and code in C that calls Python
-    may do so too (measured: in every fifth stop during the first seconds of a training).
+    may do so too (measured: in every fifth stop during the first seconds of a training). `_watch`
+    calls again until it has arrived.
     """
     _process.received = _process.received or signal.Signals(number)
-    if _process.delayed or _process.arrived:
+    if _process.delayed or _process.arrived or _is_uninterruptible(frame):
         return
-    signal.setitimer(signal.ITIMER_REAL, _AGAIN_S)  # SIGALRM, which comes here too
-    on_its_way = _process.raised and sys.exception() is not None  # cleaning up is not disturbed
-    if on_its_way or _is_uninterruptible(frame):
-        return
-    _process.raised = True
+    handled_now = sys.exception()
+    if _process.raised and handled_now not in (None, _process.meanwhile):
+        return  # it is on its way: cleaning up is not disturbed
+    _process.raised, _process.meanwhile = True, handled_now
     raise Stopped
 
 
 def _is_uninterruptible(frame: FrameType | None) -> bool:
-    """Whether a module is being imported, or Python's garbage is collected.
+    """Whether the command imports a module, or Python's garbage is collected.
 
     An exception would leave a module in C, such as NumPy's or ml_dtypes', half initialized, and the
     process would end with a segmentation fault (measured: in every sixth stop during ``import
@@ -150,7 +155,7 @@ def _is_uninterruptible(frame: FrameType | None) -> bool:
     collector it would be ignored, with a traceback.
     """
     callbacks = [getattr(callback, "__code__", None) for callback in gc.callbacks]
-    while frame is not None:
+    while frame is not None and frame is not _process.outermost:
         if frame.f_code in callbacks:
             return True
         if frame.f_code.co_name in ("create_module", "exec_module") and isinstance(
@@ -161,14 +166,24 @@ def _is_uninterruptible(frame: FrameType | None) -> bool:
     return False
 
 
-def _watch(reading: int) -> None:
-    """Says that stopping takes a moment, and ends the process on a second SIGINT."""
-    interrupts, told = 0, False
-    while numbers := os.read(reading, 16):
-        interrupts += numbers.count(signal.SIGINT)
-        if interrupts > 1:
-            os._exit(128 + signal.SIGINT)
+def _watch(reading: int, main: int) -> None:
+    """Interrupts again, says that stopping takes a moment, and ends on a second SIGINT."""
+    interrupts, waited, told, pending = 0, 0, False, False
+    while True:
+        again = _AGAIN_S if pending and not _process.arrived else None
+        if select.select([reading], [], [], again)[0]:
+            numbers = os.read(reading, 16)
+            if not numbers:
+                return
+            pending = pending or bool(set(numbers) & set(SIGNALS))
+            interrupts += numbers.count(signal.SIGINT)
+            if interrupts > 1:
+                os._exit(128 + signal.SIGINT)
+        else:
+            waited += 1
+            if requested() and not _process.delayed:
+                signal.pthread_kill(main, signal.SIGTERM)
         goes_on = _process.delayed and not _process.raised
-        if goes_on and not told and set(numbers) & set(SIGNALS):
+        if pending and not told and (goes_on or waited > _TOLD_AFTER):
             told = True
             print("stopping; press Ctrl-C again to quit at once", file=sys.stderr, flush=True)
