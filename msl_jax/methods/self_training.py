@@ -54,7 +54,7 @@ from msl_jax.methods.self_training_keys import (
 )
 from msl_jax.methods.teacher import STUDENT, TEACHER, exchanged, following
 from msl_jax.models import DeepLabV2
-from msl_jax.models.inputs import network_input
+from msl_jax.models.inputs import augmented_input
 from msl_jax.models.keys import Key
 from msl_jax.runtime.parallel import AXIS
 from msl_jax.training.step import Context, Pass, Prepare
@@ -154,7 +154,8 @@ def passes(
     def mixed_images(params: Any, stats: Any, batch: Any, context: Context):
         made, teacher = batch["mixed"], batch["teacher"]
         labels, mask = made["label"], made["pasted"]
-        final, low, stats = forward(model, objective.multi, params, stats, made["image"])
+        inputs = augmented_input(model, made["image"])
+        final, low, stats = forward_ready(model, objective.multi, params, stats, inputs)
         weights = jnp.where(mask, 1, teacher["share"])
         terms, weight = {}, settings.lambda_mixed
         if settings.target_loss == "max_square":
@@ -177,7 +178,7 @@ def passes(
 
     def masked_images(params: Any, stats: Any, batch: Any, context: Context):
         made, teacher = batch["masked"], batch["teacher"]
-        inputs = network_input(model, made["image"])
+        inputs = augmented_input(model, made["image"])
         inputs = jnp.where(made["kept"][..., None], inputs, jnp.zeros_like(inputs))
         final, _, stats = forward_ready(model, False, params, stats, inputs)
         weights = jnp.full(teacher["label"].shape, teacher["share"])

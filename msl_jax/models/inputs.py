@@ -33,16 +33,7 @@ class InputConvention:
     bgr: bool = False
 
     def prepare(self, images: Array) -> Array:
-        """uint8 `[..., 3]`, red, green, blue -> float32 `[..., 3]`.
-
-        Raises:
-            ValueError: images of another dtype, which may be of 0..1 or normalised already.
-        """
-        if images.dtype != jnp.uint8:
-            raise ValueError(
-                f"images of uint8 expected, 0 to 255, found {images.dtype}: convert them, or give"
-                " the network input_convention=None, which takes images as they are"
-            )
+        """Images `[..., 3]` of 0 to 255, red, green, blue -> float32 `[..., 3]`."""
         exact = images.astype(jnp.float32)
         if self.bgr:
             exact = exact[..., ::-1]
@@ -86,7 +77,19 @@ def network_input(model: Network, images: Array) -> Array:
         float32 `[..., 3]`; images that come ready as they are.
 
     Raises:
-        ValueError: images of another dtype for a network with a convention.
+        ValueError: images of another dtype for a network with a convention: they may be of 0..1 or
+            normalised already.
     """
+    if model.input_convention is not None and images.dtype != jnp.uint8:
+        raise ValueError(
+            f"images of uint8 expected, 0 to 255, found {images.dtype}: scale them to 0..255, round"
+            " and convert them, or give the network input_convention=None, which takes them as"
+            " they are"
+        )
+    return augmented_input(model, images)
+
+
+def augmented_input(model: Network, images: Array) -> Array:
+    """The same of images that an augmentation has made: floats of 0 to 255."""
     convention = model.input_convention
     return images if convention is None else convention.prepare(images)

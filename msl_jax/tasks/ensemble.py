@@ -13,7 +13,7 @@ from flax import linen as nn
 from jax import Array
 from ml_collections.config_dict import ConfigDict
 
-from msl_jax.models.inputs import InputConvention, network_input
+from msl_jax.models.inputs import InputConvention, augmented_input
 from msl_jax.runtime.errors import UserError
 from msl_jax.tasks.registry import build_model
 from msl_jax.weights.find import Weights
@@ -46,7 +46,7 @@ class Ensemble(nn.Module):
         if train or low_head:
             raise ValueError("an ensemble predicts, and with its final heads alone")
         found = [
-            member(network_input(member, images), low_head=False)[0] for member in self.members
+            member(augmented_input(member, images), low_head=False)[0] for member in self.members
         ]
         if len({logits.shape for logits in found}) > 1:
             raise ValueError(f"logits of different shapes: {[logits.shape for logits in found]}")

@@ -40,9 +40,7 @@ def test_convention(convention: InputConvention) -> None:
 
 @pytest.mark.parametrize("dtype", [jnp.float32, jnp.int32])
 def test_images_that_may_be_ready_already_are_refused(dtype) -> None:
-    with pytest.raises(
-        ValueError, match=r"uint8 expected, 0 to 255, found (float|int)32"
-    ):
+    with pytest.raises(ValueError, match=r"uint8 expected, 0 to 255, found (float|int)32"):
         network_input(Network(CAFFE), jnp.asarray(IMAGES).astype(dtype))
 
 

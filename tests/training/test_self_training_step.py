@@ -24,7 +24,7 @@ from msl_jax.methods.self_training import passes, preparation
 from msl_jax.methods.self_training_keys import Settings
 from msl_jax.methods.teacher import STUDENT, TEACHER, exchanged, following
 from msl_jax.models import resize_align_corners
-from msl_jax.models.inputs import network_input
+from msl_jax.models.inputs import augmented_input, network_input
 from msl_jax.training.step import Context, replicate, train_step
 
 DEVICES, SIZE, CLASSES, STEPS = 2, (17, 25), 3, 2
@@ -172,11 +172,11 @@ def test_terms_written_out() -> None:
     assert 0.05 < share < 0.95
     mask = np.asarray(made["mixed"]["pasted"])
     labels = np.where(mask, batch["source"]["label"], label)
-    final, low = _upsampled(student, network_input(FROZEN_MODEL, made["mixed"]["image"]))
+    final, low = _upsampled(student, augmented_input(FROZEN_MODEL, made["mixed"]["image"]))
     weights = image_weights(q, 0.3)
     products = -jnp.sum(q * jax.nn.softmax(final), axis=-1)
     weighted = (_cross_entropy(low, labels) * jnp.where(mask, 1, share)).mean()
-    inputs = network_input(FROZEN_MODEL, made["masked"]["image"])
+    inputs = augmented_input(FROZEN_MODEL, made["masked"]["image"])
     hidden, _ = _upsampled(student, inputs * made["masked"]["kept"][..., None].astype(inputs.dtype))
     p = jax.nn.softmax(_upsampled(student, clean)[0])
     squares = -jnp.sum(p**2, axis=-1) / 2 * image_weights(p, 0.3)
