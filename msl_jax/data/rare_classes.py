@@ -64,6 +64,9 @@ class RareClasses:
             least: an image with more pixels of a class than that counts as one of it.
             seed: any integer >= 0.
 
+        Attributes:
+            never_drawn: classes that occur, but no image shows enough of them.
+
         Raises:
             UserError: no image shows so much of any class.
         """
@@ -72,9 +75,11 @@ class RareClasses:
         self._images = {label: found for label, found in enumerate(images) if len(found)}
         if not self._images:
             raise UserError(
-                f"config.method.rare_class_pixels={least}: no image of the source has more pixels"
-                f" of one class, the most are {pixels.max()}; give a lower number"
+                "config.method.rare_class_share: no image of the source has more than"
+                f" {least} pixels of one class, the most are {pixels.max()}; give a lower share"
             )
+        seen = np.flatnonzero(pixels.sum(axis=0)).tolist()
+        self.never_drawn = tuple(label for label in seen if label not in self._images)
         self._labels = np.array(list(self._images))
         probabilities = class_probabilities(pixels.sum(axis=0), temperature)[self._labels]
         self._probabilities = probabilities / probabilities.sum()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -217,7 +218,8 @@ def build_rare_classes(config: ConfigDict, source: Records) -> RareClasses | Non
     if temperature == 0:
         return None
     pixels = class_pixels(source, config.num_classes)
-    return RareClasses(pixels, temperature, config.method.rare_class_pixels, config.seed)
+    least = round(config.method.rare_class_share * math.prod(config.source_size))
+    return RareClasses(pixels, temperature, least, config.seed)
 
 
 def build_batches(

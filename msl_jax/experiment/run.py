@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -88,6 +89,13 @@ class Experiment:
         self.evaluate = DomainEvaluation(config, self.model, known)
         if parallel.is_first():
             splits.say(split for split in (source, target, *self.evaluate.splits.values()) if split)
+            if self.rare_classes and (missed := self.rare_classes.never_drawn):
+                names = ", ".join(self.evaluate.label_set.names[label] for label in missed)
+                print(
+                    f"rare class sampling: no image shows enough of {names}"
+                    " (config.method.rare_class_share); they come with other classes alone",
+                    file=sys.stderr,
+                )
         self.rounds = None
         if target and (labelling := method_of(config, adapt=True).labelling(config)):
             data = (source.records, target.records, self.evaluate.label_set)

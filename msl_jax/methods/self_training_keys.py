@@ -32,7 +32,10 @@ _MAX_SQUARE = {
 }
 _RARE_CLASSES = {
     "rare_class_temperature": Key(0.0, "of rare class sampling of the source, 0 for none", low=0),
-    "rare_class_pixels": Key(3000, "pixels that make an image one of a class", low=0),
+    # 3,000 pixels of GTA5's 1914x1052, as DAFormer's official code has it.
+    "rare_class_share": Key(
+        0.0015, "of the pixels of an image, that makes it one of a class", low=0, high=1
+    ),
 }
 MIC_KEYS = {**DACS_KEYS, **_MASKED, **_RARE_CLASSES}
 SELF_TRAINING_KEYS = {

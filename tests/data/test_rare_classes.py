@@ -43,7 +43,8 @@ def test_classes_and_their_images() -> None:
 def test_class_without_images_is_never_drawn() -> None:
     rare = RareClasses(PIXELS, temperature=0.01, least=10, seed=3)
     assert {rare(number).label for number in range(500)} == {1}  # the rarest that has images
-    with pytest.raises(UserError, match=r"rare_class_pixels=99: no image .* the most are 99"):
+    assert rare.never_drawn == (2,)
+    with pytest.raises(UserError, match=r"rare_class_share: no image .* than 99 .* are 99"):
         RareClasses(PIXELS, 0.01, 99, 0)
 
 

@@ -44,7 +44,7 @@ ALL = {
     "optimizer": "adamw",
     "warmup_steps": 3,
     "method.rare_class_temperature": 0.1,
-    "method.rare_class_pixels": 10,
+    "method.rare_class_share": 0.013,
     "learning_rate": 1e-3,
 }
 VARIANTS: dict[str, dict[str, Any]] = {

@@ -32,9 +32,9 @@ KEYS: dict[str, Any] = {
     "mask_ratio": 0.6,
     "mask_cell": 5,
     "rare_class_temperature": 0.02,
-    "rare_class_pixels": 70,
+    "rare_class_share": 0.1,
 }
-NOT_OF_THE_OBJECTIVE = ("frozen_affine", "rare_class_temperature", "rare_class_pixels")
+NOT_OF_THE_OBJECTIVE = ("frozen_affine", "rare_class_temperature", "rare_class_share")
 
 
 def _config(variant: str, **keys: Any) -> Any:
