@@ -29,7 +29,7 @@ MODULES = {
 __all__ = ["__version__", *MODULES]
 
 
-if TYPE_CHECKING:  # a `__getattr__` would have them take any name for one of these
+if TYPE_CHECKING:  # for a type checker, a `__getattr__` would give any name
     from msl_jax import losses as losses
     from msl_jax.config import base_config as base_config
     from msl_jax.data.datasets.registry import register_dataset as register_dataset

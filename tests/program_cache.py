@@ -1,17 +1,20 @@
 """Where tests keep compiled programs: from session to session, and of all workers for each.
 
-JAX writes entries in place, where another process may read them, so each worker of pytest-xdist has
-a folder of its own. Before a session the first process collects what all workers have compiled, and
+JAX writes entries in place, where another process may read them, so each worker of a session has a
+folder of its own. Before a session the first process collects what all workers have compiled, and
 each worker then begins with that.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import tempfile
 from pathlib import Path
 
-_NAME = "msl_jax_test_programs"
+from jax._src import compilation_cache
+
+_NAME = f"msl_jax_test_programs_of_{os.getuid()}"
 
 
 def prepare() -> Path:
@@ -30,4 +33,16 @@ def prepare() -> Path:
 def _link_files(source: Path, target: Path) -> None:
     target.mkdir(exist_ok=True)
     for name in set(os.listdir(source)) - set(os.listdir(target)):
-        os.link(source / name, target / name)
+        if _is_whole(source / name):
+            with contextlib.suppress(FileExistsError):  # another session does so too
+                os.link(source / name, target / name)
+
+
+def _is_whole(path: Path) -> bool:
+    """Whether its process was not killed while it wrote it; JAX never replaces an entry."""
+    try:
+        compilation_cache.decompress_executable(path.read_bytes())
+    except Exception:  # of whichever compression there is
+        path.unlink(missing_ok=True)
+        return False
+    return True

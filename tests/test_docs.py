@@ -109,7 +109,7 @@ def test_tests_named_as_evidence() -> None:
         inside = tuple(parents) or inside
         place: Any = ast.parse(path.read_text())
         for wanted in (*inside, name):
-            found += 1
+            found += bool(wanted)
             within = {getattr(node, "name", None): node for node in place.body}
             assert not wanted or wanted in within, f"{path.name}::{'::'.join(inside)}::{name}"
             place = within.get(wanted)

@@ -49,7 +49,7 @@ def test_every_variant_is_valid(name: str, variant: str) -> None:
 
 
 @each_config
-def test_variants_differ_in_nothing_else_but_their_length(name: str) -> None:
+def test_variants_differ_in_nothing_but_steps_and_rate(name: str) -> None:
     default = json.loads(as_json(_config(name)))
     for variant in VARIANTS:
         found = json.loads(as_json(_config(name, variant)))

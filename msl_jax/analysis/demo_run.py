@@ -43,13 +43,15 @@ def demo_run(variant: str = "max_square_iw_multi") -> str:
     """
     config = demo_config(variant)
     config.update(_KEYS)
+    name = f"demo-{variant}"
     if steps := os.environ.get("MSL_JAX_NOTEBOOK_STEPS"):
         config.update({"source_steps": int(steps), "steps": int(steps)})
+        name += f"-{steps}-steps"  # never taken for the whole run
     first = "max_square_iw_multi" if VARIANTS[variant].multi else "source"
     if variant != first:
         config.init_from = f"{demo_run(first)}:source"
     default = _repository() / "runs" / "notebooks"
-    workdir = Path(os.environ.get("MSL_JAX_NOTEBOOK_RUNS", default)) / f"demo-{variant}"
+    workdir = Path(os.environ.get("MSL_JAX_NOTEBOOK_RUNS", default)) / name
     with contextlib.redirect_stdout(io.StringIO()):  # its table and the next commands
         train(config, str(workdir))
     return str(workdir)

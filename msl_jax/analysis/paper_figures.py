@@ -70,6 +70,7 @@ def _class_balance(study: Study) -> Figure:
             plots.class_scatter(axes, values, measure, study.names, label, name)
         left.set_title(f"{title}: {left.get_title()}")
         right.set_title(f"{title}: {right.get_title()}")
+    plots.spread_labels(figure)
     return figure
 
 

@@ -11,6 +11,7 @@ import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.text import Annotation
 from matplotlib.ticker import MaxNLocator
 
 from msl_jax.analysis import class_statistics, gradients
@@ -134,6 +135,8 @@ def class_scatter(
 ) -> None:
     """Fig. 2 or Fig. 4: a statistic of each class against its IoU, with their correlation.
 
+    Once the figure is complete, `spread_labels` moves the names apart.
+
     Args:
         axes: to draw into.
         values: `[C]`, NaN for a class without one.
@@ -144,18 +147,26 @@ def class_scatter(
     """
     axes.scatter(values, 100 * measure, color=COLOURS["max_square"])
     axes.margins(x=0.15)  # room for the names
-    points = np.stack([values, 100 * measure], axis=1)
-    there = np.flatnonzero(np.isfinite(points).all(axis=1)).tolist()
-    known = [names[index] for index in there]
+    for name, value, found in zip(names, values, 100 * measure, strict=True):
+        if np.isfinite([value, found]).all():
+            axes.annotate(
+                name, (value, found), xytext=(4, 3), textcoords="offset points", fontsize=8
+            )
     found = class_statistics.correlation(values, measure)
     title = f"correlation {found:.2f}" if np.isfinite(found) else "no correlation"
     axes.set(xlabel=label, ylabel=f"{measured}, %", title=title)
-    figure = axes.figure
-    if isinstance(figure, Figure):
-        figure.draw_without_rendering()  # until then the places are those of an empty figure
-    places = axes.transData.transform(points[there]) * 72 / figure.dpi
-    for point, name, above in zip(points[there], known, label_heights(places, known), strict=True):
-        axes.annotate(name, point, xytext=(4, above), textcoords="offset points", fontsize=8)
+
+
+def spread_labels(figure: Figure) -> None:
+    """Moves the names that `class_scatter` gave upwards, so that none covers another or a dot."""
+    figure.draw_without_rendering()  # until then the places are those of an empty figure
+    for axes in figure.axes:
+        labels = [text for text in axes.texts if isinstance(text, Annotation)]
+        points = np.array([label.xy for label in labels]).reshape(-1, 2)
+        places = axes.transData.transform(points) * 72 / figure.dpi
+        heights = label_heights(places, [label.get_text() for label in labels])
+        for label, above in zip(labels, heights, strict=True):
+            label.xyann = (4, above)
 
 
 def label_heights(places: np.ndarray, names: Sequence[str]) -> list[float]:
@@ -168,13 +179,13 @@ def label_heights(places: np.ndarray, names: Sequence[str]) -> list[float]:
     >>> label_heights(np.asarray([[0.0, 0.0], [9.0, 1.0], [90.0, 0.0]]), ["pole", "person", "car"])
     [4.0, 12.0, 3.0]
     """
-    height, letter, radius, beside = 9.0, 4.6, 3.0, 4.0
+    height, letter, radius, gap = 9.0, 4.6, 3.0, 4.0
     heights = [3.0] * len(names)
     # Left, right, foot and top of each dot and label.
     placed = [(x - radius, x + radius, y - radius, y + radius) for x, y in places.tolist()]
     for index in np.argsort(places[:, 1], kind="stable"):
         x, y = places[index].tolist()
-        left, foot = x + beside, y + 3.0
+        left, foot = x + gap, y + 3.0
         right = left + letter * len(names[index])
         for other_left, other_right, other_foot, top in sorted(placed, key=lambda box: box[2]):
             if left < other_right and other_left < right and other_foot < foot + height:

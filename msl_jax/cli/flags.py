@@ -107,7 +107,7 @@ def _parse(argv: list[str]) -> None:
     file = Path(configs.found(given).partition(":")[0])
     try:
         if file.exists() and not file.is_file():  # reading a named pipe would wait for ever
-            raise OSError(f"{file} is no regular file")
+            raise OSError(f"{file} is not a regular file")
         remaining = _read(argv, str(file))
     except OSError as error:
         raise _UsageError(
@@ -146,7 +146,7 @@ def _explained(error: str, argv: list[str]) -> str:
             f"--config.{name}={value}: {name} is a group of keys, set as"
             f" --config.{name}.KEY=VALUE{chosen}. All keys: msl-jax list keys"
         )
-    if word := re.match(r"Could not parse '(\w+)': SyntaxError", error):  # a keyword of Python
+    if word := re.match(r"Could not parse '([\w.]+)': SyntaxError", error):  # a keyword of Python
         from msl_jax.cli.near_keys import unknown_key  # imports JAX
 
         return unknown_key(word[1], argv)

@@ -21,7 +21,8 @@ _HEAD = """\
 `--config.KEY=VALUE` sets a key; tuples are given as `'(512,1024)'`. The defaults are those before a
 configuration's file sets its own; where one depends on the preset, the recipe of the method comes
 first. What a run used is in its `config.json`. Some configurations have keys of their own, which
-the head of their file names: `city` (crosscity), `source` and `target` (digits, office31, pacs).
+the head of their file names: `city` (crosscity), `source` and `target` (cityscapes_idd, digits,
+idd_cityscapes, office31, pacs).
 """
 
 

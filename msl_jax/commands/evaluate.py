@@ -13,7 +13,7 @@ from msl_jax.experiment.evaluation import DOMAINS, DomainEvaluation
 from msl_jax.runs.table import print_results
 from msl_jax.runs.workdir import CONFIG, RESULTS, newest_run
 from msl_jax.runtime import parallel
-from msl_jax.runtime.connection import connect, losses_explained
+from msl_jax.runtime.connection import connect, lost_contact_explained
 from msl_jax.runtime.errors import UserError
 from msl_jax.runtime.files import make_folder, write_json
 from msl_jax.runtime.paths import absolute
@@ -83,7 +83,7 @@ def evaluate(
     """
     connect()
     path = checkpoint or parallel.by_first(lambda: str(newest_run(config)))
-    with losses_explained():
+    with lost_contact_explained():
         parallel.expect_same("config.", flat(config))
         return _evaluate(config, path, output, overrides or {}, domain)
 

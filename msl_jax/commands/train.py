@@ -34,7 +34,7 @@ from msl_jax.runs.workdir import (
 )
 from msl_jax.runtime import parallel
 from msl_jax.runtime.command_line import program
-from msl_jax.runtime.connection import connect, losses_explained
+from msl_jax.runtime.connection import connect, lost_contact_explained
 from msl_jax.runtime.errors import UserError
 from msl_jax.runtime.paths import storable
 from msl_jax.runtime.registration import VARIABLE
@@ -69,7 +69,7 @@ def train(
     """
     connect()
     folder = storable(workdir or default_workdir(config), "--workdir")
-    with losses_explained():
+    with lost_contact_explained():
         parallel.expect_same("config.", flat(config))
         return _train(config, folder, by_hand or {})
 

@@ -165,7 +165,7 @@ SECTIONS: dict[str, dict[str, Key]] = {
         "model.backbone": _registered(
             BACKBONES.__contains__,
             *("one of msl-jax list backbones", "resnet"),
-            "what the heads of deeplab and classifier stand on",
+            "the feature extractor below the heads of deeplab and classifier",
         ),
         "input_convention": Key(
             *(str, "one that the backbone has: caffe, torchvision, efficientnet_lite"),

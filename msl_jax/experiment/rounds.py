@@ -265,6 +265,6 @@ class Rounds:
             f"round {number + 1} of {len(self.ends)} labels no pixel: expected {portion:.1%} of"
             f" each class that is predicted, found of {pixels.sum():,} pixels {seen}. What was"
             f" trained before{kept} stays in {self._folder.parent}. Train again in another"
-            " --workdir with a greater config.method.portion, a smaller"
+            " --workdir with a greater config.method.portion (and portion_limit), a smaller"
             " config.method.threshold_every, or a lower config.learning_rate."
         )

@@ -153,11 +153,15 @@ class Cbst(BaseMethod):
         return Training(passes(model, lambda_kld=config.method.get("lambda_kld", 0.0)), optimizer)
 
     def problems(self, config: ConfigDict) -> list[str]:
-        """See `Method`: each round has a step."""
-        rounds = config.method.rounds
-        if rounds <= config.steps:
-            return []
-        return [f"  method.rounds: expected at most config.steps={config.steps}, found {rounds}"]
+        """See `Method`: each round has a step, and the first one its portion."""
+        found, keys = [], config.method
+        if keys.rounds > config.steps:
+            expected = f"config.steps={config.steps}, found {keys.rounds}"
+            found.append(f"  method.rounds: expected at most {expected}")
+        if keys.portion > keys.portion_limit:
+            expected = f"method.portion_limit={keys.portion_limit}, found {keys.portion}"
+            found.append(f"  method.portion: expected at most {expected}")
+        return found
 
 
 # By the variant's `method`.

@@ -48,7 +48,8 @@ def class_confidences(
     Returns:
         `[n_c]` for each class, in the order of the rows.
     """
-    return [confidences[winners == label][::every] for label in range(num_classes)]
+    # Copies, since a view would keep all pixels in memory.
+    return [confidences[winners == label][::every].copy() for label in range(num_classes)]
 
 
 def thresholds(confidences: Sequence[np.ndarray], portion: float) -> np.ndarray:
@@ -69,7 +70,8 @@ def thresholds(confidences: Sequence[np.ndarray], portion: float) -> np.ndarray:
     for label, values in enumerate(confidences):
         if number := int(portion * len(values)):
             place = len(values) - number
-            found[label] = np.partition(values, place)[place]
+            # A prior may leave nothing of a class; a threshold of 0 would divide by it.
+            found[label] = np.partition(values, place)[place] or 1
     return found
 
 

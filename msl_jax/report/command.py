@@ -52,7 +52,8 @@ def write_report(
     """
     given = workdir = absolute(workdir)
     config = saved_config(workdir)
-    if config is None and (run := run_around(workdir)):  # a path that another command printed
+    run = run_around(workdir) if config is None else None
+    if run and (workdir.exists() or str(workdir).startswith(f"{run}:")):  # as another printed it
         print(f"note: {workdir} is a part of {run}; the report is of that run", file=sys.stderr)
         workdir, config = run, saved_config(run)
     if config is None:

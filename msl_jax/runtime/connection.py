@@ -115,7 +115,7 @@ def wait_for_all(barrier: str, seconds: float) -> None:
 
 
 @contextlib.contextmanager
-def losses_explained() -> Iterator[None]:
+def lost_contact_explained() -> Iterator[None]:
     """Turns the error of a collective in which a process is missing into a `UserError`."""
     try:
         yield

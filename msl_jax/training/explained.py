@@ -9,7 +9,7 @@ from typing import Any
 from jax import tree_util
 
 # Of a batch as the passes of `msl_jax.methods` expect it.
-_NAMES = ("source", "target", "image", "label")
+_PARTS = (("source", "image"), ("source", "label"), ("target", "image"))
 
 
 @contextlib.contextmanager
@@ -38,9 +38,10 @@ def explained(axis_name: str | None, batch: Any) -> Iterator[None]:
             " axis_name=None)."
         ) from error
     except KeyError as error:
-        if error.args[0] not in _NAMES:
-            raise
         paths = [path for path, _ in tree_util.tree_flatten_with_path(batch)[0]]
+        there = [tuple(getattr(entry, "key", None) for entry in path) for path in paths]
+        if not any(part not in there and set(error.args) & set(part) for part in _PARTS):
+            raise  # of something else that a pass has looked for
         found = ", ".join(f"batch{tree_util.keystr(path)}" for path in paths) or "nothing"
         raise ValueError(
             f"the batch lacks {error.args[0]!r}, which one of the passes needs (or `prepare`):"

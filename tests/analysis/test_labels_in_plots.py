@@ -6,8 +6,9 @@ import itertools
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 
-from msl_jax.analysis.plots import label_heights
+from msl_jax.analysis.plots import class_scatter, label_heights, spread_labels
 
 Box = tuple[float, float, float, float]
 
@@ -33,3 +34,19 @@ def test_nothing_is_covered(seed: int) -> None:
     assert not any(_overlap(label, dot) for label, dot in itertools.product(labels, dots))
     assert not any(_overlap(*pair) for pair in itertools.combinations(labels, 2))
     assert all(height >= 3 for height in heights)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_names_are_apart_in_a_finished_figure(seed: int) -> None:
+    """Titles and labels of the other axes have moved these in the meantime."""
+    rng, names = np.random.default_rng(seed), ["bicyclist", "car", "sky", "traffic sign"] * 3
+    figure = Figure(figsize=(11, 8), layout="constrained")
+    for axes in figure.subplots(2, 2).flat:
+        class_scatter(axes, rng.uniform(size=12), rng.uniform(size=12), names, "confidence")
+        axes.set_title(f"source-only:\n{axes.get_title()}")
+    spread_labels(figure)
+    figure.draw_without_rendering()
+    for axes in figure.axes:
+        boxes = [text.get_window_extent() for text in axes.texts]
+        assert len(boxes) == 12
+        assert not any(a.overlaps(b) for a, b in itertools.combinations(boxes, 2))

@@ -29,6 +29,10 @@ CAMVID = f"--config={ROOT / 'configs' / 'camvid_scratch.py'}"
             ["--config.lambda: no such key; did you mean lambda_target, lambda_"],
         ),
         (
+            "--config.source_augmentation.class=3",
+            ["--config.source_augmentation.class: no such key"],
+        ),
+        (
             "--config.method=dacs",
             ["method is a group of keys, set as --config.method.KEY=VALUE; a"],
         ),

@@ -45,6 +45,12 @@ def _quick_compilation() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _no_quick_programs_elsewhere() -> Iterator[None]:
+    yield
+    jax.clear_caches()
+
+
 @dataclasses.dataclass
 class Run:
     """Configuration, folder and returned results of a run."""

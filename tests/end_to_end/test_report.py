@@ -136,6 +136,11 @@ def test_a_part_of_a_run_stands_for_it(
     assert note in capsys.readouterr().err
 
 
+def test_a_misspelt_path_stands_for_no_run(whole) -> None:
+    with pytest.raises(UserError, match=r"/typo is not a run: .* \(it does not exist\)"):
+        write_report(whole.workdir / "typo", images=0)
+
+
 def test_run_without_an_adaptation(source) -> None:
     root = _written(source.workdir)
     assert _tables(root)["target: IoU in %"]["class"] == ["final", "best*"]

@@ -79,10 +79,14 @@ def test_errors_of_ones_own_pass_stay() -> None:
     def misspelt(params: Any, stats: Any, batch: Any, context: Any) -> Any:
         return nowhere  # noqa: F821
 
-    def no_weight(params: Any, stats: Any, batch: Any, context: Any) -> Any:
-        return params["weight"]
+    def of_something_else(params: Any, stats: Any, batch: Any, context: Any) -> Any:
+        return {}["target"]  # the batch has a part of that name
+
+    def without_a_name(params: Any, stats: Any, batch: Any, context: Any) -> Any:
+        raise KeyError
 
     with pytest.raises(NameError, match="nowhere"):
         _trace(WHOLE, [misspelt])
-    with pytest.raises(KeyError, match="weight"):
-        _trace(WHOLE, [no_weight])
+    for one in (of_something_else, without_a_name):
+        with pytest.raises(KeyError):
+            _trace(WHOLE, [one])

@@ -172,9 +172,9 @@ def expect_no_other_spelling(path: Path, *, near: bool = False) -> None:
         UserError: it has, such as ``classes.yml``.
     """
     for found in _class_files_near(path):
-        beside = found.parent == path.parent
-        if near or beside:
-            what = "Rename" if beside else "Move"
+        same_folder = found.parent == path.parent
+        if near or same_folder:
+            what = "Rename" if same_folder else "Move"
             raise UserError(
                 f"{path}: no such file; there is {found}. {what} it, or name it as classes_file."
             )
