@@ -158,7 +158,7 @@ class Method(Protocol):
     def labelling(self, config: ConfigDict) -> Labelling | None:
         """How the target images are labelled before each round, None for a method without rounds.
 
-        Batches then have labels of the target, and momentum is lost between the rounds.
+        Batches then have labels of the target, and SGD's momentum is lost between the rounds.
         """
         ...
 

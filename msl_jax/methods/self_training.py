@@ -11,14 +11,16 @@ target image; its label is the source's, or y. The network descends
     cross entropy on the source + 1/N sum_n w_n CE(mixed image, its label)
 
 with w = 1 where a pixel comes from the source, else the share of the target's pixels that the
-teacher is confident of, m >= confidence. That is DACS. By keys there are
+teacher is confident of, m >= confidence, and times lambda_mixed. That is DACS. By keys there are,
+in the normalization `paper` (`official` divides the first two by the number of classes too)
 
     -lambda_target / N  sum_n w_n sum_c q p    maximum squares with a teacher, in the place of the
                                                cross entropy on the target's pixels of mixed images;
-                                               w = 1, or the teacher's image-wise weights (Eq. 13)
+                                               w = 1, or the teacher's image-wise weights (Eq. 13),
+                                               which have 1/N in them: then a mean over the images
     -lambda_target / 2N  sum_n sum_c p^2       on target images, maximum squares of the pixels that
                                                the teacher is not confident of
-    the share times CE(masked image, y)        on target images of which parts are hidden (MIC)
+    lambda_masked share CE(masked image, y)    on target images of which parts are hidden (MIC)
 
 and, in variants with two heads, the mixed image's label for the low head.
 
