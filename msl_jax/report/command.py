@@ -11,6 +11,7 @@ from ml_collections.config_dict import ConfigDict
 
 from msl_jax.report import output as output_file
 from msl_jax.report.curves import read_curves
+from msl_jax.report.made_images import made_images
 from msl_jax.report.networks import open_networks
 from msl_jax.report.page import Report, page
 from msl_jax.report.registry import REPORTS
@@ -74,6 +75,7 @@ def write_report(
         curves=read_curves(workdir, config, task.metric, results.before and results.before.metrics),
         settings=settings(config, shrunk=was_shrunk(workdir)),
         label_set=known and known.classes,
+        made=made_images(workdir),
         figures=predictions.figures,
         gallery=predictions.gallery,
         about=about,

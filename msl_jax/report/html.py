@@ -68,16 +68,16 @@ class Picture(NamedTuple):
         return f"data:{self.kind};base64,{base64.b64encode(self.content).decode()}"
 
 
-def _small(array: np.ndarray) -> tuple[int, int]:
+def _small(array: np.ndarray, columns: int = _COLUMNS) -> tuple[int, int]:
     height, width = array.shape[:2]
-    columns = min(width, _COLUMNS)
+    columns = min(width, columns)
     return max(1, round(height * columns / width)), columns
 
 
-def photo(title: str, pixels: np.ndarray) -> Picture:
-    """A photo uint8 `[H, W, 3]`."""
+def photo(title: str, pixels: np.ndarray, *, columns: int = _COLUMNS) -> Picture:
+    """A photo uint8 `[H, W, 3]`, of so many columns at most."""
     file = io.BytesIO()
-    Image.fromarray(resize_image(pixels, _small(pixels))).save(file, "WEBP", quality=80)
+    Image.fromarray(resize_image(pixels, _small(pixels, columns))).save(file, "WEBP", quality=80)
     return Picture(title, file.getvalue(), "image/webp")
 
 

@@ -31,6 +31,7 @@ class Report(NamedTuple):
         task: the parts that depend on its task.
         results: evaluations.
         curves: of the stages that have begun.
+        made: pictures of what the method trained on, where it makes images of its own.
         settings: the configuration by group.
         label_set: classes and their colours; None where they cannot be read.
         figures: sections about the predictions.
@@ -46,6 +47,7 @@ class Report(NamedTuple):
     curves: Sequence[StageCurves]
     settings: Mapping[str, Sequence[Setting]]
     label_set: LabelSet | None = None
+    made: Sequence[Element] = ()
     figures: Sequence[Section] = ()
     gallery: Sequence[Element] = ()
     about: Sequence[str] = ()
@@ -84,6 +86,7 @@ def _sections(report: Report) -> list[Section]:
         report.task.evaluation(report.results, report.label_set),
         *report.figures,
         Section("curves", "Curves", _curves(report)),
+        *([Section("made", "Images that it trained on", report.made)] if report.made else []),
         Section("gallery", "Target images", _gallery(report)),
         Section("configuration", "Configuration", _configuration(report.settings)),
     ]

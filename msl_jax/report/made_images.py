@@ -1,0 +1,36 @@
+"""What a method made of the images and trained on: the pictures that the run keeps of it."""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+from xml.etree.ElementTree import Element
+
+import numpy as np
+from PIL import Image
+
+from msl_jax.report.html import element, photo
+from msl_jax.runs.workdir import ADAPT_STAGE
+
+_DOMAINS = ("source", "target")  # pictures of the evaluation, which the gallery shows
+_COLUMNS = 1000  # of a picture's three columns together, in pixels
+
+
+def made_images(workdir: Path) -> list[Element]:
+    """The newest pictures of the adaptation's images, by kind; none for a method that makes none.
+
+    Args:
+        workdir: of the run. A picture that is missing or cannot be read is left out.
+    """
+    figures = []
+    for path in sorted((workdir / "pictures").glob(f"{ADAPT_STAGE}_*.png")):
+        kind = path.stem.removeprefix(f"{ADAPT_STAGE}_")
+        if kind in _DOMAINS:
+            continue
+        with contextlib.suppress(OSError, Image.DecompressionBombError):
+            pixels = np.asarray(Image.open(path).convert("RGB"))
+            picture = photo(kind, pixels, columns=_COLUMNS)
+            shown = element("img", src=picture.uri, alt=f"{kind} images, their labels and weights")
+            caption = element("figcaption", f"{kind}: image, label, weight in the loss (white: 1)")
+            figures.append(element("figure", caption, shown))
+    return [element("div", *figures, class_="made")] if figures else []
