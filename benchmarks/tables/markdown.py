@@ -59,7 +59,9 @@ def _by_figure(results: Results, metric: str) -> str:
         ]
         for row in results.rows
     ]
-    title = f"### {results.config}: {name}\n\n{_NOTE} Paper: {paper.title}.\n\n"
+    alone = ", ".join(f"{system} {miou}" for system, miou in paper.alone.items())
+    beside = f" In its table alone: {alone}." if alone else ""
+    title = f"### {results.config}: {name}\n\n{_NOTE} Paper: {paper.title}.{beside}\n\n"
     return title + table(headings, lines)
 
 

@@ -95,6 +95,20 @@ def test_figures_of_other_methods(
 
 
 @pytest.mark.parametrize(
+    ("config", "metric", "expected"),
+    [
+        ("gta5", "miou", {"source only on a wider ResNet-38": 35.4, "AdvEnt+MinEnt": 44.8}),
+        ("synthia", "miou_13", {"source only on a wider ResNet-38": 33.6, "AdvEnt+MinEnt": 48.0}),
+        ("crosscity-Tokyo", "miou", {"Cross city": 42.8}),
+    ],
+)
+def test_figures_of_systems_that_are_no_rows(
+    config: str, metric: str, expected: dict[str, float]
+) -> None:
+    assert published(config, metric).alone == expected
+
+
+@pytest.mark.parametrize(
     ("name", "expected"),
     [
         ("gta5", {"adaptsegnet", "adaptsegnet_single", "advent", "minent_advent", "dacs", "mic"}),
