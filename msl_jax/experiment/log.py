@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +12,7 @@ from rich.console import Console
 
 from msl_jax.experiment.tensorboard import EventFile
 from msl_jax.runs.metrics import TITLES
-from msl_jax.runs.scalars import SHARE, ScalarLog
+from msl_jax.runs.scalars import LABELS, SHARE, ScalarLog
 from msl_jax.runtime.errors import UserError
 from msl_jax.runtime.progress import Bar, pace
 
@@ -35,7 +35,14 @@ class StageLog:
     """
 
     def __init__(
-        self, title: str, folder: str | Path, start: int, steps: int, *, shown: bool = True
+        self,
+        title: str,
+        folder: str | Path,
+        start: int,
+        steps: int,
+        *,
+        shown: bool = True,
+        classes: Sequence[str] = (),
     ) -> None:
         """Opens the files in `folder`. What an earlier process logged of steps after `start` goes.
 
@@ -45,9 +52,10 @@ class StageLog:
             start: steps made before.
             steps: steps of the whole stage.
             shown: if False, nothing is shown or written: another process does it.
+            classes: their names, for metrics of single classes, which name their numbers.
         """
         self.console = Console(stderr=True, quiet=not shown)
-        self._title = title
+        self._title, self._classes = title, classes
         self._steps = steps
         self._folder = Path(folder)
         self._scalars: ScalarLog | None = None
@@ -98,7 +106,9 @@ class StageLog:
         """
         rate = (step - self._clock_step) / max(time.monotonic() - self._clock, 1e-9)
         self.resume_clock(step)
-        parts = "  ".join(f"{name} {value:.4f}" for name, value in metrics.items())
+        metrics = {self._named(name): value for name, value in metrics.items()}
+        shown = {name: value for name, value in metrics.items() if LABELS not in name}
+        parts = "  ".join(f"{name} {value:.4f}" for name, value in shown.items())
         self._bar.move(step)
         self._bar.tell(parts, rate or None)
         if not self.console.is_terminal:
@@ -110,6 +120,10 @@ class StageLog:
         }
         speeds = {"speed/steps_per_second": rate} if rate else {}
         self.scalars(step, {**parts_of_loss, **speeds, "learning_rate": learning_rate})
+
+    def _named(self, metric: str) -> str:
+        before, found, number = metric.removesuffix(SHARE).partition(LABELS)
+        return f"{before}{LABELS}{self._classes[int(number)]}{SHARE}" if found else metric
 
     def scalars(self, step: int, values: Mapping[str, float]) -> None:
         """Keeps further figures; TensorBoard shows metrics and shares in percent."""

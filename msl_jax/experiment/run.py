@@ -236,7 +236,8 @@ class Experiment:
 
     def _log(self, stage: Stage, start: int) -> StageLog:
         folder = self.workdir / "logs" / stage.name
-        return StageLog(stage.title, folder, start, stage.steps, shown=parallel.is_first())
+        shown, classes = parallel.is_first(), self.evaluate.label_set.names
+        return StageLog(stage.title, folder, start, stage.steps, shown=shown, classes=classes)
 
     def _outcome(
         self, run: StageRun, state: TrainState

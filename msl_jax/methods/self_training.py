@@ -36,6 +36,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 from jax import Array
 from ml_collections.config_dict import ConfigDict
@@ -176,7 +177,10 @@ def passes(
         if low is not None:
             terms["mixed/low"] = objective.lambda_low * weight * cross_entropy(low, labels, weights)
         share = method.share_of_mean(teacher["share"], axis_name)
-        return sum(terms.values()), (stats, {**terms, "teacher/confident_share": share})
+        counted = jax.nn.one_hot(teacher["label"], final.shape[-1], dtype=share.dtype)
+        of_classes = method.share_of_mean(counted.mean(axis=(0, 1, 2)), axis_name)
+        shares = {f"teacher/labels/{c}_share": found for c, found in enumerate(of_classes)}
+        return sum(terms.values()), (stats, {**terms, "teacher/confident_share": share, **shares})
 
     def masked_images(params: Any, stats: Any, batch: Any, context: Context):
         made, teacher = batch["masked"], batch["teacher"]

@@ -16,7 +16,7 @@ from msl_jax.report.settings import Setting
 from msl_jax.report.tables import settings_table
 from msl_jax.report.task_report import Section, TaskReport
 from msl_jax.runs.metrics import TITLES
-from msl_jax.runs.scalars import Points
+from msl_jax.runs.scalars import LABELS, Points
 
 # Even if the page tried to load something, the browser would refuse.
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:"
@@ -109,11 +109,17 @@ def _curves(report: Report) -> list[Element]:
             charts.append(_chart(stage, title, _percent(stage.evaluations)))
         for name, points in stage.losses.items():
             charts.append(_chart(stage, name, {name: points}))
-        if stage.shares:
-            charts.append(_chart(stage, "shares of the pixels in %", _percent(stage.shares)))
+        shares = _percent(stage.shares)
+        if of_all := {name: points for name, points in shares.items() if LABELS not in name}:
+            charts.append(_chart(stage, "shares of the pixels in %", of_all))
+        of_classes = [_chart(stage, n, {n: p}) for n, p in shares.items() if LABELS in n]
         content.append(element("h3", f"{stage.title}, {stage.steps:,} steps"))
         content += [element("p", concern, class_="warning") for concern in stage.concerns]
         content.append(element("div", *charts, class_="charts"))
+        if of_classes:
+            said = element("summary", "The teacher's labels by class: shares of the pixels in %")
+            grid = element("div", *of_classes, class_="charts")
+            content.append(element("details", said, grid))
         if not stage.losses:
             text = "The losses of this stage are missing: its metrics.jsonl holds none, or is gone."
             content.append(element("p", text, class_="muted"))

@@ -19,6 +19,8 @@ from msl_jax.runtime.files import atomic_write, open_file, remove_partial
 NAME = "metrics.jsonl"
 # What the names of shares of pixels end with; they are no parts of the loss.
 SHARE = "_share"
+# Before the number or the name of a class in those of what a teacher gives each class.
+LABELS = "/labels/"
 
 Points = dict[int, float]
 

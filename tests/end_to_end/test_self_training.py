@@ -17,6 +17,7 @@ from PIL import Image
 from benchmarks.kill_resume import identical
 from msl_jax.commands.evaluate import evaluate
 from msl_jax.commands.train import train
+from msl_jax.data.label_sets import LABEL_SETS
 from msl_jax.experiment.log import StageLog
 from msl_jax.runs.arrays import read_tree
 from msl_jax.runs.scalars import read_scalars
@@ -100,8 +101,11 @@ def _distance(a: Any, b: Any) -> float:
 @each
 def test_terms(adapted, variant: str) -> None:
     logged = adapted(variant).logged("adapt")
-    assert set(logged) == {*TERMS[variant], "teacher/confident_share"}
+    classes = [f"teacher/labels/{name}_share" for name in LABEL_SETS["camvid"].names]
+    assert set(logged) == {*TERMS[variant], "teacher/confident_share", *classes}
     assert all(0 < share < 1 for share in logged["teacher/confident_share"].values())
+    for step in logged[classes[0]]:
+        assert sum(logged[name][step] for name in classes) == pytest.approx(1, abs=1e-5)
     for name in TERMS[variant]:
         assert all(value != 0 for value in logged[name].values()), name
 

@@ -107,6 +107,16 @@ def test_curves(report) -> None:
     ]
 
 
+def test_curves_of_classes_are_folded(report) -> None:
+    (stage,) = report.curves
+    shares = {**stage.shares, "teacher/labels/road_share": {10: 0.25, 20: 0.125}}
+    found = page(report._replace(curves=[stage._replace(shares=shares)]))
+    root = read_page(found).one("section", id="curves")
+    (chart,) = root.one("details").find("svg")
+    assert chart.children[0].text.endswith("road_share: 25 at step 10, 12.5 at step 20.")
+    assert len(list(root.find("svg"))) == 4
+
+
 def test_stage_that_has_lost_its_log(report) -> None:
     assert "losses of this stage are missing" not in page(report)
     (stage,) = report.curves

@@ -137,6 +137,7 @@ def test_two_devices_are_one_with_the_whole_batch(settings: Settings) -> None:
 
 def test_each_ingredient_has_its_term() -> None:
     names = {"source/final", "source/low", "mixed/final", "mixed/low", "teacher/confident_share"}
+    names |= {f"teacher/labels/{label}_share" for label in range(CLASSES)}
     assert set(_alone(DACS)[1]) == names
     more = {"mixed/max_square", "masked/final", "target/max_square"}
     assert set(_alone(ALL)[1]) == names | more
@@ -188,6 +189,7 @@ def test_terms_written_out() -> None:
         "masked/final": 0.8 * share * _cross_entropy(hidden, label).mean(),
         "target/max_square": 0.7 * jnp.sum(squares * (~confident).astype(float), (1, 2)).mean(),
         "teacher/confident_share": share,
+        **{f"teacher/labels/{c}_share": (label == c).mean(dtype=float) for c in range(CLASSES)},
     }
     for name, value in expected.items():
         assert float(metrics[name]) == pytest.approx(float(value), rel=1e-6), name
