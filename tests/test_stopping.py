@@ -198,6 +198,26 @@ def test_cleaning_up_is_not_interrupted() -> None:
     assert cleaned == [True]
 
 
+def test_cleaning_up_of_work_that_has_stopped_itself(capsys: pytest.CaptureFixture[str]) -> None:
+    cleaned = []
+
+    def command() -> None:
+        try:
+            with stopping.delayed():
+                _send(signal.SIGTERM)
+                raise stopping.Stopped("after step 7 of oracle")
+        finally:
+            with contextlib.suppress(OSError):
+                raise OSError
+            time.sleep(0.2)
+            cleaned.append(True)
+
+    with pytest.raises(SystemExit):
+        guard(command, "start it again")
+    assert cleaned == [True]
+    assert "stopped by SIGTERM after step 7 of oracle; start" in capsys.readouterr().err
+
+
 def test_collection_of_garbage_is_not_interrupted() -> None:
     """Python would ignore it there, with a traceback, which is an error in these tests."""
     done = []

@@ -140,10 +140,22 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
     if _process.delayed or _process.arrived or _is_uninterruptible(frame):
         return
     handled_now = sys.exception()
-    if _process.raised and handled_now not in (None, _process.meanwhile):
-        return  # it is on its way: cleaning up is not disturbed
+    if _is_on_its_way(handled_now):
+        return
     _process.raised, _process.meanwhile = True, handled_now
     raise Stopped
+
+
+def _is_on_its_way(handled_now: BaseException | None) -> bool:
+    """Whether the process is being left already, so that its cleaning up is not disturbed.
+
+    By what was raised here, whatever other code has made of it, or by work that has stopped itself.
+    """
+    if _process.raised:
+        return handled_now not in (None, _process.meanwhile)
+    while handled_now is not None and not isinstance(handled_now, Stopped):
+        handled_now = handled_now.__context__
+    return handled_now is not None
 
 
 def _is_uninterruptible(frame: FrameType | None) -> bool:

@@ -222,9 +222,9 @@ def test_stop_in_labelling(adapted, tmp_path: Path, number: int, told: str) -> N
     def stop() -> None:
         os.kill(os.getpid(), signal.SIGTERM)
 
-    with pytest.MonkeyPatch.context() as patch, stopping.handled(), stopping.at_once():
+    with pytest.MonkeyPatch.context() as patch:
         _kill_in_labelling(patch, number, stop)
-        with pytest.raises(stopping.Stopped):
+        with pytest.raises(stopping.Stopped), stopping.handled(), stopping.at_once():
             train(run.config, str(workdir))
     names = sorted(path.name for path in (workdir / "labels").iterdir())
     assert names == ["round_00"][:number]
@@ -246,9 +246,10 @@ def test_stop_in_the_evaluation_that_ends_a_round(
             os.kill(os.getpid(), signal.SIGTERM)
         return measure(self, variables)
 
-    with monkeypatch.context() as patch, stopping.handled(), stopping.at_once():
+    stopped = pytest.raises(stopping.Stopped, match="after step 2")
+    with monkeypatch.context() as patch:
         patch.setattr(DomainEvaluation, "__call__", signalled)
-        with pytest.raises(stopping.Stopped, match="after step 2"):
+        with stopped, stopping.handled(), stopping.at_once():
             train(run.config, str(workdir))
     assert (workdir / "stopped" / "adapt" / "2").is_dir()
     assert not (workdir / "labels" / "round_01").exists()

@@ -157,9 +157,10 @@ def test_stopped_run_continues_as_if_it_had_not_been(adapted, variant: str, tmp_
             os.kill(os.getpid(), signal.SIGTERM)
         advance(log, made)
 
-    with pytest.MonkeyPatch.context() as patch, stopping.handled(), stopping.at_once():
+    stopped = pytest.raises(stopping.Stopped, match="after step 3")
+    with pytest.MonkeyPatch.context() as patch:
         patch.setattr(StageLog, "advance", signalled)
-        with pytest.raises(stopping.Stopped, match="after step 3"):
+        with stopped, stopping.handled(), stopping.at_once():
             train(run.config, str(workdir))
     assert (workdir / "stopped" / "adapt" / "3").is_dir()
     assert train(run.config, str(workdir)) == run.results

@@ -59,9 +59,9 @@ STOPS: dict[str, tuple[Callable[[pytest.MonkeyPatch], None], str, str | None]] =
 
 
 def _stop(config: Any, workdir: Path, arrange: Callable[[pytest.MonkeyPatch], None]) -> str:
-    with pytest.MonkeyPatch.context() as patch, stopping.handled(), stopping.at_once():
+    with pytest.MonkeyPatch.context() as patch:
         arrange(patch)
-        with pytest.raises(stopping.Stopped) as stopped:
+        with pytest.raises(stopping.Stopped) as stopped, stopping.handled(), stopping.at_once():
             train(config, str(workdir))
     return str(stopped.value)
 
