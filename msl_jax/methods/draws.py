@@ -47,9 +47,8 @@ def drawing(seed: int, num_classes: int, *, jitter: float, blur: bool, cell: int
 
     def draw(context: Context, shape: tuple[int, int, int]) -> Draws:
         count, height, width = shape
-        step, images = jax.random.split(
-            jax.random.fold_in(jax.random.key(seed % 2**32), context.step)
-        )
+        key = jax.random.fold_in(jax.random.key(seed % 2**32), context.step)
+        step, images = jax.random.split(key)
         numbers = jnp.asarray(context.part, jnp.int32) * count + jnp.arange(count, dtype=jnp.int32)
         of_image = jax.vmap(lambda number: jax.random.split(jax.random.fold_in(images, number), 4))
         classes, mixing, masking, grid = of_image(numbers).T

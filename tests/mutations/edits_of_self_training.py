@@ -80,8 +80,8 @@ EDITS = [
     Edit(
         "every step draws the same",
         DRAWS,
-        "jax.random.fold_in(jax.random.key(seed), context.step)",
-        "jax.random.key(seed)",
+        "jax.random.fold_in(jax.random.key(seed % 2**32), context.step)",
+        "jax.random.key(seed % 2**32)",
         ("tests/methods/test_draws.py",),
     ),
     Edit(
