@@ -30,8 +30,8 @@ def _assert_only(checkpoints: Checkpoints, step: int) -> None:
 
 
 # So the room ends in the variables, in the optimizer's state, or in orbax's description of them.
-# Not nearer to 1: a checkpoint takes 64 to 85 blocks (of 60), as threads write it.
-@pytest.mark.parametrize("room", [0, 0.02, 0.1, 0.3, 0.5, 0.7])
+# Not nearer to 1: as threads write them, one of 60 checkpoints took 85 blocks and two took 64.
+@pytest.mark.parametrize("room", [0, 0.02, 0.1, 0.3, 0.5, 0.7, 0.75])
 def test_full_disk(mounted, capfd, caplog, room: float) -> None:
     """The disk has room for only a part of the second checkpoint."""
     place = mounted("size=2m")

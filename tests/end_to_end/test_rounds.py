@@ -366,6 +366,10 @@ def test_momentum_is_lost_between_the_rounds(
     [
         ({"method.rounds": 6}, r"method\.rounds: expected at most config\.steps=5, found 6"),
         ({"method.portion": 1.5}, r"method\.portion: expected a number in \[0, 1\], found 1\.5"),
+        (
+            {"method.portion": 0.6},
+            r"portion: expected at most method\.portion_limit=0\.5, found 0\.6",
+        ),
     ],
 )
 def test_wrong_keys(config, tmp_path: Path, keys: dict[str, Any], message: str) -> None:

@@ -58,6 +58,10 @@ def test_they_do_not_depend_on_how_the_images_are_shared_out() -> None:
             }
 
 
+def test_any_seed_will_do() -> None:
+    assert not _equal(_drawn(1, seed=2**64 + 1), _drawn(1, seed=2))
+
+
 def test_seed_step_and_image_change_them() -> None:
     drawn = [
         _drawn(1, seed=seed, step=step, part=part)

@@ -224,7 +224,8 @@ def test_three_steps_of_dacs() -> None:
         }
         state, metrics = step(state, batch)
         names = ("source/final", "mixed/final", "teacher/confident_share")
-        assert {name for name in metrics if "/labels/" not in name} == set(names)
+        by_class = (f"teacher/labels/{label}_share" for label in range(len(start["final"]["bias"])))
+        assert set(metrics) == {*names, *by_class}
         found = [float(metrics[name]) for name in names]
         np.testing.assert_allclose(found, goldens[f"losses/{i}"], rtol=1e-6, err_msg=str(i))
     networks = {"student": state.params, "teacher": state.carried[TEACHER]["params"]}

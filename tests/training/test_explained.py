@@ -79,6 +79,9 @@ def test_errors_of_ones_own_pass_stay() -> None:
     def misspelt(params: Any, stats: Any, batch: Any, context: Any) -> Any:
         return nowhere  # noqa: F821
 
+    def no_weight(params: Any, stats: Any, batch: Any, context: Any) -> Any:
+        return params["weight"]
+
     def of_something_else(params: Any, stats: Any, batch: Any, context: Any) -> Any:
         return {}["target"]  # the batch has a part of that name
 
@@ -87,6 +90,10 @@ def test_errors_of_ones_own_pass_stay() -> None:
 
     with pytest.raises(NameError, match="nowhere"):
         _trace(WHOLE, [misspelt])
-    for one in (of_something_else, without_a_name):
-        with pytest.raises(KeyError):
-            _trace(WHOLE, [one])
+    with pytest.raises(KeyError, match="weight"):
+        _trace(WHOLE, [no_weight])
+    with pytest.raises(KeyError, match="target"):
+        _trace(WHOLE, [of_something_else])
+    with pytest.raises(KeyError) as raised:
+        _trace(WHOLE, [without_a_name])
+    assert raised.value.args == ()
