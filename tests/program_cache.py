@@ -24,25 +24,24 @@ def prepare() -> Path:
         own = common.with_name(f"{_NAME}_{worker}")
         _link_files(common, own)
         return own
-    for folder in common.parent.glob(f"{_NAME}_*"):
-        _link_files(folder, common)
     common.mkdir(exist_ok=True)
+    for folder in common.parent.glob(f"{_NAME}_*"):
+        for name in set(os.listdir(folder)) - set(os.listdir(common)):
+            _delete_if_cut_off(folder / name)
+        _link_files(folder, common)
     return common
 
 
 def _link_files(source: Path, target: Path) -> None:
     target.mkdir(exist_ok=True)
     for name in set(os.listdir(source)) - set(os.listdir(target)):
-        if _is_whole(source / name):
-            with contextlib.suppress(FileExistsError):  # another session does so too
-                os.link(source / name, target / name)
+        with contextlib.suppress(FileExistsError):  # another session does so too
+            os.link(source / name, target / name)
 
 
-def _is_whole(path: Path) -> bool:
-    """Whether its process was not killed while it wrote it; JAX never replaces an entry."""
+def _delete_if_cut_off(path: Path) -> None:
+    """As a process leaves an entry that is killed in mid-write; JAX would never replace it."""
     try:
         compilation_cache.decompress_executable(path.read_bytes())
     except Exception:  # of whichever compression there is
         path.unlink(missing_ok=True)
-        return False
-    return True

@@ -92,8 +92,9 @@ def test_both_files_hold_the_same_scalars(tmp_path: Path) -> None:
 def test_metrics_of_classes_have_their_names(tmp_path: Path, capfd) -> None:
     """They are kept, and too many for the console."""
     with StageLog("a", tmp_path, 0, 20, classes=("road", "sky")) as log:
-        log.log(5, {"mixed/final": 0.5, "teacher/labels/1_share": 0.25}, 0.1)
+        log.log(5, {"mixed/final": 0.5, "teacher/labels/1_share": 0.25, "own/labels/x": 0}, 0.1)
     assert read_scalars(tmp_path)["teacher/labels/sky_share"] == {5: 0.25}
+    assert read_scalars(tmp_path)["loss/own/labels/x"] == {5: 0}
     shown = capfd.readouterr().err
     assert "mixed/final 0.5" in shown
     assert "labels" not in shown

@@ -123,7 +123,9 @@ class StageLog:
 
     def _named(self, metric: str) -> str:
         before, found, number = metric.removesuffix(SHARE).partition(LABELS)
-        return f"{before}{LABELS}{self._classes[int(number)]}{SHARE}" if found else metric
+        if not found or not number.isdecimal():  # a metric of one's own method
+            return metric
+        return f"{before}{LABELS}{self._classes[int(number)]}{SHARE}"
 
     def scalars(self, step: int, values: Mapping[str, float]) -> None:
         """Keeps further figures; TensorBoard shows metrics and shares in percent."""

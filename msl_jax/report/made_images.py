@@ -6,11 +6,10 @@ import contextlib
 from pathlib import Path
 from xml.etree.ElementTree import Element
 
-import numpy as np
-from PIL import Image
-
+from msl_jax.data.images import read_image
 from msl_jax.report.html import element, photo
 from msl_jax.runs.workdir import ADAPT_STAGE
+from msl_jax.runtime.errors import UserError
 
 _DOMAINS = ("source", "target")  # pictures of the evaluation, which the gallery shows
 _COLUMNS = 1000  # of a picture's three columns together, in pixels
@@ -27,9 +26,8 @@ def made_images(workdir: Path) -> list[Element]:
         kind = path.stem.removeprefix(f"{ADAPT_STAGE}_")
         if kind in _DOMAINS:
             continue
-        with contextlib.suppress(OSError, Image.DecompressionBombError):
-            pixels = np.asarray(Image.open(path).convert("RGB"))
-            picture = photo(kind, pixels, columns=_COLUMNS)
+        with contextlib.suppress(UserError):
+            picture = photo(kind, read_image(path), columns=_COLUMNS)
             shown = element("img", src=picture.uri, alt=f"{kind} images, their labels and weights")
             caption = element("figcaption", f"{kind}: image, label, weight in the loss (white: 1)")
             figures.append(element("figure", caption, shown))
