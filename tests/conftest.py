@@ -4,6 +4,7 @@ import gc
 import os
 import runpy
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,6 +15,9 @@ os.environ["JAX_PLATFORMS"] = "cpu"
 os.environ["XLA_FLAGS"] = (
     os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=2"
 )
+# Python caches the files of users that it runs beside them, where tests of commands that write
+# nothing would find it; so no test depends on who has set this variable.
+os.environ["PYTHONDONTWRITEBYTECODE"] = "1"  # of other processes; of this one: below
 # Else a program's key in the compilation cache has the cache's own path in it.
 os.environ["JAX_PERSISTENT_CACHE_ENABLE_XLA_CACHES"] = "none"
 
@@ -57,6 +61,7 @@ TINY: dict[str, Any] = {
     "eval_every": 2,
 }
 
+sys.dont_write_bytecode = True
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_compilation_cache_dir", str(program_cache.prepare()))
