@@ -99,6 +99,10 @@ def test_keys_without_a_meaning_are_refused_together() -> None:
     assert "  scales: expected (1.0,) in classification, found (0.5, 1.0)" in lines
 
 
+def test_photos_are_squeezed_as_in_training() -> None:
+    assert _config("max_square").photo_size == "target"
+
+
 def test_another_variant_has_another_methods_keys() -> None:
     config = _config("dann")
     with config.unlocked():

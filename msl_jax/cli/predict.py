@@ -14,10 +14,10 @@ _ARGUMENTS = """--checkpoint PATH[,PATH ...] --output DIR
     [--label_ids train|classes|cityscapes] [--window HEIGHT,WIDTH]
     [--every N] [--config ...] [--config.KEY=VALUE ...]
 
-Keys that matter here: photo_size (target: photos are squeezed to target_size,
-as in training and evaluation; shorter, longer: they keep their proportions;
-own), eval_batch_size (photos in the network at a time), flip and scales,
-on_bad_example=skip (leave out photos that cannot be read)."""
+Keys that matter here: photo_size (shorter, longer: that side is as in
+target_size, and photos keep their proportions; target: they are squeezed to
+it; own: as they are), eval_batch_size (photos in the network at a time), flip
+and scales, on_bad_example=skip (leave out photos that cannot be read)."""
 
 
 def main() -> None:

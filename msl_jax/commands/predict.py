@@ -23,6 +23,7 @@ from msl_jax.config.keys import flat
 from msl_jax.data.labels import LabelSet
 from msl_jax.data.listing import counted
 from msl_jax.data.photo_inputs import find_inputs
+from msl_jax.data.proportions import STRETCHED, stretch
 from msl_jax.data.splits import open_classes
 from msl_jax.runs import arrays
 from msl_jax.runtime.errors import UserError
@@ -41,7 +42,6 @@ UNFINISHED = "unfinished.jsonl"
 # Keys on which predictions depend, and beginnings of such keys.
 _KEYS = ("target_size", "photo_size", "flip", "scales", "compute_dtype", "input_convention")
 _GROUPS = ("model.", "source_augmentation.crop")  # the crop is that of a classification
-_STRETCHED = 1.1  # from here on it is said
 _THREADS = min(16, (os.cpu_count() or 1) + 1)
 
 
@@ -219,17 +219,23 @@ def _keys(config: ConfigDict) -> dict[str, Any]:
 
 
 def _say_stretched(config: ConfigDict, plan: Plan) -> None:
-    """Says so if photos or frames are squeezed to proportions that are not their own."""
-    if config.photo_size != "target":
-        return
-    height, width = config.target_size
+    """Says so if proportions are not kept, or are not those of the images of the training."""
+    target = tuple(config.target_size)
     videos = (video.size for video, numbers in plan.videos.values() if numbers)
-    sizes = itertools.chain(plan.sizes.values(), videos)
-    ratios = (size[1] * height / (size[0] * width) for size in sizes)
-    if (most := max((max(r, 1 / r) for r in ratios), default=1.0)) > _STRETCHED:
+    most = max((stretch(s, target) for s in (*plan.sizes.values(), *videos)), default=1.0)
+    if most <= STRETCHED:
+        return
+    size = f"{target[1]}x{target[0]} (target_size)"
+    if config.photo_size == "target":
         print(
-            f"note: images enter the network at {width}x{height} (target_size), stretched by up to"
-            f" {most:.1f}; --config.photo_size=shorter keeps their proportions"
+            f"note: images enter the network at {size}, stretched by up to {most:.1f};"
+            " --config.photo_size=shorter keeps their proportions"
+        )
+    else:
+        print(
+            f"note: the images keep their proportions, which differ by up to {most:.1f} from those"
+            f" of {size}, to which the training resized its own; if that stretched them,"
+            " --config.photo_size=target does the same here"
         )
 
 

@@ -100,6 +100,8 @@ def complete(
         if decided[f"{stage}steps"] is not None and decided[f"{stage}poly_steps"] is None:
             decided[f"{stage}poly_steps"] = decided[f"{stage}steps"]
     published = {**PRESETS[config.preset], **_of_variant(config)}
+    # A photo is cut to the classifier's crop: squeezed before, as in training, it loses no object.
+    published["photo_size"] = "target" if config.task == "classification" else "shorter"
     for key, value in {**from_scratch(config.model), **published}.items():
         if decided[key] is None:
             decided[key] = value

@@ -258,10 +258,11 @@ SECTIONS: dict[str, dict[str, Key]] = {
             meaning="average over these sizes",
         ),
         "photo_size": _word(
-            "target",
-            "of what predict.py reads: target_size, whatever the proportions; or these are kept and"
-            " the shorter or longer side is that of target_size, or nothing is resized",
-            *("target", "shorter", "longer", "own"),
+            None,
+            "of what predict.py reads: shorter, longer: that side is as in target_size, and"
+            " proportions are kept; target: target_size; own: nothing is resized; if open shorter,"
+            " and target for classification",
+            *("shorter", "longer", "target", "own"),
         ),
     },
     "Behaviour": {

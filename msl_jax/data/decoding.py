@@ -62,14 +62,30 @@ def decode(
             `use` or `prepare`.
         WrongFormat: it is of another format, or has several pictures.
     """
+
+    def load(image: ImageFile.ImageFile) -> Image.Image:
+        if prepare is not None:
+            prepare(image)
+        image.load()
+        return image
+
+    image = look(path, load, formats=formats, first_of=first_of)
+    with _faults(path):
+        return use(image)
+
+
+def look(
+    path: Path,
+    use: Callable[[ImageFile.ImageFile], Result],
+    *,
+    formats: Sequence[str] = FORMATS,
+    first_of: Sequence[str] = (),
+) -> Result:
+    """What an opened picture says before it is decoded; arguments and errors as of `decode`."""
     if not path.is_file():  # opening a pipe would block, a device would never end
         raise UserError(f"{path}: {'not a file' if path.exists() else 'no such file'}.")
-    with _faults(path):
-        with Image.open(path, formats=FORMATS) as image:
-            _check(image, path, formats, first_of)
-            if prepare is not None:
-                prepare(image)
-            image.load()
+    with _faults(path), Image.open(path, formats=FORMATS) as image:
+        _check(image, path, formats, first_of)
         return use(image)
 
 

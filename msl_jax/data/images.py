@@ -88,6 +88,19 @@ def read_image(path: str | Path) -> np.ndarray:
     return read_photo(path).pixels
 
 
+def upright_size(path: str | Path) -> tuple[int, int]:
+    """(height, width) of a photo as viewers show it, which is not decoded.
+
+    Raises:
+        UserError: as `read_photo`, as far as the beginning of the file shows it.
+    """
+
+    def size(image: ImageFile.ImageFile) -> tuple[int, int]:
+        return image.size if orientation_of(image) in _TURNS else (image.height, image.width)
+
+    return decoding.look(Path(path), size, first_of=("GIF",))
+
+
 def fit_label(
     photo: Photo, label: np.ndarray, image_path: str | Path, label_path: str | Path
 ) -> tuple[np.ndarray, tuple[str, ...]]:

@@ -24,6 +24,7 @@ from msl_jax.data.photos import CLASSES_FILE, open_photos
 from msl_jax.data.prepared.records import Records
 from msl_jax.data.prepared.records import prepare as prepare_records
 from msl_jax.data.prepared.workers import choose_processes, mapped
+from msl_jax.data.proportions import remark_on_stretched
 from msl_jax.runtime import command_line
 from msl_jax.runtime.errors import UserError
 from msl_jax.runtime.progress import Bar
@@ -59,7 +60,12 @@ def prepare(
     check_only = check_only or not dataset.label_set.classes
     checks = [_check(dataset, split, num_processes) for split in chosen]
     bad = sum(found.num_bad for found in checks if found)
-    for remark in dataset.remarks():
+    size = size or dataset.default_size
+    remarks = dataset.remarks()
+    if isinstance(dataset, Folders):
+        photos = [example.image_path for split in chosen for example in dataset.pairs(split)]
+        remarks += remark_on_stretched(photos, size, "--size")
+    for remark in remarks:
         print(remark)
     for found in filter(None, checks):
         found.expect_any()
@@ -73,7 +79,7 @@ def prepare(
             records = prepare_records(
                 dataset,
                 split,
-                size or dataset.default_size,
+                size,
                 records_dir,
                 keep_label_size=_keeps_label_size(dataset, split),
                 on_bad_example="skip",

@@ -13,6 +13,7 @@ from ml_collections.config_dict import ConfigDict
 
 from msl_jax.data.augment import Augmentation
 from msl_jax.data.datasets.dataset import ClassList
+from msl_jax.data.datasets.folders import Folders
 from msl_jax.data.datasets.registry import dataset_class, open_label_set, open_split
 from msl_jax.data.datasets.unlabelled import without_labels
 from msl_jax.data.known_classes import KnownClasses
@@ -22,6 +23,7 @@ from msl_jax.data.photos import CLASSES_FILE
 from msl_jax.data.pipeline import TrainingBatches
 from msl_jax.data.prefetch import Prefetch
 from msl_jax.data.prepared.records import Records, prepare
+from msl_jax.data.proportions import remark_on_stretched
 from msl_jax.data.rare_classes import RareClasses, class_pixels
 from msl_jax.runtime import parallel
 from msl_jax.runtime.errors import UserError
@@ -156,6 +158,10 @@ def load_split(
         # Records with labels, of the prepare command or of an oracle, serve as well.
         instead=None if labels else dataset,
     )
+    if isinstance(dataset, Folders):  # of the others, the size is part of a recipe
+        photos = [example.image_path for example in dataset.pairs(split)]
+        size = tuple(config[f"{domain}_size"])
+        others += remark_on_stretched(photos, size, f"--config.{domain}_size")
     labelled, counts = labels and dataset.labelled(split), records.counts
     if labelled:
         counts.expect_any(config[role])

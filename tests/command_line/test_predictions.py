@@ -157,6 +157,7 @@ def test_windows_of_a_large_photo(predict, tmp_path: Path, monkeypatch) -> None:
     [
         ("target", {(16, 32)}),
         ("shorter", {(16, 24), (16, 23), (16, 22), (24, 16)}),
+        ("default", {(16, 24), (16, 23), (16, 22), (24, 16)}),
         ("longer", {(21, 32), (22, 32), (23, 32), (32, 21)}),
         ("own", {(20, 30), (21, 30), (22, 30), (30, 20)}),
     ],
@@ -171,10 +172,12 @@ def test_size_of_photos_in_the_network(
         "view_logits",
         lambda p, v, images: seen.add(images.shape[1:3]) or original(p, v, images),
     )
-    outcome = predict(photos, tmp_path / "out", f"--config.photo_size={how}", "--write=labels")
+    given = [] if how == "default" else [f"--config.photo_size={how}"]
+    outcome = predict(photos, tmp_path / "out", *given, "--write=labels")
     assert outcome.code == 0
     assert seen == sizes
     assert ("stretched by up to 3.0" in outcome.out) == (how == "target")
+    assert ("differ by up to 3.0 from those of 32x16" in outcome.out) == (how != "target")
     assert _pixels(tmp_path / "out" / "labels" / "tall.png").shape == (30, 20)
 
 
