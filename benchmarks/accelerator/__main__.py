@@ -10,7 +10,8 @@ DIR/results.jsonl at once, so an interruption loses only the case in progress. A
 are in DIR/results.md. The same command on the same machine continues with what is missing.
 
 Needs jax, flax, optax, numpy and ml_collections; PyTorch for its side; the other dependencies of
-msl_jax for input and training. Says what is missing. On a machine without a GPU: `--sizes small`.
+msl_jax for input and training. Says what is missing. On a machine without a GPU: `--sizes small`,
+or `--only methods`.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from pathlib import Path
 from benchmarks.accelerator.cases import all_cases
 from benchmarks.accelerator.markdown import tables
 from benchmarks.accelerator.results import Outcome, Results, read
-from benchmarks.accelerator.running import run
+from benchmarks.accelerator.running import Case, run
 from benchmarks.accelerator.sizes import SIZES
 from benchmarks.accelerator.worker import Worker
 from benchmarks.support.measuring import ROOT
@@ -58,7 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         end = time.monotonic() + 60 * options.minutes
         here: list[Outcome] = []
         run([device], seconds=120, clock=time.monotonic, start=Worker, report=here.append)
-        if refusal := _unfit(here[0], before.get("device"), options.sizes):
+        if refusal := _unfit(here[0], before.get("device"), options.sizes, wanted):
             return _refuse(refusal)
         results, revision = Results(folder), _revision()
         if not before:
@@ -86,12 +87,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _unfit(here: Outcome, before: Outcome | None, sizes: str) -> str | None:
-    """Why this machine's figures do not belong in the folder; None if they do."""
+def _unfit(here: Outcome, before: Outcome | None, sizes: str, wanted: Sequence[Case]) -> str | None:
+    """Why this machine cannot measure, or its figures do not belong in the folder; else None."""
     if here.result is None:
         return f"no usable device: {here.problem}"
-    if sizes == "paper" and here.result["platform"] == "cpu":
-        return "no accelerator here, and --sizes paper takes hours on a CPU: use --sizes small"
+    large = any(not case.name.startswith("methods/") for case in wanted)
+    if sizes == "paper" and here.result["platform"] == "cpu" and large:
+        return (
+            "no accelerator here, and --sizes paper takes hours on a CPU: use --sizes small, or"
+            " --only methods, whose network is light"
+        )
     for key in ("device", "versions", "driver") if before else ():
         old, new = before.result[key], here.result[key]  # type: ignore[union-attr]
         if old != new:

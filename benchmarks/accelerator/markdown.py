@@ -211,16 +211,32 @@ def _error(figure: Mapping[str, Any], precision: str) -> str:
 
 
 def _methods(found: Mapping[str, Any]) -> str:
-    seconds = {
-        name: found[f"methods/{name}"]["seconds"] for name in METHODS if f"methods/{name}" in found
+    measured = {
+        name: figures for name in METHODS if (figures := found.get(f"methods/{name}")) is not None
     }
-    reference = seconds.get("max_square")
+    reference = measured.get("max_square")
+
+    def compared(name: str, key: str, form: str, unit: float) -> list[str]:
+        value = measured[name][key]
+        return [
+            format(unit * value, form),
+            f"{value / reference[key]:.2f}" if reference else "",
+        ]
+
     rows = [
-        [f"`{name}`", f"{1e3 * taken:.1f}", f"{taken / reference:.2f}" if reference else ""]
-        for name, taken in seconds.items()
+        [
+            f"`{name}`",
+            *compared(name, "seconds", ".1f", 1e3),
+            *compared(name, "program_mb", ",.0f", 1.0),
+        ]
+        for name in measured
     ]
-    title = "Methods: adaptation step of the light network in TF32, both images of the small size"
-    return _titled(title, ["variant", "ms", "relative to `max_square`"], rows)
+    title = (
+        "Methods: adaptation step of the light network in TF32 (on a CPU float32), both images of"
+        " the small size"
+    )
+    heading = ["variant", "ms", "relative to `max_square`", "memory in MB", "relative"]
+    return _titled(title, heading, rows)
 
 
 def _real(found: Mapping[str, Any]) -> str:

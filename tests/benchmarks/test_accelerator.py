@@ -89,6 +89,9 @@ def test_the_papers_sizes_are_refused_on_a_cpu(tmp_path, capsys):
     assert main(["--output", str(tmp_path / "new")]) == 2
     assert "no accelerator here" in capsys.readouterr().err
     assert not (tmp_path / "new").exists()
+    assert main(["--output", str(tmp_path / "new"), "--only", "methods", "losses"]) == 2
+    # The methods' light network may be measured; here there is no time for it.
+    assert main(["--output", str(tmp_path / "new"), "--only", "methods", "--minutes", "0"]) == 0
 
 
 def test_tables_of_nothing(tmp_path, capsys):
@@ -203,7 +206,7 @@ def test_tables_of_a_gpu_with_what_is_missing():
     ) in page
     assert "| 40.0 ms | 3,000 | convolution 50 % | 80.0 ms |" in page
     assert "| **1.0e+00** | 1.0e-05 |" in page
-    assert "| `max_square` | 50.0 | 1.00 |" in page
+    assert "| `max_square` | 50.0 | 1.00 | 7,000 | 1.00 |" in page
     assert "bfloat16 |" not in page  # measured on another device
     assert "- input: ModuleNotFoundError: no grain" in page
     assert "- methods/minent: not run yet" in page
