@@ -47,7 +47,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _refuse(f"{folder} has results of --sizes {before['sizes'].result}")
     with tempfile.TemporaryDirectory() as cache:
         cases = all_cases(
-            options.sizes, cache=Path(cache), goldens=options.goldens, camvid=options.camvid
+            options.sizes,
+            cache=Path(cache),
+            goldens=options.goldens,
+            camvid=options.camvid,
+            seconds=options.seconds,
         )
         device, *others = cases
         done = {name for name, outcome in before.items() if outcome.result is not None}
@@ -129,6 +133,9 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--sizes", choices=tuple(SIZES), default="paper", help="default: paper")
     parser.add_argument(
         "--only", nargs="+", default=[""], metavar="NAME", help="cases whose names start with this"
+    )
+    parser.add_argument(
+        "--seconds", type=float, metavar="S", help="for the rounds of a case, where 2 are few"
     )
     parser.add_argument("--goldens", type=Path, default=_SHARED / "goldens", metavar="DIR")
     parser.add_argument("--camvid", type=Path, default=_SHARED / "camvid", metavar="DIR")

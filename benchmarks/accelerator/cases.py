@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -107,7 +108,9 @@ def evaluation_cases(sizes: Sizes, side: Side) -> list[EvaluationCase]:
     ]
 
 
-def all_cases(name: str, *, cache: Path, goldens: Path, camvid: Path) -> list[Case]:
+def all_cases(
+    name: str, *, cache: Path, goldens: Path, camvid: Path, seconds: float | None = None
+) -> list[Case]:
     """All cases, most important first.
 
     Args:
@@ -115,8 +118,11 @@ def all_cases(name: str, *, cache: Path, goldens: Path, camvid: Path) -> list[Ca
         cache: folder of the compilation cache, initially empty.
         goldens: folder of the golden values.
         camvid: folder of CamVid.
+        seconds: for the rounds of a case, instead of those of the sizes.
     """
-    return list(_cases(SIZES[name], cache, goldens, camvid))
+    sizes = SIZES[name]
+    sizes = dataclasses.replace(sizes, seconds=sizes.seconds if seconds is None else seconds)
+    return list(_cases(sizes, cache, goldens, camvid))
 
 
 def _cases(sizes: Sizes, cache: Path, goldens: Path, camvid: Path) -> Iterator[Case]:
@@ -194,7 +200,7 @@ def _cases(sizes: Sizes, cache: Path, goldens: Path, camvid: Path) -> Iterator[C
         # Some mix the images of both domains, which have one size then.
         work = StepCase(LIGHT, "adapt", "tf32", small=True).work(sizes)
         fields = work.as_json() | {"variant": variant}
-        fields["seconds"] = sizes.seconds / 2
+        fields["seconds"] = sizes.seconds
         yield case(f"methods/{variant}", "jax", "steps:step", 20.0, **fields)
     yield case(
         "input",

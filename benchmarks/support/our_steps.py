@@ -16,7 +16,7 @@ from ml_collections.config_dict import ConfigDict
 from benchmarks.support import work as settings
 from benchmarks.support.measuring import Prepared
 from benchmarks.support.work import Backbone, Precision, TrainingWork
-from msl_jax.config import base_config
+from msl_jax.config import IN_ROUNDS, base_config
 from msl_jax.config.presets import complete
 from msl_jax.data.label_sets import LABEL_SETS
 from msl_jax.evaluation.segmentation import Evaluator, Predictor
@@ -45,8 +45,18 @@ def build(work: TrainingWork) -> Step:
     variables = method_of(config, adapt=adapt).extend(config, variables)
     training = training_of(config, model, variables["params"], adapt=adapt)
     state = jax.block_until_ready(replicate(training.start(variables)))
-    batch = _on_devices(settings.training_batch(work, jax.local_device_count()))
-    return Step(training.step(), state, batch)
+    batch = settings.training_batch(work, jax.local_device_count())
+    if work.variant in IN_ROUNDS and adapt:
+        batch["target"]["label"] = _own_labels(config, batch["target"]["image"].shape[:-1])
+    return Step(training.step(), state, _on_devices(batch))
+
+
+def _own_labels(config: ConfigDict, shape: tuple[int, ...]) -> np.ndarray:
+    """What a network's own labels of these pixels look like, hard or soft (`class_balanced`)."""
+    layers = 1 if "alpha" not in config.method else 2
+    rng = np.random.default_rng(1)
+    labels = [settings.random_labels(rng, shape) for _ in range(layers)]
+    return labels[0] if layers == 1 else np.stack([*labels, np.full(shape, 100, np.uint8)], -1)
 
 
 def lower(step: Step, work: TrainingWork) -> Any:

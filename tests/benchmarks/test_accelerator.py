@@ -133,7 +133,10 @@ def test_every_adapting_variant_is_among_the_methods():
     json.dumps([case.arguments for case in cases])
 
 
-@pytest.mark.parametrize("variant", ["minent", "advent", "minent_advent", "self_training_multi"])
+@pytest.mark.parametrize(
+    "variant",
+    ["minent", "advent", "minent_advent", "self_training_multi", "crst_mrkld", "crst_lrent"],
+)
 def test_step_of_a_method_is_that_of_its_variant(variant: str):
     """Discriminators and all, as training builds it."""
     work = TrainingWork("adapt", (16, 32), (16, 32), depth=14, width=4, variant=variant)
@@ -145,6 +148,8 @@ def test_step_of_a_method_is_that_of_its_variant(variant: str):
         "minent_advent": {"source/low", "target/entropy_low"},
         "advent": {"source/low", "target/adversarial_low", "target/discriminator_final"},
         "self_training_multi": {"source/low", "mixed/final", "mixed/low"},
+        "crst_mrkld": {"source/final", "target/final", "target/kld"},
+        "crst_lrent": {"source/final", "target/final"},
     }
     assert names[variant] <= set(metrics)
 
