@@ -58,6 +58,6 @@ def get_config(variant: str = DEFAULT_VARIANT):
     config.source_steps, config.source_learning_rate = 1000, 0.1
     config.steps, config.learning_rate = 400, 0.01
     config.normalization = "paper"
-    config.lambda_target = LAMBDA_TARGET.get(variant, 0.0)
+    config.lambda_target = LAMBDA_TARGET.get(variant)  # of others the preset's
     config.eval_every = 200
     return config

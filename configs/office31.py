@@ -65,6 +65,6 @@ def get_config(variant: str = DEFAULT_VARIANT):
     config.head_rate_multiplier = 10.0
     config.weight_decay = 5e-4
     config.normalization = "paper"
-    config.lambda_target = LAMBDA_TARGET.get(variant, 0.0)
+    config.lambda_target = LAMBDA_TARGET.get(variant)  # of others the preset's
     config.eval_every = 500
     return config

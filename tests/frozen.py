@@ -42,6 +42,7 @@ def runs(data: Path) -> dict[str, list[str]]:
             "--config=configs/gta5.py:max_square_iw_multi",
             "--config.preset=official",
             "--config.shrink",
+            "--config.guidance_threshold=0.2",  # a shrunk network is sure of nothing
             f"--config.source_root={source}",
             f"--config.target_root={target}",
         ],
@@ -60,6 +61,8 @@ def results(goldens: Path) -> dict[str, Any]:
     if goldens.is_dir():
         printed = _call("-m", "benchmarks.parity", f"--goldens={goldens}")
         found["parity"] = json.loads(printed)["figures"]
+    else:
+        print(f"no golden values in {goldens}: without parity figures", file=sys.stderr)
     return found
 
 

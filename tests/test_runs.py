@@ -144,7 +144,7 @@ def test_run_of_an_earlier_version_is_not_continued(tmp_path: Path, snapshot) ->
     workdir = _run(tmp_path / "run")
     (workdir / "config_as_given.json").unlink()
     before = snapshot(tmp_path)
-    with pytest.raises(UserError, match=r"earlier version .it has no config_as_given\.json"):
+    with pytest.raises(UserError, match=r"has no config_as_given\.json, which says"):
         finished_results(workdir, base_config("demo"))
     assert snapshot(tmp_path) == before
 

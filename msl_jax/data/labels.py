@@ -86,8 +86,7 @@ class LabelSet:
         """
         classes = []
         for entry in values["classes"]:
-            label_id = entry.get("id")  # runs of earlier versions have none
-            label_id = None if label_id is None else _byte(label_id)
+            label_id = None if entry["id"] is None else _byte(entry["id"])
             parts = tuple(map(str, entry["parts"]))
             classes.append(LabelClass(str(entry["name"]), _color(entry["color"]), parts, label_id))
         if not 1 <= len(classes) < IGNORE:

@@ -262,7 +262,7 @@ class Experiment:
         """What a user needs to know about a loss that is not finite.
 
         Args:
-            stage: in which it came.
+            stage: where it occurred.
             error: the loss.
             first: number of the first example of its step.
             target: what it trained on besides the source.

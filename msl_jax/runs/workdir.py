@@ -185,8 +185,8 @@ def _expect_the_same(workdir: Path, given: config_dict.ConfigDict) -> None:
     assert config is not None
     if not path.exists():
         raise UserError(
-            f"{workdir} holds a run of an earlier version (it has no {GIVEN}): it can be evaluated,"
-            " but not continued. Give another --workdir."
+            f"{workdir} has no {GIVEN}, which says what its run was given: it can be evaluated, but"
+            " not continued. Restore the file, or give another --workdir."
         )
     before = presets.from_json(read_json(path), str(path))
     decided = keys.flat(config)

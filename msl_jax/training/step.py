@@ -69,8 +69,8 @@ def train_step(
     """One step on this device's part of the batch.
 
     The passes are differentiated one after the other, as the official code runs source, then
-    target: norm statistics flow from pass to pass and only one pass's activations are kept at a
-    time. Gradients and metrics are summed over the devices, statistics are averaged: batch norm
+    target: batch-norm statistics flow from pass to pass and only one pass's activations are kept
+    at a time. Gradients and metrics are summed over the devices, statistics are averaged: batch norm
     works per device as in data-parallel PyTorch, yet every device ends with the same state.
 
     With `accumulate` = K the batch is cut into K micro-batches, which go through all passes one

@@ -181,9 +181,9 @@ def test_size_of_photos_in_the_network(
     assert _pixels(tmp_path / "out" / "labels" / "tall.png").shape == (30, 20)
 
 
-def test_class_without_an_id_in_an_older_run() -> None:
-    old = {"name": "x", "classes": [{"name": "a", "color": [1, 2, 3], "parts": []}]}
-    assert LabelSet.from_json(old).classes == (LabelClass("a", (1, 2, 3)),)
+def test_ids_of_classes_in_a_run() -> None:
+    kept = LabelSet("x", (LabelClass("a", (1, 2, 3)), LabelClass("b", (1, 2, 4), id=7))).to_json()
+    assert [found.id for found in LabelSet.from_json(kept).classes] == [None, 7]
     for wrong in (-1, 256, "a"):
         with pytest.raises(ValueError, match="id"):
-            LabelSet.from_json({**old, "classes": [{**old["classes"][0], "id": wrong}]})
+            LabelSet.from_json({**kept, "classes": [{**kept["classes"][0], "id": wrong}]})

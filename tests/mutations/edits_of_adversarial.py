@@ -107,6 +107,13 @@ EDITS = [
         (FIRST_STEP,),
     ),
     Edit(
+        "the seed of the discriminators is 0",
+        ADVERSARIAL,
+        "2 * config.seed + index",
+        "index",
+        ("tests/methods/test_seeds.py",),
+    ),
+    Edit(
         "gan is always vanilla",
         ADVERSARIAL,
         "gan=config.method.gan",

@@ -119,4 +119,11 @@ EDITS = [
         "share / temperature",
         ("tests/data/test_rare_classes.py",),
     ),
+    Edit(
+        "the seed of rare class sampling is 0",
+        "msl_jax/data/splits.py",
+        "RareClasses(pixels, temperature, least, config.seed)",
+        "RareClasses(pixels, temperature, least, 0)",
+        ("tests/methods/test_seeds.py",),
+    ),
 ]

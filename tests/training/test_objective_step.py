@@ -127,7 +127,7 @@ def _assert_trees_close(found, expected, **tolerance) -> None:
 def _whole_objective(params, stats, batch, objective: Objective):
     """Objective, statistics and metrics of the whole batch, on one device without collectives.
 
-    `vmap` over the devices' parts gives each its own norm statistics; the losses see all
+    `vmap` over the devices' parts gives each its own batch-norm statistics; the losses see all
     pixels at once.
     """
 
@@ -258,7 +258,7 @@ class TestTwoDevices:
 
 
 class TestTargetStatistics:
-    """`target_loss="none"`: target images only move the norms' statistics."""
+    """`target_loss="none"`: target images only change the batch-norm statistics."""
 
     @staticmethod
     @functools.cache
