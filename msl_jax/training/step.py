@@ -70,8 +70,8 @@ def train_step(
 
     The passes are differentiated one after the other, as the official code runs source, then
     target: batch-norm statistics flow from pass to pass and only one pass's activations are kept
-    at a time. Gradients and metrics are summed over the devices, statistics are averaged: batch norm
-    works per device as in data-parallel PyTorch, yet every device ends with the same state.
+    at a time. Gradients and metrics are summed over the devices, statistics are averaged: batch
+    norm works per device as in data-parallel PyTorch, yet every device ends with the same state.
 
     With `accumulate` = K the batch is cut into K micro-batches, which go through all passes one
     after the other: the gradient is the mean of theirs, each of them normalised by the pixels that
