@@ -31,5 +31,4 @@ def get_config(variant: str = DEFAULT_VARIANT):
     begin_with_imagenet(config)
     config.eval_every = 500
     config.eval_size = "full"
-    config.photo_size = "target"  # the files are squeezed; true photos are about of that shape
     return config

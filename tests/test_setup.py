@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 from ml_collections.config_dict import ConfigDict
+from PIL import Image
 
 from msl_jax.config import base_config, presets
 from msl_jax.config.keys import FREE_KEYS
-from msl_jax.experiment.setup import resolve
+from msl_jax.experiment.setup import resolve, with_photo_size
 from msl_jax.models.backbones.resnet import ResNet
 from msl_jax.models.keys import count
 from msl_jax.models.spec import NetworkSpec
@@ -85,6 +86,28 @@ def test_run_keeps_what_was_decided(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert resolve(given, tmp_path / "new")[0].lambda_source_low == 0.7
     again, _ = resolve(given, tmp_path / "run")
     assert again.to_dict() == config.to_dict()
+
+
+@pytest.mark.parametrize(
+    ("photo", "given", "kept"),
+    [
+        ((512, 1024), None, "shorter"),
+        ((480, 640), None, "target"),
+        ((480, 640), "longer", "longer"),
+        (None, None, "shorter"),
+    ],
+)
+def test_photos_are_stretched_as_the_trainings_were(
+    tmp_path: Path, photo: tuple[int, int] | None, given: str | None, kept: str
+) -> None:
+    asked = _given(target_size=(64, 128), photo_size=given)
+    config = presets.complete(asked)
+    files = [tmp_path / "a.png"]
+    if photo is not None:
+        Image.new("L", photo[::-1]).save(files[0])
+    found = with_photo_size(config, asked, files)
+    assert found.photo_size == kept
+    assert {**found.to_dict(), "photo_size": ""} == {**config.to_dict(), "photo_size": ""}
 
 
 def test_free_keys_are_those_of_the_last_start(tmp_path: Path) -> None:

@@ -89,11 +89,3 @@ def test_both_directions() -> None:
     ]
     original = _config("cityscapes_idd", source="cityscapes")
     assert open_label_set(original.source_train, 7) == open_label_set(original.target_train, 7)
-
-
-@pytest.mark.parametrize(
-    ("name", "expected"),
-    [("cityscapes_idd", "target"), ("drawn_cityscapes", "target"), ("camvid", "shorter")],
-)
-def test_photos_are_squeezed_where_the_data_sets_files_are(name: str, expected: str) -> None:
-    assert _config(name).photo_size == expected

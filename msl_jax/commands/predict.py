@@ -105,6 +105,8 @@ def predict(
         to_check = sum(str(key) not in done for key in found.photos) + len(found.videos)
         with Bar("checking", to_check, unit="photo") as bar:
             plan = make_plan(found, every, done, sized, pool, skip=skip, step=bar.step)
+        if "photo_size" not in (overrides or {}):
+            _say_stretched(config, plan, of_a_run=trained[0][0].run is not None)
         maps = itertools.chain(*map(results.files, plan.names.values()))
         new = (*maps, *results.tables())
         begin = functools.partial(expect_new, new)
@@ -143,7 +145,6 @@ def predict(
                 journal.discard()
     before = f" ({len(done)} of them before)" if done else ""
     print(f"{counted(len(rows), 'photo')}{before}: {where}")
-    _say_stretched(config, plan)
     if plan.bad:
         listed = "\n  ".join(map(str, plan.bad))
         raise LeftOut(
@@ -218,25 +219,26 @@ def _keys(config: ConfigDict) -> dict[str, Any]:
     return {key: value for key, value in every if key in _KEYS or key.startswith(_GROUPS)}
 
 
-def _say_stretched(config: ConfigDict, plan: Plan) -> None:
-    """Says so if proportions are not kept, or are not those of the images of the training."""
+def _say_stretched(config: ConfigDict, plan: Plan, *, of_a_run: bool) -> None:
+    """Says so if proportions are not kept; or if they are, and nobody knows whether in training."""
+    kept = config.photo_size != "target"
     target = tuple(config.target_size)
     videos = (video.size for video, numbers in plan.videos.values() if numbers)
     most = max((stretch(s, target) for s in (*plan.sizes.values(), *videos)), default=1.0)
-    if most <= STRETCHED:
+    if most <= STRETCHED or (kept and of_a_run):
         return
-    size = f"{target[1]}x{target[0]} (target_size)"
-    if config.photo_size == "target":
-        print(
-            f"note: images enter the network at {size}, stretched by up to {most:.1f};"
-            " --config.photo_size=shorter keeps their proportions"
+    if kept:
+        text = (
+            "the images keep their proportions; if the training stretched its own to"
+            f" {target[1]}x{target[0]} (target_size), --config.photo_size=target does the same"
         )
     else:
-        print(
-            f"note: the images keep their proportions, which differ by up to {most:.1f} from those"
-            f" of {size}, to which the training resized its own; if that stretched them,"
-            " --config.photo_size=target does the same here"
+        text = (
+            f"images enter the network at {target[1]}x{target[0]} (target_size), stretched by a"
+            f" factor of up to {most:.1f}; --config.photo_size=shorter keeps their proportions,"
+            " which is right where the training kept those of its own"
         )
+    print(f"note: {text}", file=sys.stderr)
 
 
 def _refuse_inside(sources: Iterable[Path], output: Path) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import statistics
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,7 +11,7 @@ from msl_jax.runtime.errors import UserError
 
 # From here on it is said: resizing to whole pixels, or to a multiple of 16, changes less.
 STRETCHED = 1.1
-_LOOKED_AT = 20
+_LOOKED_AT = 10
 
 Size = tuple[int, int]
 
@@ -31,23 +30,33 @@ def stretch(size: Size, target: Size) -> float:
     return max(ratio, 1 / ratio)
 
 
-def remark_on_stretched(paths: Sequence[Path], target: Size, key: str) -> list[str]:
-    """A remark, if most photos are stretched by more than a tenth, with their proportions.
+def typical_size(paths: Sequence[Path]) -> Size | None:
+    """(height, width) of the photo of the middle proportions among a few of these; None of none.
 
-    Args:
-        paths: of the photos, of which a few are looked at.
-        target: (height, width) to which they are resized.
-        key: or option that says so, e.g. "--size".
+    Photos that cannot be read are left to whoever reads them.
     """
     sizes: list[Size] = []
     for path in paths[:: max(1, len(paths) // _LOOKED_AT)]:
-        with contextlib.suppress(UserError):  # whoever reads the photo says what is wrong
+        with contextlib.suppress(UserError):
             sizes.append(upright_size(path))
-    if not sizes or statistics.median(stretch(size, target) for size in sizes) <= STRETCHED:
+    ordered = sorted(sizes, key=lambda size: size[1] / size[0])
+    return ordered[len(ordered) // 2] if ordered else None
+
+
+def remark_on_stretched(paths: Sequence[Path], target: Size, key: str) -> list[str]:
+    """A remark, if typical photos are stretched by more than a tenth.
+
+    Args:
+        paths: of the photos.
+        target: (height, width) to which they are resized.
+        key: or option that says so, e.g. "--size".
+    """
+    size = typical_size(paths)
+    if size is None or (factor := stretch(size, target)) <= STRETCHED:
         return []
-    height, width = sorted(sizes, key=lambda size: size[1] / size[0])[len(sizes) // 2]
+    height, width = size
     return [
         f"folders: photos of {width}x{height} are resized to {target[1]}x{target[0]}, stretched by"
-        f" {stretch((height, width), target):.1f}; {key}=HEIGHT,WIDTH with a width of"
-        f" {width / height:.2f} times the height keeps their proportions"
+        f" a factor of {factor:.1f}; {key}=HEIGHT,WIDTH with a width of {width / height:.2f} times"
+        " the height keeps their proportions"
     ]

@@ -12,7 +12,8 @@ import jax
 from ml_collections.config_dict import ConfigDict
 
 from msl_jax.data.augment import Augmentation
-from msl_jax.data.datasets.dataset import ClassList
+from msl_jax.data.datasets.dataset import ClassList, Dataset
+from msl_jax.data.datasets.file_dataset import FileDataset
 from msl_jax.data.datasets.folders import Folders
 from msl_jax.data.datasets.registry import dataset_class, open_label_set, open_split
 from msl_jax.data.datasets.unlabelled import without_labels
@@ -104,6 +105,7 @@ class Split(NamedTuple):
         labelled: whether it has labels.
         remarks: what a user should know of it, in words.
         class_file: that lists its classes, if a user lists them.
+        photos: the files of its images, if there are files.
     """
 
     records: Records
@@ -111,6 +113,7 @@ class Split(NamedTuple):
     labelled: bool
     remarks: tuple[str, ...]
     class_file: str | None
+    photos: tuple[Path, ...]
 
 
 def load_split(
@@ -158,8 +161,8 @@ def load_split(
         # Records with labels, of the prepare command or of an oracle, serve as well.
         instead=None if labels else dataset,
     )
+    photos = _photos(dataset, split)
     if isinstance(dataset, Folders):  # of the others, the size is part of a recipe
-        photos = [example.image_path for example in dataset.pairs(split)]
         size = tuple(config[f"{domain}_size"])
         others += remark_on_stretched(photos, size, f"--config.{domain}_size")
     labelled, counts = labels and dataset.labelled(split), records.counts
@@ -167,7 +170,14 @@ def load_split(
         counts.expect_any(config[role])
     said = counts.lines(config[role], dataset.label_set) if labels else ()
     remarks = (*dataset.remarks(), *others, *said)
-    return Split(records, dataset.label_set, labelled, remarks, listed.read)
+    return Split(records, dataset.label_set, labelled, remarks, listed.read, tuple(photos))
+
+
+def _photos(dataset: Dataset, split: str) -> list[Path]:
+    """The files of a split's images; none where they are generated."""
+    if not isinstance(dataset, FileDataset):
+        return []
+    return [example.image_path for example in dataset.pairs(split)]
 
 
 def load_labelled(config: ConfigDict, role: str, known: KnownClasses | None = None) -> Split:

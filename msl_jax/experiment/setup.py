@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from ml_collections.config_dict import ConfigDict
@@ -9,6 +10,7 @@ from ml_collections.config_dict import ConfigDict
 from msl_jax.config import presets
 from msl_jax.config.keys import FREE_KEYS, check_config
 from msl_jax.data.datasets.registry import dataset_class
+from msl_jax.data.proportions import STRETCHED, stretch, typical_size
 from msl_jax.data.splits import open_classes
 from msl_jax.runs.workdir import CONFIG, moved, needs_no_init_weights, saved_values
 from msl_jax.runtime import parallel
@@ -45,6 +47,23 @@ def resolve(given: ConfigDict, workdir: Path) -> tuple[ConfigDict, Weights | Non
         return complete(config, start), start
 
     return parallel.together(resolved)
+
+
+def with_photo_size(config: ConfigDict, given: ConfigDict, photos: Sequence[Path]) -> ConfigDict:
+    """The configuration that a run keeps: predicted photos are stretched if its training's were.
+
+    Args:
+        config: the complete one.
+        given: the configuration as the user gave it; its `photo_size` stays if it is set.
+        photos: of the target, or of the source where there is none.
+    """
+    size, target = typical_size(photos), tuple(config.target_size)
+    if given.photo_size is not None or size is None or stretch(size, target) <= STRETCHED:
+        return config
+    config = config.copy_and_resolve_references()
+    with config.unlocked():
+        config.photo_size = "target"
+    return config.lock()
 
 
 def complete(config: ConfigDict, start: Weights | None) -> ConfigDict:

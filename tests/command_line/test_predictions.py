@@ -176,9 +176,32 @@ def test_size_of_photos_in_the_network(
     outcome = predict(photos, tmp_path / "out", *given, "--write=labels")
     assert outcome.code == 0
     assert seen == sizes
-    assert ("stretched by up to 3.0" in outcome.out) == (how == "target")
-    assert ("differ by up to 3.0 from those of 32x16" in outcome.out) == (how != "target")
+    assert outcome.err == ""  # a run keeps what its training did
     assert _pixels(tmp_path / "out" / "labels" / "tall.png").shape == (30, 20)
+
+
+def test_photos_that_are_squeezed_as_the_trainings_were(
+    predict, photos: Path, tiny_run: tuple[Path, Any], tmp_path: Path
+) -> None:
+    run = Path(shutil.copytree(tiny_run[0], tmp_path / "run"))
+    kept = json.loads((run / "config.json").read_text())
+    (run / "config.json").write_text(json.dumps({**kept, "photo_size": "target"}))
+    Image.new("RGB", (20, 30)).save(photos / "tall.jpg")
+    outcome = predict(photos, tmp_path / "out", "--write=labels", of=run)
+    assert "note: images enter the network at 32x16 (target_size), stretched by" in outcome.err
+    assert "a factor of up to 3.0" in outcome.err
+    asked = ("--write=labels", "--config.photo_size=target")
+    assert predict(photos, tmp_path / "asked", *asked, of=run).err == ""
+
+
+def test_weights_of_no_run_do_not_know_what_the_training_did(
+    predict, photos: Path, tiny_run: tuple[Path, Any], command, tmp_path: Path
+) -> None:
+    file = tmp_path / "weights"
+    assert command("msl_jax/convert/__main__.py", tiny_run[0], file).code == 0
+    arguments = ("--write=labels", "--config=camvid_scratch", "--config.target_size=16,32")
+    outcome = predict(photos, tmp_path / "out", *arguments, of=file)
+    assert "the images keep their proportions; if the training stretched its own to" in outcome.err
 
 
 def test_ids_of_classes_in_a_run() -> None:

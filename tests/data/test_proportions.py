@@ -33,7 +33,7 @@ def test_proportions_of_the_photos_are_named(tmp_path: Path) -> None:
     photos = _write(tmp_path, (90, 160), (45, 80), (40, 40))
     (remark,) = remark_on_stretched(photos, (270, 360), "--config.target_size")
     assert remark == (
-        "folders: photos of 160x90 are resized to 360x270, stretched by 1.3;"
+        "folders: photos of 160x90 are resized to 360x270, stretched by a factor of 1.3;"
         " --config.target_size=HEIGHT,WIDTH with a width of 1.78 times the height keeps their"
         " proportions"
     )
