@@ -36,6 +36,16 @@ def test_absolute(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert absolute(here / "x") == here / "x"
 
 
+def test_two_dots_behind_a_link_lead_where_the_system_goes(here: Path) -> None:
+    """Not to the folder that has the link, where something of the same name may lie."""
+    (here / "real" / "inner").mkdir(parents=True)
+    (here / "real" / "photos").symlink_to(here)
+    (here / "link").symlink_to("real/inner")
+    assert absolute("link/../photos/x") == here / "real" / "photos" / "x"
+    assert absolute(here / "link" / "..") == here / "real"
+    assert absolute("link/x") == here / "link" / "x"
+
+
 def test_checkpoints_behind_two_dots(here: Path) -> None:
     Path("../run").mkdir()
     Checkpoints("../run/source").save(make_state(2), {}, {"target": None})

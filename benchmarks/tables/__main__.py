@@ -45,7 +45,6 @@ for a task, and these files are rewritten:
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -55,6 +54,7 @@ from ml_collections import config_flags
 from benchmarks.tables.runs import seeds_of
 from msl_jax.cli import flags as cli_flags
 from msl_jax.runtime.errors import UserError
+from msl_jax.runtime.paths import absolute
 
 # Keys that the sweep sets itself.
 _OURS = {"seed": "--seeds", "variant": "--rows", "source": "--tasks", "target": "--tasks"}
@@ -81,12 +81,12 @@ def main() -> None:
         if len(given) > 1:
             raise UserError(f"--{given[0].name} and --{given[1].name}: choose one of them")
         if results.value is not None:
-            _report(_folder(results.value), _folder(output.value or results.value))
+            _report(absolute(results.value), absolute(output.value or results.value))
             return
         if workdir.value is None:
             raise UserError("--workdir is missing: the folder of all runs")
-        folder = _folder(workdir.value)
-        tables = _folder(output.value) if output.value else folder / "tables"
+        folder = absolute(workdir.value)
+        tables = absolute(output.value) if output.value else folder / "tables"
         if report_only.value:
             _report(tables, tables, folder)
             return
@@ -191,10 +191,6 @@ def _expect_of_tasks(sensitivity: bool) -> None:
     for key in _OF_TASK:
         if key in cli_flags.overrides():
             raise UserError(f"--config.{key}: here each task of --tasks sets it")
-
-
-def _folder(path: str) -> Path:
-    return Path(os.path.abspath(os.path.expanduser(path)))
 
 
 if __name__ == "__main__":

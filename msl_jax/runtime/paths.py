@@ -12,15 +12,17 @@ from msl_jax.runtime.text import has_controls, one_line
 def absolute(path: str | Path) -> Path:
     """The path with ``~`` expanded, without ``.`` and ``..``, from the root.
 
-    tensorstore refuses ``..``, and a run must be found again from any working folder. Links are
-    left as they are.
+    tensorstore refuses ``..``, and a run must be found again from any working folder. Links before
+    a ``..`` are followed, since it leads above what they lead to; the others are left as they are.
 
     Raises:
         UserError: it has line breaks or other control characters.
     """
     if has_controls(str(path)):
         raise UserError(f"{one_line(str(path))}: expected a path without control characters")
-    return Path(os.path.abspath(os.path.expanduser(path)))
+    parts = Path(os.path.expanduser(path)).parts
+    end = max((place for place, part in enumerate(parts, 1) if part == ".."), default=0)
+    return Path(os.path.realpath(Path(*parts[:end])), *parts[end:])
 
 
 def in_utf8(path: str | Path, what: str) -> Path:

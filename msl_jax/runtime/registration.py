@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from msl_jax.runtime.errors import UserError
+from msl_jax.runtime.paths import absolute
 
 VARIABLE = "MSL_JAX_IMPORT"
 
@@ -138,4 +139,4 @@ def _caller() -> _Origin:
     while frame.f_back and frame.f_globals.get("__name__", "").partition(".")[0] == "msl_jax":
         frame = frame.f_back
     file = frame.f_globals.get("__file__") or ""
-    return _Origin(os.path.abspath(file) if file else "", frame.f_globals.get("__name__", ""))
+    return _Origin(str(absolute(file)) if file else "", frame.f_globals.get("__name__", ""))
