@@ -9,6 +9,7 @@ import random
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from rich.console import Console
 from saved_states import save_stage
@@ -19,6 +20,7 @@ from msl_jax.data.datasets.class_file import read_classes
 from msl_jax.data.listing import children, list_files
 from msl_jax.experiment.log import StageLog
 from msl_jax.runs import checksums, scalars
+from msl_jax.runs.arrays import read_tree, write_tree
 from msl_jax.runs.checkpoints import Checkpoints
 from msl_jax.runs.lock import LOCK, workdir_lock
 from msl_jax.runs.table import print_results
@@ -107,6 +109,16 @@ def test_pipe_in_the_place_of_checksums(tmp_path: Path) -> None:
         os.mkfifo(path)
         with pytest.raises(DamagedError, match="not a regular file"):
             checkpoints.check(10)
+
+
+@pytest.mark.parametrize("name", ["manifest.ocdbt", "d/pipe"])
+def test_pipe_among_the_arrays(tmp_path: Path, name: str) -> None:
+    write_tree(tmp_path / "tree", {"a": np.ones(3)})
+    path = tmp_path / "tree" / name
+    path.unlink(missing_ok=True)
+    os.mkfifo(path)
+    with pytest.raises(DamagedError, match=rf"{name}: neither a regular file nor a folder"):
+        read_tree(tmp_path / "tree")
 
 
 @pytest.mark.parametrize("step", ["../../..", None, True, 1.5, []])

@@ -184,6 +184,7 @@ def _read_arrays(folder: Path, choose: Choose) -> dict[Place, np.ndarray]:
         UserError: arrays cannot be stored at this path; nothing is known of the files.
     """
     folder = storable(folder, "checkpoint")
+    _expect_only_files(folder)
     with _naming_damage(folder):
         opening = {
             path: tensorstore.open(_storage(folder, ".".join(path)), open=True, read=True)
@@ -198,6 +199,20 @@ def _read_arrays(folder: Path, choose: Choose) -> dict[Place, np.ndarray]:
         # All at once: each future starts when it is made.
         reading = {path: stores[path].read() for path in chosen}
         return {path: array.result() for path, array in reading.items()}
+
+
+def _expect_only_files(folder: Path) -> None:
+    """Checks all below a folder: tensorstore would wait for ever for the writer of a pipe.
+
+    Raises:
+        DamagedError: something is neither a regular file, or a link to one, nor a folder.
+    """
+    for path in folder.rglob("*"):
+        if not path.is_file() and (path.is_symlink() or not path.is_dir()):
+            raise DamagedError(
+                f"checkpoint {folder} is damaged ({path.relative_to(folder)}: neither a regular"
+                " file nor a folder)"
+            )
 
 
 def _paths(folder: Path) -> list[tuple[str, ...]]:
