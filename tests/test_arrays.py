@@ -92,6 +92,20 @@ def test_array_in_parts_larger_than_it_is(tmp_path: Path) -> None:
         read_tree(tmp_path / "tree")
 
 
+def test_no_more_is_claimed_than_files_can_hold(tmp_path: Path, monkeypatch) -> None:
+    """But where memory has been asked for already, as for momenta that are still zero."""
+    tree = {"a": np.zeros(2**21, np.float32)}
+    write_tree(tmp_path / "tree", tree)
+    assert_identical(read_tree(tmp_path / "tree"), tree)
+    monkeypatch.setattr(arrays, "_ALWAYS_ALLOWED", 2**20)
+    with pytest.raises(UserError, match=r"tree: refused. Its arrays are said to take 8,388,608 by"):
+        read_tree(tmp_path / "tree")
+    assert_identical(read_like(tmp_path / "tree", tree), tree)
+    write_tree(tmp_path / "noise", make_wide_state(0).variables)
+    monkeypatch.setattr(arrays, "_ALWAYS_ALLOWED", 0)
+    read_tree(tmp_path / "noise")
+
+
 DAMAGES: dict[str, Callable[[Path], None]] = {
     "missing": shutil.rmtree,
     "without metadata": lambda folder: (folder / "_METADATA").unlink(),

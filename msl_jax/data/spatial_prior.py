@@ -14,6 +14,7 @@ in proportion to the width.
 
 from __future__ import annotations
 
+import zipfile
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -29,6 +30,7 @@ from msl_jax.runtime.progress import Bar
 
 _SIGMA = 70 / 6 / 2048  # of the width
 _THREADS = 4
+_MOST_OF_OTHERS = 2**20  # bytes of the names of the classes, and the like
 
 
 class SpatialPrior(NamedTuple):
@@ -147,8 +149,11 @@ def load(path: Path, names: tuple[str, ...], size: tuple[int, int]) -> SpatialPr
     make = "msl-jax prior makes one (msl-jax prior --help)"
     expect_readable(path)
     try:
+        shape, dtype = _claimed(path)
+        fits = dtype == np.float32 and shape == (*size, len(names))
         with np.load(path, allow_pickle=False) as arrays:
-            values, found = arrays["values"], tuple(map(str, arrays["names"].tolist()))
+            values = arrays["values"] if fits else np.empty(0)
+            found = tuple(map(str, arrays["names"].tolist()))
             prior = SpatialPrior(values, found, str(arrays["origin"]), float(arrays["sigma"]))
     except Exception as error:  # a damaged archive can raise nearly anything
         raise UserError(
@@ -160,13 +165,28 @@ def load(path: Path, names: tuple[str, ...], size: tuple[int, int]) -> SpatialPr
             f"config.method.spatial_prior={path}: expected the classes {', '.join(names)}, found"
             f" {', '.join(found)}; {make}"
         )
-    if values.dtype != np.float32 or values.shape != (*size, len(names)):
-        expected = f"{size[0]}x{size[1]}"
-        shape = "x".join(map(str, values.shape[:2]))
+    if not fits:
         raise UserError(
-            f"config.method.spatial_prior={path}: expected a prior of {expected} (height x width,"
-            f" config.target_size) in float32, found {shape} in {values.dtype}; {make}"
+            f"config.method.spatial_prior={path}: expected a prior of {size[0]}x{size[1]} (height x"
+            f" width, config.target_size) in float32, found {'x'.join(map(str, shape[:2]))} in"
+            f" {dtype}; {make}"
         )
     if not (np.isfinite(values).all() and (values >= 0).all()):
         raise UserError(f"{path}: expected finite values of at least 0, found others; {make}")
     return prior
+
+
+def _claimed(path: Path) -> tuple[tuple[int, ...], np.dtype]:
+    """Shape and type of the values in a prior's file, of which nothing is unpacked.
+
+    Raises:
+        ValueError: something else in it is large.
+    """
+    with zipfile.ZipFile(path) as archive:
+        for entry in archive.infolist():
+            if entry.filename != "values.npy" and entry.file_size > _MOST_OF_OTHERS:
+                raise ValueError(f"{entry.filename} has {entry.file_size:,} bytes")
+        with archive.open("values.npy") as file:
+            np.lib.format.read_magic(file)
+            shape, _, dtype = np.lib.format.read_array_header_1_0(file)
+    return shape, dtype

@@ -70,6 +70,31 @@ def read_json(path: Path) -> Any:
         raise UserError(f"cannot read {path}: {error}") from error
 
 
+# Bytes of arrays for one of a file. Arrays may be compressed, share storages and repeat elements,
+# but files that unfold beyond this are made to fill the memory.
+_MOST_UNFOLDED = 4
+
+
+def expect_plausible(claimed: int, size: int, allowed: int, name: str, advice: str) -> None:
+    """Checks how large arrays are said to be, before memory is asked for.
+
+    Args:
+        claimed: bytes of the arrays.
+        size: bytes of the files that hold them.
+        allowed: bytes that any file may claim on top.
+        name: what the message begins with.
+        advice: what it ends with.
+
+    Raises:
+        UserError: they claim more than the files can honestly hold.
+    """
+    if claimed > _MOST_UNFOLDED * size + allowed:
+        raise UserError(
+            f"{name}refused. Its arrays are said to take {claimed:,} bytes, but on disk there are"
+            f" {size:,}; expected at most {_MOST_UNFOLDED} times as many. {advice}"
+        )
+
+
 def make_folder(folder: Path, flag: str) -> None:
     """Creates a folder that a flag names, unless it exists.
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from msl_jax.runtime import extras
 from msl_jax.runtime.errors import UserError
-from msl_jax.runtime.files import atomic_write, expect_readable
+from msl_jax.runtime.files import atomic_write, expect_plausible, expect_readable
 from msl_jax.weights import torch_archive
 from msl_jax.weights.pickle_vocabulary import Refused, printable
 from msl_jax.weights.pickled_tensors import NotPlain, Tensor
@@ -23,10 +23,8 @@ from msl_jax.weights.wrapped import Keys, state_dict_in
 
 # Where our description stands: PyTorch carries `_metadata` along and ignores what it does not know.
 _METADATA = "msl_jax"
-# Bytes of arrays for one of the file. Tensors may share storages and repeat elements, but files
-# that unfold beyond this are made to fill the memory.
-_MOST_UNFOLDED = 4
 _ALWAYS_ALLOWED = 2**20
+_ADVICE = "If you trust whoever made it, load it with PyTorch and save each tensor's clone()."
 
 _DAMAGE = (
     *(ValueError, OverflowError, RuntimeError, OSError, EOFError),
@@ -104,8 +102,9 @@ def _arrays(archive: Archive, state_dict: Mapping[str, Any]) -> dict[str, np.nda
             )
     tensors = [value for value in state_dict.values() if isinstance(value, Tensor)]
     storages = {_place(tensor): tensor.storage for tensor in tensors}
-    _expect_plausible(sum(tensor.nbytes for tensor in tensors), archive.size)
-    _expect_plausible(sum(storage.nbytes for storage in storages.values()), archive.size)
+    of_tensors = sum(tensor.nbytes for tensor in tensors)
+    for claimed in (of_tensors, sum(storage.nbytes for storage in storages.values())):
+        expect_plausible(claimed, archive.size, _ALWAYS_ALLOWED, "", _ADVICE)
     data = {place: archive.read(storage) for place, storage in storages.items()}
     return {
         name: value.array(data[_place(value)], swap=archive.swap)
@@ -118,12 +117,3 @@ def _arrays(archive: Archive, state_dict: Mapping[str, Any]) -> dict[str, np.nda
 def _place(tensor: Tensor) -> tuple[str, int]:
     """By what storages differ; reading refuses two of different sizes in one place."""
     return tensor.storage.key, tensor.storage.nbytes
-
-
-def _expect_plausible(claimed: int, size: int) -> None:
-    if claimed > _MOST_UNFOLDED * size + _ALWAYS_ALLOWED:
-        raise UserError(
-            f"refused. Its arrays are said to take {claimed:,} bytes, but the file has {size:,};"
-            f" expected at most {_MOST_UNFOLDED} times as many. If you trust whoever made it, load"
-            " it with PyTorch and save each tensor's clone()."
-        )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -78,3 +79,23 @@ def test_others_are_refused(tmp_path: Path, change: dict, message: str) -> None:
         np.savez(file, **{**prior._asdict(), **change})
     with pytest.raises(UserError, match=message):
         spatial_prior.load(tmp_path / "prior", ("a", "b"), (2, 3))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"values": np.zeros((2**12, 2**12, 2), np.float32)}, "of 2x3 .* found 4096x4096"),
+        ({"names": np.array(["a", "b" * 2**24])}, "prior, .* names.npy has 134,217,856 bytes"),
+    ],
+)
+def test_nothing_large_is_unpacked(tmp_path: Path, change: dict, message: str) -> None:
+    """130 MB that take 1 MB or less in the file."""
+    prior = SpatialPrior(np.ones((2, 3, 2), np.float32), ("a", "b"), "x/train", 1.0)
+    np.savez_compressed(tmp_path / "prior.npz", **{**prior._asdict(), **change})
+    tracemalloc.start()
+    try:
+        with pytest.raises(UserError, match=message):
+            spatial_prior.load(tmp_path / "prior.npz", ("a", "b"), (2, 3))
+        assert tracemalloc.get_traced_memory()[1] < 2**20
+    finally:
+        tracemalloc.stop()
