@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import os
 import shutil
 import signal
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -55,6 +59,35 @@ def test_who_still_writes_keeps_his_file(tmp_path: Path) -> None:
         assert slow.exists()
     assert (tmp_path / "result").read_text() == "slow"
     assert _names(tmp_path) == ["result"]
+
+
+@contextlib.contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Alone, as by `flock FOLDER COMMAND`; refused where anybody has a lock."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def test_folder_that_another_program_has_locked(tmp_path: Path) -> None:
+    """Nobody waits for it, nor removes what others may be writing."""
+    (left := tmp_path / ".result.0000000a.partial").write_text("")
+    with _locked(tmp_path), atomic_write(tmp_path / "result") as partial:
+        partial.write_text("content")
+    assert _names(tmp_path) == [left.name, "result"]
+
+
+def test_who_removes_is_waited_for(tmp_path: Path) -> None:
+    other = contextlib.ExitStack()
+    other.enter_context(_locked(tmp_path))
+    threading.Timer(0.03, other.close).start()
+    with atomic_write(tmp_path / "result") as partial:
+        with pytest.raises(BlockingIOError), _locked(tmp_path):
+            pass
+        partial.write_text("content")
 
 
 def test_stage_that_is_taken_up_again(tmp_path: Path) -> None:

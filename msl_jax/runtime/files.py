@@ -11,6 +11,7 @@ import os
 import re
 import shutil
 import stat
+import time
 import uuid
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -200,6 +201,9 @@ def _writing(path: Path) -> Iterator[None]:
 
     Who writes holds a shared lock on the folder. Where nobody does, an unfinished file belongs to
     nobody either. Process numbers would not tell: those of containers repeat.
+
+    Who holds it alone is either removing, which takes a moment, or another program, such as
+    `flock FOLDER COMMAND`, for which nobody waits: nothing is removed either while it does.
     """
     folder = os.open(path.parent, os.O_RDONLY)
     try:
@@ -207,7 +211,11 @@ def _writing(path: Path) -> Iterator[None]:
             fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
             remove_partial(path.parent, [path.name])
         with contextlib.suppress(OSError):
-            fcntl.flock(folder, fcntl.LOCK_SH)
+            for _ in range(10):
+                with contextlib.suppress(BlockingIOError):
+                    fcntl.flock(folder, fcntl.LOCK_SH | fcntl.LOCK_NB)
+                    break
+                time.sleep(0.01)
         yield
     finally:
         os.close(folder)
