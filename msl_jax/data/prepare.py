@@ -27,6 +27,7 @@ from msl_jax.data.prepared.workers import choose_processes, mapped
 from msl_jax.data.proportions import remark_on_stretched
 from msl_jax.runtime import command_line
 from msl_jax.runtime.errors import UserError
+from msl_jax.runtime.files import write_text
 from msl_jax.runtime.progress import Bar
 from msl_jax.runtime.registration import import_named
 
@@ -244,9 +245,9 @@ def _drafted(path: Path, draft: str, *, write: bool) -> UserError:
     """Prints a draft and writes it to its place; returns what is to be done with it."""
     print(draft)
     done = "a draft is above"
-    if write:
-        with contextlib.suppress(OSError), path.open("x", encoding="utf-8") as file:
-            file.write(draft)
+    if write and not os.path.lexists(path):  # it took a while to make
+        with contextlib.suppress(OSError):
+            write_text(path, draft)
             done = "a draft has been written there"
     return UserError(
         f"{path}: the file that lists the classes of the labels is missing; {done}. Write the names"

@@ -6,8 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from disks import fill
 from PIL import Image
 from trees import write_folders
+
+from msl_jax.data import prepare as prepare_command
 
 COLORS = np.zeros((12, 20, 3), np.uint8)
 COLORS[:, 5:] = (128, 64, 128)
@@ -60,6 +63,28 @@ def test_class_file_is_drafted(run_prepare, tmp_path: Path, label, lines: list[s
     code, out, _ = run_prepare("folders", "--data_root", root, "--check_only")
     assert code == 0
     assert "folders/target_eval: 2 images, 2 labels, no problem" in out
+
+
+def test_draft_on_a_full_disk(run_prepare, mounted, tmp_path: Path) -> None:
+    """An empty class file would be taken for the user's."""
+    place = mounted("size=1m")
+    root = write_folders(place / "mine", np.zeros((12, 20), np.uint8))
+    fill(place / "filler")
+    code, out, err = run_prepare("folders", "--data_root", root)
+    assert (code, "{id: 0, name: , color" in out) == (1, True)
+    assert "is missing; a draft is above" in err
+    assert sorted(path.name for path in root.iterdir()) == ["images", "labels"]
+
+
+def test_class_file_that_is_written_meanwhile(run_prepare, tmp_path: Path, monkeypatch) -> None:
+    root = write_folders(tmp_path / "mine", np.zeros((12, 20), np.uint8))
+    file = root / "classes.yaml"
+    monkeypatch.setattr(
+        prepare_command, "draft_classes", lambda _: file.write_text("mine") and "draft"
+    )
+    code, out, err = run_prepare("folders", "--data_root", root)
+    assert (code, out, file.read_text()) == (1, "draft\n", "mine")
+    assert "a draft is above" in err
 
 
 @pytest.mark.parametrize(
