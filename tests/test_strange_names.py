@@ -6,6 +6,7 @@ import io
 import json
 import os
 import random
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -66,16 +67,27 @@ def testno_formula(text: str) -> None:
     assert no_formula("a" + text, "./") == "a" + text
 
 
-def test_lock_that_is_a_link(tmp_path: Path) -> None:
+@pytest.mark.parametrize("link", [Path.symlink_to, Path.hardlink_to])
+def test_lock_that_is_a_link(tmp_path: Path, link: Callable[[Path, Path], None]) -> None:
     precious = tmp_path / "precious"
     precious.write_text("mine")
     run = tmp_path / "run"
     run.mkdir()
-    (run / LOCK).symlink_to(precious)
+    link(run / LOCK, precious)
     with pytest.raises(UserError, match="cannot write to --workdir"), workdir_lock(run):
         pass
     assert precious.read_text() == "mine"
-    assert (run / LOCK).is_symlink()
+    assert (run / LOCK).samefile(precious)
+
+
+def test_log_that_is_a_link(tmp_path: Path) -> None:
+    precious, path = tmp_path / "precious", tmp_path / "logs" / scalars.NAME
+    precious.write_text("")
+    path.parent.mkdir()
+    path.symlink_to(precious)
+    with pytest.raises(UserError, match=r"metrics\.jsonl: the log cannot be written \(a symbolic"):
+        StageLog("source-only", path.parent, 0, 4)
+    assert (precious.read_text(), path.is_symlink()) == ("", True)
 
 
 def test_lock_that_is_a_pipe(tmp_path: Path) -> None:

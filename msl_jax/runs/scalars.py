@@ -7,6 +7,7 @@ step may have several lines; a value that is not finite is null.
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import math
 import os
@@ -41,6 +42,8 @@ class ScalarLog:
             OSError: the file cannot be written, or something else lies in its place.
         """
         self._path = folder / NAME
+        if self._path.is_symlink():  # what it leads to is not ours
+            raise OSError(errno.ELOOP, "a symbolic link; put a copy in its place", str(self._path))
         folder.mkdir(parents=True, exist_ok=True)
         remove_partial(folder)
         kept = b"".join(line.text + b"\n" for line in _lines(self._path) if line.step <= start > 0)

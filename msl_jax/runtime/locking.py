@@ -25,8 +25,8 @@ def locked(path: Path, on_wait: Callable[[], object]) -> Iterator[None]:
         on_wait: called before waiting for another process; what it raises ends the attempt.
 
     Raises:
-        OSError: the file cannot be created, or something else is at its place, such as a link:
-            the holder writes into it.
+        OSError: the file cannot be created, or something else is at its place, such as a link of
+            either kind: the holder writes into it.
     """
     with _acquire(path, on_wait):
         yield
@@ -43,8 +43,11 @@ def _acquire(path: Path, on_wait: Callable[[], object]) -> BinaryIO:
             continue
         with contextlib.ExitStack() as stack:
             stack.enter_context(file)
-            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            status = os.fstat(file.fileno())
+            if not stat.S_ISREG(status.st_mode):
                 raise OSError(errno.EINVAL, "not a regular file", str(path))
+            if status.st_nlink > 1:
+                raise OSError(errno.EMLINK, "a hard link to another file; remove it", str(path))
             _lock(file, on_wait)
             if _is_at(file, path):
                 stack.pop_all()
