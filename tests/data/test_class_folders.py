@@ -265,10 +265,16 @@ class TestDomains:
             with pytest.raises(UserError, match=r"no split '(hom)?'; choose one of .*'home', 'sh"):
                 dataset.examples(split)
 
-    def test_name_that_records_cannot_have(self, root: Path) -> None:
-        (root / "home").rename(root / "at home")
-        with pytest.raises(UserError, match="the domain 'at home' needs a name of letters"):
-            ClassFolders(root).examples("at home")
+    @pytest.mark.parametrize("name", ["at home", "h" * 151, "é" * 76])
+    def test_name_that_records_cannot_have(self, root: Path, name: str) -> None:
+        (root / "home").rename(root / name)
+        with pytest.raises(UserError, match=f"the domain '{name}' needs a name of letters"):
+            ClassFolders(root).examples(name)
+
+    @pytest.mark.parametrize("name", ["h" * 150, "é" * 75])
+    def test_longest_name_that_records_can_have(self, root: Path, name: str) -> None:
+        (root / "home").rename(root / name)
+        assert len(prepare(ClassFolders(root), name, (8, 12))) > 0
 
     def test_nothing_there(self, tmp_path: Path) -> None:
         with pytest.raises(UserError, match=r"nowhere is not a folder\. Expected DOMAIN/CLASS/"):

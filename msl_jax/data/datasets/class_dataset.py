@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -25,6 +26,9 @@ from msl_jax.data.listing import (
     some_of,
 )
 from msl_jax.runtime.errors import UserError
+
+# Files of records, whose names have 255 bytes at most, have it in theirs.
+_LONGEST_DOMAIN = 150
 
 
 @dataclass(frozen=True)
@@ -136,10 +140,11 @@ class ClassDataset(FileDataset):
         Raises:
             UserError: it does not; names the classes, and folders that may belong to them.
         """
-        if not re.fullmatch(r"\w+", split):
+        if not re.fullmatch(r"\w+", split) or len(os.fsencode(split)) > _LONGEST_DOMAIN:
             raise UserError(
                 f"{self.title}: the domain {split!r} needs a name of letters, digits and"
-                f" underscores. Rename the folder {self.root / split}."
+                f" underscores, of at most {_LONGEST_DOMAIN} bytes. Rename the folder"
+                f" {self.root / split}."
             )
         photos = self.photos_by_class(split)
         empty = [name for name, number in photos.items() if not number]
