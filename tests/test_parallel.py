@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
+import socket
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -27,6 +31,7 @@ def initialized(monkeypatch: pytest.MonkeyPatch) -> list[dict]:
     for name in (*LAUNCHERS, *OWN):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr("jax.distributed.initialize", initialize)
+    monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
     return calls
 
 
@@ -63,7 +68,63 @@ def test_several_processes_are_found(environment, expected, initialized, monkeyp
         monkeypatch.setenv(name, value)
     with pytest.raises(UserError, match=r"cannot connect to the other.*nobody is there"):
         connection.connect()
-    assert initialized == [expected]
+    assert initialized == [{**expected, "initialization_timeout": 600}]  # after we have given up
+
+
+ALONE = """
+import sys
+from msl_jax.runtime import connection
+from msl_jax.runtime.command_line import guard
+connection._MEETING, connection._TOLD_AFTER = float(sys.argv[1]), 0.5
+guard(connection.connect, "stopped")
+"""
+
+
+def _alone(index: int, seconds: float) -> subprocess.Popen[str]:
+    """Process `index` of two, the other of which never comes."""
+    values = ("127.0.0.1:9", "2", str(index))  # where nobody may listen
+    if index == 0:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            values = (f"127.0.0.1:{probe.getsockname()[1]}", "2", "0")
+    return subprocess.Popen(
+        [sys.executable, "-c", ALONE, str(seconds)],
+        env={**os.environ, **dict(zip(OWN, values, strict=True))},
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+@pytest.mark.parametrize("index", [0, 1])
+def test_others_that_never_come(index: int) -> None:
+    """JAX would abort the process with a trace of C++."""
+    alone = _alone(index, 2.0)
+    waiting, error = alone.communicate(timeout=60)[1].splitlines()
+    assert alone.returncode == 1
+    assert waiting.startswith("waiting for the other processes of this run at 127.0.0.1:")
+    assert error.startswith("error: the processes of this run have not met at 127.0.0.1:")
+    assert "within 2 seconds" in error
+
+
+def test_stop_while_waiting_for_the_others() -> None:
+    with _alone(1, 600.0) as alone:
+        assert alone.stderr.readline().startswith("waiting for")
+        alone.terminate()
+        assert alone.stderr.read() == "stopped by SIGTERM; stopped\n"
+    assert alone.returncode == 143
+
+
+@pytest.mark.parametrize("host", ["nosuch.invalid", "999.1.1.1", "x" * 70])
+def test_host_that_nobody_knows(host: str, initialized, monkeypatch) -> None:
+    for name, value in zip(OWN, (f"{host}:1234", "2", "0"), strict=True):
+        monkeypatch.setenv(name, value)
+    with pytest.raises(UserError, match=f"JAX_COORDINATOR_ADDRESS='{host}:1234': {host} is no"):
+        connection.connect()
+    assert initialized == []
+    # A pod may begin before the name of the first one is known.
+    monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "10.0.0.1")
+    with pytest.raises(UserError, match="nobody is there"):
+        connection.connect()
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,9 @@ import atexit
 import contextlib
 import os
 import re
+import socket
 import sys
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -14,6 +16,8 @@ import jax
 
 from msl_jax.runtime.errors import UserError
 
+_MEETING = 300.0  # seconds that a process waits for the others at the start, JAX's default
+_TOLD_AFTER = 10.0  # seconds, then it says that it waits
 _FAREWELL = 15.0  # seconds that a process waits for the others at the exit
 
 _ADDRESS, _COUNT, _INDEX = "JAX_COORDINATOR_ADDRESS", "JAX_NUM_PROCESSES", "JAX_PROCESS_ID"
@@ -30,8 +34,8 @@ def connect() -> None:
     second call does nothing.
 
     Raises:
-        UserError: variables are missing, a process does not connect, or the processes have
-            different numbers of devices.
+        UserError: variables are missing or wrong, the processes have not met in five minutes, or
+            they have different numbers of devices.
     """
     if jax.distributed.is_initialized() or not _is_one_of_many():
         return
@@ -47,11 +51,9 @@ def connect() -> None:
                 f"{_ADDRESS}={os.environ[_ADDRESS]!r}: expected HOST:PORT of process 0, such as"
                 " 10.0.0.1:1234"
             )
+        _expect_known(found[1])
         place |= {"num_processes": _integer(_COUNT), "process_id": _integer(_INDEX)}
-    try:
-        jax.distributed.initialize(**place)
-    except (ValueError, RuntimeError) as error:
-        raise UserError(f"cannot connect to the other processes of this run: {error}") from error
+    _meet(place)
     atexit.register(_leave)  # runs before JAX's own, which was registered before
     devices = [len(jax.local_devices(index)) for index in range(jax.process_count())]
     if len(set(devices)) > 1:
@@ -59,6 +61,53 @@ def connect() -> None:
             f"the processes have different numbers of devices ({devices}); start all of them with"
             " the same number"
         )
+
+
+def _expect_known(host: str) -> None:
+    """Refuses a name without an address; on Kubernetes a pod may get its name later."""
+    if "KUBERNETES_SERVICE_HOST" in os.environ:
+        return
+    try:
+        socket.getaddrinfo(host.strip("[]"), None)
+    except (OSError, UnicodeError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise UserError(
+            f"{_ADDRESS}={os.environ[_ADDRESS]!r}: {host} is no address and not the name of one"
+            f" ({reason}); expected HOST:PORT of process 0"
+        ) from error
+
+
+def _meet(place: dict[str, Any]) -> None:
+    """Connects to the other processes, or fails before JAX would abort this one.
+
+    JAX waits and aborts in C++, where nothing can interrupt it; hence another thread.
+
+    Args:
+        place: what JAX does not find out itself.
+    """
+    failed: list[Exception] = []
+
+    def connect() -> None:
+        try:
+            jax.distributed.initialize(**place, initialization_timeout=round(2 * _MEETING))
+        except Exception as error:
+            failed.append(error)
+
+    where = f"at {os.environ[_ADDRESS]}" if place else "where the launcher has said"
+    connecting = threading.Thread(target=connect, daemon=True)
+    connecting.start()
+    connecting.join(_TOLD_AFTER)
+    if connecting.is_alive():
+        print(f"waiting for the other processes of this run {where}", file=sys.stderr, flush=True)
+        connecting.join(_MEETING - _TOLD_AFTER)
+    if connecting.is_alive():
+        atexit.register(_leave_at_once)
+        raise UserError(
+            f"the processes of this run have not met {where} within {_MEETING:g} seconds: all of"
+            " them must be started, process 0 on that host, and the others must reach it"
+        )
+    for error in failed:
+        raise UserError(f"cannot connect to the other processes of this run: {error}") from error
 
 
 def _is_one_of_many() -> bool:
