@@ -76,7 +76,7 @@ def run(
     debug = any(arg.lower().lstrip("-") in wanted for arg in sys.argv[1:])
 
     def parse_and_run() -> None:
-        if {"-h", "-help", "--help"} & set(sys.argv[1:]):
+        if command_line.HELP & set(sys.argv[1:]):
             print(f"{usage.strip()}\n\n{_help(described)}{more()}")
             return
         try:
@@ -84,7 +84,6 @@ def run(
         except _UsageError as error:
             explained = UserError(f"{error}\n\n{usage.strip()}")
             command_line.fail(explained, command_line.EXIT_USAGE, debug)
-        command_line.expect_address_space()
         from msl_jax.runtime.compilation_cache import keep_compiled_programs  # imports JAX
 
         keep_compiled_programs()

@@ -83,7 +83,7 @@ def text(section: Section) -> str:
 
 def main() -> None:
     """Runs the command."""
-    command_line.guard(_list, "nothing has been changed")
+    command_line.guard(_list, "nothing has been changed", only_prints=True)
 
 
 def _list() -> None:

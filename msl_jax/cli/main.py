@@ -51,7 +51,7 @@ def main() -> None:
     command_line.note_other_copy(Path.cwd())
     name, rest = (sys.argv[1] if sys.argv[1:] else "--help"), sys.argv[2:]
     if name in ("-h", "--help", "help"):
-        command_line.guard(lambda: print(usage()), "")
+        command_line.guard(lambda: print(usage()), "", only_prints=True)
     elif name == "--version":
         print(msl_jax.__version__)
     elif name in COMMANDS:

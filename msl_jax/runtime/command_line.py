@@ -22,6 +22,7 @@ from msl_jax.runtime.text import lines
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 PROGRAM = "msl-jax"
+HELP = {"-h", "-help", "--help"}
 
 # After SIGTERM a command exits with 143, after SIGINT with 130: see docs/reliability.md.
 EXIT_ERROR, EXIT_USAGE = 1, 2
@@ -51,13 +52,20 @@ def note_other_copy(folder: Path) -> None:
         )
 
 
-def guard(command: Callable[[], object], interrupted: str, debug: bool = False) -> None:
+def guard(
+    command: Callable[[], object],
+    interrupted: str,
+    debug: bool = False,
+    *,
+    only_prints: bool = False,
+) -> None:
     """Runs `command`; a user's error ends the process with one message.
 
     Args:
         command: what to run.
         interrupted: what to say after SIGTERM or Ctrl-C.
         debug: show the traceback.
+        only_prints: the command computes nothing, as none does that is asked for its help.
     """
     _quiet_libraries()
     closed_pipe.outlived()
@@ -65,6 +73,8 @@ def guard(command: Callable[[], object], interrupted: str, debug: bool = False) 
     with stopping.handled():
         try:
             with stopping.at_once():
+                if not (only_prints or HELP & set(sys.argv[1:])):
+                    _expect_address_space()
                 command()
         except stopping.Stopped as stopped:
             _leave(f" {stopped}" if stopped.args else "", interrupted)
@@ -114,7 +124,7 @@ def _leave(where: str, interrupted: str) -> NoReturn:
     sys.exit(stopping.exit_code())
 
 
-def expect_address_space() -> None:
+def _expect_address_space() -> None:
     """Refuses a limit (``ulimit -v``) with which XLA would end or hang without a word.
 
     Measured: on two cores 2,000,000 kB are too few, 3,000,000 are enough for a small network.

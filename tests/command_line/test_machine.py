@@ -108,20 +108,44 @@ def test_without_docstrings() -> None:
         assert "Traceback" not in ended.stderr
 
 
-def test_address_space_that_is_too_small(tmp_path: Path) -> None:
-    """XLA would abort or hang without a word."""
-    shell = f'ulimit -v 2000000; "$0" train.py --workdir {tmp_path / "run"}'
-    ended = subprocess.run(
-        ["bash", "-c", shell, sys.executable],
+def _limited(kilobytes: int, arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        ["bash", "-c", f'ulimit -v {kilobytes}; "$0" {arguments}', sys.executable],
         cwd=ROOT,
         capture_output=True,
         text=True,
         check=False,
         timeout=120,
     )
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        "train.py --workdir {folder}/run",
+        "eval.py --checkpoint {folder}/run",
+        "predict.py --checkpoint {folder}/run --input {folder} --output {folder}/out",
+        "-m msl_jax prior --output {folder}/prior",
+        "-m msl_jax export {folder}/run {folder}/out",
+        "-m msl_jax.report --workdir {folder}/run",
+        "-m msl_jax.analysis.figures --workdir {folder}/run --output {folder}/out",
+        "-m msl_jax.analysis.unlabelled {folder}/run",
+        "-m msl_jax.convert {folder}/a.pth {folder}/b.pth",
+        "-m msl_jax.data.prepare demo --records_dir {folder}/records",
+    ],
+)
+def test_address_space_that_is_too_small(tmp_path: Path, arguments: str) -> None:
+    """XLA and the processes that prepare records would abort, or hang without a word."""
+    ended = _limited(1_000_000, arguments.format(folder=tmp_path))
     assert (ended.returncode, ended.stdout) == (1, "")
     assert ended.stderr == (
-        "error: the address space is limited to 2,000,000 kB (ulimit -v): expected at least"
+        "error: the address space is limited to 1,000,000 kB (ulimit -v): expected at least"
         " 3,000,000; raise the limit or start from another shell\n"
     )
-    assert not (tmp_path / "run").exists()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_help_and_lists_need_little_address_space() -> None:
+    for arguments in ("-m msl_jax", "train.py --help", "-m msl_jax list variants"):
+        ended = _limited(1_000_000, arguments)
+        assert (ended.returncode, ended.stderr) == (0, "")
