@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import os
 import sys
-import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
@@ -94,9 +93,8 @@ def guard(
 def _of_the_machine(error: Exception) -> UserError | None:
     """An error that the machine causes, not the program, as one for the user."""
     first = (str(error).splitlines() or [""])[0]
-    raised_in = [frame.filename for frame in traceback.extract_tb(error.__traceback__)][-1:]
     # Without the package for a platform JAX only asserts that there is one.
-    if any(path.endswith("xla_bridge.py") for path in raised_in) and "JAX_PLATFORMS" in os.environ:
+    if isinstance(error, RuntimeError | AssertionError) and _lacks_device():
         wanted, reason = os.environ["JAX_PLATFORMS"], f" ({first})" if first else ""
         return UserError(
             f"JAX_PLATFORMS={wanted}: JAX finds no such device{reason}. Unset the variable to use"
@@ -116,6 +114,17 @@ def _of_the_machine(error: Exception) -> UserError | None:
             " the same command goes on from what is kept"
         )
     return None
+
+
+def _lacks_device() -> bool:
+    """Whether `JAX_PLATFORMS` names a platform without which JAX cannot do anything."""
+    if "JAX_PLATFORMS" not in os.environ or "jax" not in sys.modules:
+        return False
+    try:
+        sys.modules["jax"].devices()
+    except (RuntimeError, AssertionError):
+        return True
+    return False
 
 
 def _leave(where: str, interrupted: str) -> NoReturn:

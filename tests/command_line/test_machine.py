@@ -70,15 +70,29 @@ def test_help_into_a_closed_pipe() -> None:
         assert (ended.returncode, ended.stderr) == (0, "")
 
 
-def test_platform_that_is_not_there() -> None:
-    command = "import jax; from msl_jax.runtime.command_line import guard; guard(jax.devices, '')"
-    for platform in ("cuda", "tpu"):
-        ended = _run("-c", command, JAX_PLATFORMS=platform)
-        assert ended.returncode == 1
-        assert "Traceback" not in ended.stderr
-        (line,) = [line for line in ended.stderr.splitlines() if line.startswith("error: ")]
-        assert f"JAX_PLATFORMS={platform}" in line
-        assert line.endswith('CUDA build of JAX: pip install -e ".[cuda12]"')
+@pytest.mark.parametrize(
+    ("platform", "arguments"),
+    [
+        ("cuda", "train.py --config camvid_scratch --workdir {out}"),
+        ("cuda", "eval.py --checkpoint {run}"),
+        ("cuda", "predict.py --checkpoint {run} --input {photos} --output {out}"),
+        ("cuda", "-m msl_jax export {run} {out}"),
+        ("cuda", "-m msl_jax.analysis.unlabelled {run}"),
+        ("cuda", "-m msl_jax.convert {run} {out}"),
+        ("tpu", "-m msl_jax.convert {run} {out}"),
+    ],
+)
+def test_platform_that_is_not_there(
+    tiny_run, tiny_flags, photos: Path, tmp_path: Path, platform: str, arguments: str
+) -> None:
+    places = {"run": tiny_run[0], "photos": photos, "out": tmp_path / "out"}
+    flags = tiny_flags() if arguments.startswith(("train", "eval")) else ()
+    ended = _run(*arguments.format(**places).split(), *flags, JAX_PLATFORMS=platform)
+    assert ended.returncode == 1
+    assert "Traceback" not in ended.stderr  # JAX hides the frames by which it was to be known
+    (line,) = [line for line in ended.stderr.splitlines() if line.startswith("error: ")]
+    assert f"JAX_PLATFORMS={platform}" in line
+    assert line.endswith('CUDA build of JAX: pip install -e ".[cuda12]"')
 
 
 def test_memory_that_is_not_there() -> None:
