@@ -22,8 +22,8 @@ def keep_compiled_programs() -> None:
 
     It is in ``msl_jax/compilation`` below ``$XDG_CACHE_HOME`` or ``~/.cache``. A cache that the
     user has chosen (``JAX_COMPILATION_CACHE_DIR``) or turned off
-    (``JAX_ENABLE_COMPILATION_CACHE=false``) stays as it is. Without a usable folder programs are
-    compiled in every run, and a note says so.
+    (``JAX_ENABLE_COMPILATION_CACHE=false``) stays as it is, whoever can write to it. Without a
+    usable folder programs are compiled in every run, and a note says so.
     """
     settings: Any = jax.config  # type checkers do not see its attributes, made at run time
     if settings.jax_compilation_cache_dir is not None or not settings.jax_enable_compilation_cache:
@@ -32,6 +32,7 @@ def keep_compiled_programs() -> None:
         folder = _folder()
         # JAX runs what it finds there, so nobody else may write to it.
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        folder = folder.resolve()
         _prune(folder, LIMIT)
         problem = _problem(folder)
     except (OSError, RuntimeError) as error:  # RuntimeError: a user without a home
@@ -64,9 +65,31 @@ def _problem(folder: Path) -> str:
     status = folder.stat()
     if status.st_uid != os.getuid() or status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
         return "others can write there, and what it holds is run; remove it, or chmod go-w"
+    for child, above in zip([folder, *folder.parents], folder.parents, strict=False):
+        if _is_replaceable(child.stat(), above.stat()):
+            return (
+                f"others can write to {above} and put another in its place, and what it holds is"
+                " run; chmod go-w that folder, or set XDG_CACHE_HOME to another"
+            )
     if not os.access(folder, os.R_OK | os.W_OK | os.X_OK):
         return "cannot be written"
     return "the disk is nearly full" if shutil.disk_usage(folder).free < LIMIT else ""
+
+
+def _is_replaceable(child: os.stat_result, above: os.stat_result) -> bool:
+    """Whether others than the user and root can put something else in the place of a folder.
+
+    A group of the user's own number is taken for the user's own, as many systems give one to each.
+
+    Args:
+        child: the folder.
+        above: in which it is.
+    """
+    trusted = (0, os.getuid())
+    by_group = above.st_mode & stat.S_IWGRP and above.st_gid not in trusted
+    if not (by_group or above.st_mode & stat.S_IWOTH):
+        return False
+    return not (above.st_mode & stat.S_ISVTX and child.st_uid in trusted)
 
 
 def _prune(folder: Path, limit: int) -> None:

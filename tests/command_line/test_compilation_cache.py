@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import NamedTuple
 
 import jax
@@ -67,6 +68,47 @@ def test_cache_in_which_others_can_write(tmp_path: Path, capsys) -> None:
     said = capsys.readouterr().err
     assert said.startswith(f"note: compiled programs are not kept: {folder}: others can write")
     assert list(folder.iterdir()) == []
+
+
+def test_folder_above_in_which_others_can_write(tmp_path: Path, monkeypatch, capsys) -> None:
+    """They could put a folder of their own in its place."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    above = tmp_path / "cache" / "msl_jax"
+    above.mkdir(parents=True)
+    for open_to_all in (above, above.parent):
+        open_to_all.chmod(0o777)
+        keep_compiled_programs()
+        assert _state() == (None, 1.0)
+        said = capsys.readouterr().err
+        assert f"/compilation: others can write to {open_to_all} and" in said
+        open_to_all.chmod(0o1777)  # as /tmp: nobody can rename what is another's
+        keep_compiled_programs()
+        assert _state() == (str(above / "compilation"), 0.0)
+        assert capsys.readouterr().err == ""
+        jax.config.update("jax_compilation_cache_dir", None)
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 1.0)
+        open_to_all.chmod(0o755)
+
+
+@pytest.mark.parametrize(
+    ("owner", "mode", "group", "expected"),
+    [
+        (1000, 0o755, 50, False),
+        (1000, 0o775, 50, True),
+        (1000, 0o775, 1000, False),
+        (1000, 0o777, 1000, True),
+        (1000, 0o1777, 50, False),
+        (0, 0o1777, 50, False),
+        (1001, 0o1777, 50, True),
+    ],
+)
+def test_who_can_replace_a_folder(
+    monkeypatch: pytest.MonkeyPatch, owner: int, mode: int, group: int, expected: bool
+) -> None:
+    monkeypatch.setattr(os, "getuid", lambda: 1000)
+    folder = SimpleNamespace(st_uid=owner)
+    above = SimpleNamespace(st_mode=mode, st_gid=group)
+    assert compilation_cache._is_replaceable(folder, above) is expected
 
 
 def test_cache_that_the_user_chose_is_left_alone(tmp_path: Path) -> None:
