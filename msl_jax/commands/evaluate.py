@@ -82,9 +82,11 @@ def evaluate(
         UserError: anything that the user can fix.
     """
     connect()
-    path = checkpoint or parallel.by_first(lambda: str(newest_run(config)))
     with lost_contact_explained():
         parallel.expect_same("config.", flat(config))
+        given = {"checkpoint": checkpoint, "output": output, "domain": domain}
+        parallel.expect_same("--", given)
+        path = checkpoint or parallel.by_first(lambda: str(newest_run(config)))
         return _evaluate(config, path, output, overrides or {}, domain)
 
 

@@ -71,6 +71,7 @@ def train(
     folder = storable(workdir or default_workdir(config), "--workdir")
     with lost_contact_explained():
         parallel.expect_same("config.", flat(config))
+        parallel.expect_same("--", {"workdir": workdir})
         return _train(config, folder, by_hand or {})
 
 
