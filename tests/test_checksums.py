@@ -9,6 +9,7 @@ import pytest
 
 from msl_jax.runs import checksums
 from msl_jax.runtime.errors import DamagedError
+from msl_jax.runtime.text import has_controls
 
 
 @pytest.fixture
@@ -70,6 +71,15 @@ def test_damaged_folder(folder: Path, damage: str) -> None:
     break_it(folder)
     with pytest.raises(DamagedError, match=rf"{folder} is damaged \({reason}"):
         checksums.check(folder)
+
+
+@pytest.mark.parametrize("name", [b"a\x1b[2J", b"a\0", b"\xff"])
+def test_names_from_elsewhere(folder: Path, name: bytes) -> None:
+    lines = b"0" * 64 + b"  " + name + b"\n"
+    (folder / checksums.NAME).write_bytes(lines + checksums._last_line(lines))
+    with pytest.raises(DamagedError, match=r"is damaged \([a\\x0-9bf\[2J]+: ") as said:
+        checksums.check(folder)
+    assert not has_controls(str(said.value))
 
 
 def test_every_byte_of_the_checksums_counts(folder: Path) -> None:

@@ -7,6 +7,7 @@ import json
 import os
 import random
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -14,15 +15,20 @@ import numpy as np
 import pytest
 from rich.console import Console
 from saved_states import save_stage
+from trees import write_cityscapes
 
 from msl_jax.config import base_config, presets
 from msl_jax.config.keys import as_json, check_config
+from msl_jax.data.datasets.cityscapes import Cityscapes
 from msl_jax.data.datasets.class_file import read_classes
+from msl_jax.data.labels import LabelClass, LabelSet
 from msl_jax.data.listing import children, list_files
 from msl_jax.experiment.log import StageLog
+from msl_jax.models.spec import NetworkSpec
 from msl_jax.runs import checksums, scalars
 from msl_jax.runs.arrays import read_tree, write_tree
 from msl_jax.runs.checkpoints import Checkpoints
+from msl_jax.runs.classes import known_classes
 from msl_jax.runs.lock import LOCK, workdir_lock
 from msl_jax.runs.table import print_results
 from msl_jax.runtime import connection
@@ -36,6 +42,10 @@ from msl_jax.weights.find import find
 
 def _table(*names: str, width: int = 100) -> str:
     metrics = {"iou": dict.fromkeys(names, 0.5), "miou": 0.375, "pixel_accuracy": 0.5}
+    return _printed(metrics, width)
+
+
+def _printed(metrics: dict[str, Any], width: int = 100) -> str:
     final = {"target": metrics, "source": metrics}
     results = {"config": "[x]", "variant": "source", "seed": 0, "final": final}
     out = io.StringIO()
@@ -173,6 +183,36 @@ def test_file_with_control_characters_in_its_name(tmp_path: Path, name: str) -> 
         ) as said:
             read(tmp_path / "images")
         assert not has_controls(str(said.value))
+
+
+@pytest.mark.parametrize("name", ["a\nerror: forged", "\x1b[2J"])
+def test_published_layout_with_control_characters_in_a_name(tmp_path: Path, name: str) -> None:
+    image = write_cityscapes(tmp_path) / "leftImg8bit" / "val" / "lindau" / "x_leftImg8bit.png"
+    image.with_name(f"{name}_leftImg8bit.png").write_bytes(b"")
+    with pytest.raises(UserError, match=r"val: rename 'lindau/.*\\.*': expected names") as said:
+        Cityscapes(tmp_path).pairs("val")
+    assert not has_controls(str(said.value))
+
+
+@pytest.mark.parametrize("name", ["a\nerror: forged", "\x1b[2J"])
+def test_classes_of_a_file_with_control_characters(name: str) -> None:
+    """Of a run, or of somebody's weights."""
+    kept = LabelSet("s", (LabelClass(name, (0, 0, 0)),)).to_json()
+    with pytest.raises(UserError, match=r"classes is not readable .*control characters") as said:
+        known_classes(kept, "classes.json", "run")
+    assert not has_controls(str(said.value))
+
+
+def test_title_of_converted_weights_is_one_line(tmp_path: Path) -> None:
+    said = {"network": asdict(NetworkSpec({}, None)), "heads": [], "from": "x\nerror: no\x1b"}
+    (tmp_path / "weights.json").write_text(json.dumps(said))
+    checksums.write(tmp_path)
+    assert find(tmp_path).title == r"converted from x\nerror: no\x1b"
+
+
+def test_class_that_was_not_measured() -> None:
+    metrics = {"iou": {"a\nerror: \x1b": None}, "miou": None, "pixel_accuracy": 0.5}
+    assert r"never predicted): a\nerror: \x1b" in _printed(metrics)
 
 
 def test_path_with_control_characters() -> None:

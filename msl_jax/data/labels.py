@@ -13,6 +13,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from msl_jax.runtime.text import has_controls
+
 Color = tuple[int, int, int]  # red, green, blue, 0 to 255
 
 IGNORE = 255
@@ -87,15 +89,15 @@ class LabelSet:
         classes = []
         for entry in values["classes"]:
             label_id = None if entry["id"] is None else _byte(entry["id"])
-            parts = tuple(map(str, entry["parts"]))
-            classes.append(LabelClass(str(entry["name"]), _color(entry["color"]), parts, label_id))
+            name, parts = _name(entry["name"]), tuple(map(_name, entry["parts"]))
+            classes.append(LabelClass(name, _color(entry["color"]), parts, label_id))
         if not 1 <= len(classes) < IGNORE:
             raise ValueError(f"{len(classes)} classes")
         ignored = (
             _byte(value) if isinstance(value, int) else _color(value)
             for value in values.get("ignored", ())
         )
-        return cls(str(values["name"]), tuple(classes), tuple(ignored))
+        return cls(_name(values["name"]), tuple(classes), tuple(ignored))
 
     def indices(self, names: Sequence[str]) -> tuple[int, ...]:
         """Returns the train ids of `names`, e.g. to average the IoU over a subset of classes.
@@ -111,6 +113,12 @@ class LabelSet:
         if unknown:
             raise ValueError(f"{self.name} has no classes {unknown}; it has {self.names}")
         return tuple(train_ids[name] for name in names)
+
+
+def _name(value: Any) -> str:
+    if has_controls(name := str(value)):
+        raise ValueError(f"the name {name!r} has control characters")
+    return name
 
 
 def _byte(value: Any) -> int:

@@ -89,11 +89,7 @@ def children(folder: Path) -> list[Path]:
     except OSError as error:
         raise UserError(f"{folder}: cannot be read ({error.strerror})") from error
     for path in found:
-        if has_controls(path.name):
-            raise UserError(
-                f"{folder}: rename {one_line(path.name)!r}: expected names without line breaks and"
-                " other control characters"
-            )
+        _expect_plain(folder, path.name)
     return found
 
 
@@ -109,9 +105,15 @@ def folders_in(folder: Path) -> list[Path]:
 
 
 def matching(folder: Path, pattern: str) -> Iterator[Path]:
-    """Files of a pattern below a folder, without litter, in no order."""
+    """Files of a pattern below a folder, without litter, in no order.
+
+    Raises:
+        UserError: a name has control characters.
+    """
     for path in folder.glob(pattern):
-        if not any(map(_is_litter, path.relative_to(folder).parts)):
+        below = path.relative_to(folder)
+        if not any(map(_is_litter, below.parts)):
+            _expect_plain(folder, str(below))
             yield path
 
 
@@ -189,6 +191,19 @@ def _identity(folder: Path) -> tuple[int, int]:
     """What a folder is, whatever its name."""
     status = folder.stat()
     return status.st_dev, status.st_ino
+
+
+def _expect_plain(folder: Path, name: str) -> None:
+    """Checks the name of something in a folder, which messages will show.
+
+    Raises:
+        UserError: it has control characters.
+    """
+    if has_controls(name):
+        raise UserError(
+            f"{folder}: rename {one_line(name)!r}: expected names without line breaks and other"
+            " control characters"
+        )
 
 
 def _is_litter(name: str) -> bool:

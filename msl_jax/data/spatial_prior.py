@@ -27,6 +27,7 @@ from msl_jax.data.prepared.records import Records
 from msl_jax.runtime.errors import UserError
 from msl_jax.runtime.files import atomic_write, expect_readable
 from msl_jax.runtime.progress import Bar
+from msl_jax.runtime.text import one_line
 
 _SIGMA = 70 / 6 / 2048  # of the width
 _THREADS = 4
@@ -163,7 +164,7 @@ def load(path: Path, names: tuple[str, ...], size: tuple[int, int]) -> SpatialPr
     if found != names:
         raise UserError(
             f"config.method.spatial_prior={path}: expected the classes {', '.join(names)}, found"
-            f" {', '.join(found)}; {make}"
+            f" {one_line(', '.join(found))}; {make}"
         )
     if not fits:
         raise UserError(

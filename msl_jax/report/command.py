@@ -23,6 +23,7 @@ from msl_jax.runs.workdir import CONFIG, run_around, saved_config, was_shrunk
 from msl_jax.runtime import command_line
 from msl_jax.runtime.errors import UserError
 from msl_jax.runtime.paths import absolute
+from msl_jax.runtime.text import lines
 
 IMAGES = 24
 _ROOTS = ("data_root", "source_root", "target_root")
@@ -82,7 +83,7 @@ def write_report(
         notes=notes,
     )
     for note in notes:
-        print(f"note: {note}", file=sys.stderr)
+        print(f"note: {lines(note)}", file=sys.stderr)
     size = output_file.write(path, page(report))
     print(f"Report: {path} ({size / 1e6:.1f} MB)")
     return path

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from msl_jax.runtime.errors import DamagedError
 from msl_jax.runtime.files import open_file
+from msl_jax.runtime.text import has_controls, one_line
 
 NAME = "SHA256SUMS"
 # What a damaged folder or disk answers. Other errors are those of the path, the permissions or the
@@ -39,8 +40,10 @@ def check(folder: Path) -> None:
         lines, mark, rest = file.read().rpartition(b"#")
     if mark + rest != _last_line(lines):
         raise _damaged(folder, NAME, "has changed")
-    for line in lines.decode().splitlines():
+    for line in lines.decode(errors="backslashreplace").splitlines():
         expected, _, name = line.partition("  ")
+        if has_controls(name):  # a stranger's
+            raise _damaged(folder, one_line(name), "no name of a file")
         with _readable(folder, name):
             found = _digest(folder / name)
         if found != expected:

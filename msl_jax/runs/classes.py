@@ -15,6 +15,7 @@ from msl_jax.data.labels import LabelSet
 from msl_jax.runtime import parallel
 from msl_jax.runtime.errors import UserError
 from msl_jax.runtime.files import read_json, write_json
+from msl_jax.runtime.text import one_line
 
 CLASSES = "classes.json"
 
@@ -71,14 +72,14 @@ def known_classes(values: Any, origin: str, whose: str) -> KnownClasses:
     """
     try:
         lists = {
-            domain: ReadList(LabelSet.from_json(found), str(found.get("file", "")))
+            domain: ReadList(LabelSet.from_json(found), one_line(str(found.get("file", ""))))
             for domain, found in values.get("lists", {}).items()
         }
         known = KnownClasses(LabelSet.from_json(values), whose, lists)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise UserError(f"{origin}: the list of classes is not readable ({error})") from error
     for domain, found in known.lists.items():
-        known.expect(found.classes, f"{origin}: {domain}")
+        known.expect(found.classes, f"{origin}: {one_line(domain)}")
     return known
 
 

@@ -78,7 +78,7 @@ def print_results(results: dict[str, Any], console: Console | None = None) -> No
         of_classes = (results["final"][domain] or {}).get("iou", {})
         if absent := [name for name, value in of_classes.items() if value is None]:
             text = f"{domain}: {NOT_MEASURED} (in no label, never predicted): {', '.join(absent)}"
-            console.print(text, highlight=False, markup=False)
+            console.print(one_line(text), highlight=False, markup=False)
     best = results.get("best")
     if best:
         found = selection_metric(best["target"])

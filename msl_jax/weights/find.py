@@ -24,6 +24,7 @@ from msl_jax.runtime.errors import UserError
 from msl_jax.runtime.files import atomic_write, expect_readable, read_json
 from msl_jax.runtime.paths import absolute, storable
 from msl_jax.runtime.registration import import_named
+from msl_jax.runtime.text import one_line
 from msl_jax.weights import safetensors_files, torch_files, wrapped
 from msl_jax.weights.layouts import CLASSIFIER, SEGMENTATION_HEADS, is_foreign_imagenet_head
 from msl_jax.weights.pretrained import PACKAGES, packaged_file
@@ -175,6 +176,11 @@ def find(path: str | Path) -> Weights:
         UserError: nothing of that kind is there.
     """
     import_named()
+    found = _found(path)
+    return dataclasses.replace(found, title=one_line(found.title))  # what a stranger's file says
+
+
+def _found(path: str | Path) -> Weights:
     if path in PACKAGES:
         return dataclasses.replace(_in_file(packaged_file(str(path))), path=str(path))
     place = absolute(path)

@@ -168,6 +168,7 @@ class TestClasses:
             ("classes: [pen, ../shop]", r"lists '\.\./shop', which is not a folder"),
             ("classes: [pen, ..]", r"lists '\.\.', which is not a folder"),
             ("classes: [pen, pen]", "lists pen more than once"),
+            (r'classes: ["\e[2J"]', r"lists '\\x1b\[2J', which is not a folder"),
             ("classes: []", "expected 1 to 254 classes, found 0"),
             (f"classes: [{', '.join(f'c{i}' for i in range(255))}]", "found 255"),
         ],

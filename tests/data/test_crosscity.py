@@ -128,7 +128,7 @@ def test_records(tree: Path, tmp_path: Path) -> None:
     assert (unlabelled[0]["label"] == 255).all()
 
 
-@pytest.mark.parametrize("name", ["../../secret", "/etc/hostname", "a\\b"])
+@pytest.mark.parametrize("name", ["../../secret", "/etc/hostname", "a\\b", "\x1b[2J"])
 def test_list_of_paths_is_refused(tmp_path: Path, name: str) -> None:
     """Nothing outside of the folder is read, whatever a list says."""
     root = write_crosscity(tmp_path / "crosscity")

@@ -85,6 +85,8 @@ class TestClasses:
             ({"classes": [SKY], "ignored": ["void"]}, "'ignored' that does not list ids"),
             ("classes: 2026-99-99", "no list 'classes'"),
             ({"classes": [{**SKY, "name": " "}]}, "without id, name and colour"),
+            ({"classes": [{**SKY, "name": "x\nerror: no"}]}, r"has 'x\nerror: no', a name with"),
+            ({"classes": [SKY], "x\nerror: no": 1}, r"unknown keys: x\nerror: no"),
             ("classes: " + "[" * 10_000, "cannot be read"),
             (_LAUGHS, "'ignored' that does not list ids 0 to 255 or colours: [['9'], [['9'], "),
         ],

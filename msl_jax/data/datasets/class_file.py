@@ -14,6 +14,7 @@ from msl_jax.data.labels import IGNORE, Color, LabelClass, LabelSet
 from msl_jax.data.listing import children, composed
 from msl_jax.runtime.errors import UserError
 from msl_jax.runtime.files import read_text
+from msl_jax.runtime.text import has_controls, one_line
 
 _EXAMPLE = """classes:
   - {id: 0, name: road, color: [128, 64, 128]}
@@ -39,15 +40,17 @@ def read_classes(path: str | Path) -> LabelSet:
     content = _read(path, _EXAMPLE)
     unknown = sorted(set(content) - {"classes", "ignored"})
     if unknown:
-        raise _wrong(path, f"has unknown keys: {', '.join(map(str, unknown))}")
+        raise _wrong(path, f"has unknown keys: {one_line(', '.join(map(str, unknown)))}")
     entries = content["classes"]
     for entry in entries:
         if isinstance(entry, dict) and entry.get("name") == "":  # as in a draft
-            raise _wrong(path, f"has no name for the class of id {entry.get('id')}")
+            raise _wrong(path, f"has no name for the class of id {one_line(str(entry.get('id')))}")
         if not _is_entry(entry):
             raise _wrong(
                 path, f"has an entry without id, name and colour as below: {_short(entry)}"
             )
+        if has_controls(entry["name"]):
+            raise _wrong(path, f"has {_short(entry['name'])}, a name with control characters")
     others = content.get("ignored") or []
     if not isinstance(others, list) or not all(_is_byte(x) or _is_color(x) for x in others):
         raise _wrong(
@@ -205,7 +208,9 @@ def _color(value: list[str]) -> Color:
 
 
 def _is_folder_name(name: Any) -> bool:
-    return isinstance(name, str) and name == Path(name).name and not name.startswith(".")
+    if not isinstance(name, str) or has_controls(name):
+        return False
+    return name == Path(name).name and not name.startswith(".")
 
 
 # With YAML's references a few lines can expand to gigabytes of text.

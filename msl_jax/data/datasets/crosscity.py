@@ -19,6 +19,7 @@ from msl_jax.data.label_sets import LABEL_SETS, cityscapes_ids
 from msl_jax.data.labels import IGNORE
 from msl_jax.data.listing import counted, matching, some_of
 from msl_jax.runtime.errors import UserError
+from msl_jax.runtime.text import has_controls
 
 _CITIES = ("Rome", "Rio", "Tokyo", "Taipei")
 _LABELS = LABEL_SETS["cityscapes13"]
@@ -115,10 +116,10 @@ def _read_list(path: Path) -> list[str]:
             " delete it to use all images of the folder."
         ) from error
     names = list(dict.fromkeys(line.strip() for line in lines if line.strip()))
-    paths = [name for name in names if "/" in name or "\\" in name]
-    if paths:  # "../x" would leave the folder
+    wrong = [name for name in names if "/" in name or "\\" in name or has_controls(name)]
+    if wrong:  # "../x" would leave the folder
         raise UserError(
-            f"{path}: expected names of images, one per line, without folders; found {paths[0]!r}."
+            f"{path}: expected names of images, one per line, without folders; found {wrong[0]!r}."
         )
     return names
 
