@@ -25,6 +25,7 @@ from msl_jax.methods.registry import method_of, training_of
 from msl_jax.methods.variants import variant_of
 from msl_jax.models import initial_variables
 from msl_jax.runs import arrays
+from msl_jax.runs.data import data_entry
 from msl_jax.runs.resume import StageCheckpoints
 from msl_jax.runs.workdir import (
     ADAPT_STAGE,
@@ -115,7 +116,7 @@ class Experiment:
         if self.target is not None:
             of_role["target_train"] = self.target
         found = {
-            role: {"split": self.config[role], "examples": len(records), **records.digests}
+            role: data_entry(self.config[role], records)
             for role, records in sorted(of_role.items())
         }
         if self.target is not None:  # its labels are not read, whether its records have some or not

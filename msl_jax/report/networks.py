@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -13,6 +13,8 @@ from rich.progress import track
 from msl_jax.config import base_config
 from msl_jax.data.splits import Split, load_split
 from msl_jax.methods.variants import variant_of
+from msl_jax.runs import arrays
+from msl_jax.runs.data import data_changes, data_entry
 from msl_jax.runs.workdir import ADAPT_STAGE
 from msl_jax.runtime.errors import UserError
 from msl_jax.tasks.registry import build_model
@@ -49,22 +51,38 @@ def open_networks(workdir: Path) -> Networks:
         workdir: of the run.
 
     Raises:
-        UserError: there is no intact checkpoint, or something is wrong with the split.
+        UserError: there is no intact checkpoint, something is wrong with the split, or it has
+            changed since the run began.
     """
     weights, config = open_trained(str(workdir), base_config(""), {})
     model = build_model(config)
     split = load_split(config, "target_eval", evaluation=True, known=weights.known)
+    _expect_unchanged(workdir, {"target_eval": data_entry(config.target_eval, split.records)})
     title = _title(weights)
     variables, notes = {title: weights.load(model)}, []
     described = [f"{title}: {weights.title}"]
     if weights.run and weights.run.folder.name == ADAPT_STAGE:
         try:
             start = weights_before(workdir, config)
-            variables = {"source-only": start.load(model), **variables}
+            loaded = start.load(model, seed=config.seed)
+            if start.run is None or start.run.folder.parent != workdir:
+                found = {"split": config.init_from, "weights": arrays.digest(loaded)}
+                _expect_unchanged(workdir, {"init_from": found})
+            variables = {"source-only": loaded, **variables}
             described.insert(0, f"source-only: {start.title}")
         except UserError as error:
             notes.append(f"The source-only network cannot be shown. {error}")
     return Networks(config, model, variables, described, split, notes)
+
+
+def _expect_unchanged(workdir: Path, found: Mapping[str, Mapping[str, Any]]) -> None:
+    """Keeps apart what would not belong together: a run's figures, and pictures of other data.
+
+    Raises:
+        UserError: the run began with others.
+    """
+    if lines := data_changes(workdir, found):
+        raise UserError(f"It would not be of what this run began with: {'; '.join(lines)}.")
 
 
 def _title(weights: Weights) -> str:

@@ -11,6 +11,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from msl_jax.data.prepared.records import Records
 from msl_jax.runtime.errors import UserError
 from msl_jax.runtime.files import read_json, write_json
 
@@ -44,22 +45,40 @@ def expect_same_data(
     if not path.exists():
         write_json(path, found)
         return
-    before = read_json(path)
-    if not isinstance(before, dict) or not all(isinstance(v, dict) for v in before.values()):
-        raise UserError(f"{path} is damaged: expected an entry of each split; copy it again")
-    lines = [
-        f"  {role} ({now.get('split')}): {', '.join(changed)}"
-        for role, now in found.items()
-        if role in before and (changed := _changed(before[role], now))
-    ]
-    if lines:
+    if lines := data_changes(workdir, found):
         raise UserError(
             f"the data have changed since the run in {workdir} began:\n"
-            + "\n".join(lines)
+            + "\n".join(f"  {line}" for line in lines)
             + (f"\nThey are read elsewhere:\n{places.rstrip()}" if places else "")
             + "\nIts figures would not belong together. Put the files back as they were and"
             " run the same command to continue it, or give another --workdir."
         )
+
+
+def data_changes(workdir: Path, found: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """What differs from the data that a run began with, in words; nothing if it kept no digests.
+
+    Args:
+        workdir: of the run.
+        found: as in `expect_same_data`, of any roles.
+
+    Raises:
+        UserError: the file of the digests is damaged.
+    """
+    path = workdir / DATA
+    before = read_json(path) if path.exists() else {}
+    if not isinstance(before, dict) or not all(isinstance(v, dict) for v in before.values()):
+        raise UserError(f"{path} is damaged: expected an entry of each split; copy it again")
+    return [
+        f"{role} ({now.get('split')}): {', '.join(changed)}"
+        for role, now in found.items()
+        if role in before and (changed := _changed(before[role], now))
+    ]
+
+
+def data_entry(split: str, records: Records) -> dict[str, Any]:
+    """What is kept of a role: the name of its split, and its records' number and digests."""
+    return {"split": split, "examples": len(records), **records.digests}
 
 
 def _changed(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:

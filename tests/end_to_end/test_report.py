@@ -19,6 +19,7 @@ from msl_jax.data.label_sets import LABEL_SETS
 from msl_jax.evaluation import confusion_matrix, summary
 from msl_jax.report import __main__ as report_command
 from msl_jax.report.command import main, write_report
+from msl_jax.runs.arrays import digest
 from msl_jax.runtime.errors import UserError
 
 CAMVID = LABEL_SETS["camvid"]
@@ -173,6 +174,39 @@ def test_run_that_began_with_weights(whole, copied, capsys: pytest.CaptureFixtur
         warnings = [node.text for node in root.find("p", class_="warning")]
         assert ["gone.pth" in text for text in warnings] == ([] if found else [True])
         assert ("gone.pth" in capsys.readouterr().err) == (not found)
+
+
+def test_data_that_have_changed_since(whole, copied, capsys: pytest.CaptureFixture[str]) -> None:
+    """A table of some labels beside a gallery of others would show one run that never was."""
+    workdir = copied(whole.workdir)
+    kept = json.loads((workdir / "data.json").read_text())
+    kept["target_eval"]["labels"] = "0" * 64
+    (workdir / "data.json").write_text(json.dumps(kept))
+    root = _written(workdir)
+    (warning,) = root.find("p", class_="warning")
+    assert warning.text.startswith("This page has no gallery. It would not be of what this run")
+    assert f"target_eval ({kept['target_eval']['split']}): other labels" in warning.text
+    assert warning.text in capsys.readouterr().err
+    assert not list(root.find("ol"))
+    assert "target: IoU in %" in _tables(root)
+
+
+@pytest.mark.parametrize("same", [True, False])
+def test_weights_that_have_changed_since(whole, copied, same: bool) -> None:
+    workdir = copied(whole.workdir)
+    shutil.rmtree(workdir / "source")
+    config, kept = (json.loads((workdir / f"{n}.json").read_text()) for n in ("config", "data"))
+    config["init_from"] = start = f"{whole.workdir}:source"
+    began = digest(whole.variables(":source")) if same else "0" * 64
+    kept["init_from"] = {"split": start, "weights": began}
+    for name, content in (("config", config), ("data", kept)):
+        (workdir / f"{name}.json").write_text(json.dumps(content))
+    root = _written(workdir)
+    assert ("source-only" in _titles(root)) == same
+    warnings = [node.text for node in root.find("p", class_="warning")]
+    assert [f"init_from ({start}): other weights" in text for text in warnings] == [True] * (
+        not same
+    )
 
 
 def test_damaged_checkpoint(whole, copied) -> None:
