@@ -78,7 +78,16 @@ def test_finished_run_gives_its_results(tmp_path: Path) -> None:
     assert finished_results(tmp_path / "run", config) == RESULTS
 
 
-@pytest.mark.parametrize("found", [{}, [], {**RESULTS, "final": {"target": {"iou": 1}}}])
+@pytest.mark.parametrize(
+    "found",
+    [
+        {},
+        [],
+        {**RESULTS, "final": {"target": {"iou": 1}}},
+        {**RESULTS, "best": {"target": {"iou": {}}, "step": 3}},
+        {**RESULTS, "best": {"target": {"miou": 10**400}, "step": 3}},
+    ],
+)
 def test_damaged_results_of_a_finished_run(tmp_path: Path, found: Any) -> None:
     config = base_config("demo")
     claim_workdir(tmp_path / "run", config, config)

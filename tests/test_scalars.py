@@ -77,6 +77,24 @@ def test_rubbish_between_lines_costs_no_other_line(tmp_path: Path) -> None:
     assert _logged(tmp_path, 4, {}) == first + second
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"[" * 100_000,
+        b'{"step": 3, "loss/a": 1' + b"0" * 400 + b"}",
+        b'{"step": 3, "loss/a": 1e308}',
+        b'{"step": 3' + b"0" * 400 + b', "loss/a": 1}',
+        b'{"step": -3, "loss/a": 1}',
+    ],
+    ids=["deep", "long", "large", "long step", "negative step"],
+)
+def test_line_of_somebody_else_costs_no_other_line(tmp_path: Path, line: bytes) -> None:
+    first, second = _logged(tmp_path, 0, {2: 0.5, 4: 0.25}).splitlines(keepends=True)
+    (tmp_path / NAME).write_bytes(first + line + b"\n" + second)
+    assert read_scalars(tmp_path)["loss/a"] == {2: 0.5, 4: 0.25}
+    assert _logged(tmp_path, 4, {}).endswith(second)
+
+
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
 def test_values_that_are_not_finite_are_null(tmp_path: Path, value: float) -> None:
     content = _logged(tmp_path, 0, {2: value, 4: 1.0})

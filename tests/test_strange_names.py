@@ -27,7 +27,6 @@ from msl_jax.experiment.log import StageLog
 from msl_jax.models.spec import NetworkSpec
 from msl_jax.runs import checksums, scalars
 from msl_jax.runs.arrays import read_tree, write_tree
-from msl_jax.runs.checkpoints import Checkpoints
 from msl_jax.runs.classes import known_classes
 from msl_jax.runs.lock import LOCK, workdir_lock
 from msl_jax.runs.table import print_results
@@ -141,15 +140,6 @@ def test_pipe_among_the_arrays(tmp_path: Path, name: str) -> None:
     os.mkfifo(path)
     with pytest.raises(DamagedError, match=rf"{name}: neither a regular file nor a folder"):
         read_tree(tmp_path / "tree")
-
-
-@pytest.mark.parametrize("step", ["../../..", None, True, 1.5, []])
-def test_step_of_the_best_that_is_none(tmp_path: Path, step: Any) -> None:
-    save_stage(tmp_path / "adapt", 0.5)
-    path = tmp_path / "adapt" / "10" / "metrics" / "best"
-    path.write_text(json.dumps({"step": step, "metrics": {"target": None}}))
-    with pytest.raises(DamagedError, match="not a step"):
-        Checkpoints(tmp_path / "adapt").best()
 
 
 @pytest.mark.parametrize(

@@ -180,7 +180,9 @@ class TestDescription:
     @pytest.mark.parametrize(
         "text",
         ["", "{", "[]", "3", "{}", '{"network": {}, "heads": [], "from": ""}',
-         '{"network": null, "heads": [], "from": ""}', '{"network": {}, "heads": 3, "from": ""}'],
+         '{"network": null, "heads": [], "from": ""}', '{"network": {}, "heads": 3, "from": ""}',
+         '{"network": {"model": {}}, "heads": [["x"]], "from": ""}',
+         '{"network": {"model": {}}, "heads": ["x"], "from": ""}'],
     )  # fmt: skip
     def test_unreadable_in_a_folder(self, tmp_path: Path, text: str) -> None:
         (tmp_path / "weights.json").write_text(text)

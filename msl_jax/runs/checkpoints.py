@@ -84,6 +84,9 @@ class Checkpoints:
         """Step and metrics of the evaluation with the best result on the target, if labelled.
 
         They are read from the latest checkpoint, so damage to an older one does not change them.
+
+        Raises:
+            DamagedError: they are something else.
         """
         latest = self.latest
         if latest is None:
@@ -93,7 +96,7 @@ class Checkpoints:
             return None
         # A stranger's file may name any folder.
         if isinstance(found, dict) and type(found.get("step")) is int and "metrics" in found:
-            return found["step"], found["metrics"]
+            return found["step"], self._expect_metrics(latest, BEST, found["metrics"])
         raise DamagedError(f"checkpoint {self._at(latest)} is damaged ({BEST}: not a step)")
 
     def save(self, state: TrainState, input_state: Any, metrics: dict[str, Any]) -> None:
@@ -155,8 +158,12 @@ class Checkpoints:
         atomic_remove(self._at(step))
 
     def metrics(self, step: int) -> dict[str, Any]:
-        """The metrics saved at `step`."""
-        return self._read(step, METRICS)
+        """The metrics saved at `step`.
+
+        Raises:
+            DamagedError: they are something else.
+        """
+        return self._expect_metrics(step, METRICS, self._read(step, METRICS))
 
     def restore(self, step: int, like: TrainState) -> tuple[TrainState, Any]:
         """State and position of the input iterator at `step`; `like` gives the structure.
@@ -206,8 +213,20 @@ class Checkpoints:
     def _read(self, step: int, name: str) -> Any:
         try:
             return json.loads(read_text(self._at(step) / name))
-        except (FileNotFoundError, NotADirectoryError, ValueError) as error:
+        except (FileNotFoundError, NotADirectoryError, ValueError, RecursionError) as error:
             raise DamagedError(f"checkpoint {self._at(step)} is damaged ({name})") from error
+
+    def _expect_metrics(self, step: int, name: str, found: Any) -> dict[str, Any]:
+        """Checks that metrics of a file are such as `save` takes."""
+        try:
+            for measured in (found["target"], found.get("source")):
+                value = selection_metric(measured).value if measured else None
+                if value is not None and not 0 <= value <= 1:
+                    raise ValueError(f"{value} is not in [0, 1]")
+        except (LookupError, TypeError, ValueError, AttributeError) as error:
+            place = f"checkpoint {self._at(step)} is damaged ({name}: not metrics)"
+            raise DamagedError(place) from error
+        return found
 
     def _cannot_write(self, step: int, error: OSError) -> UserError:
         workdir = self.folder.parent

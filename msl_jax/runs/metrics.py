@@ -37,6 +37,9 @@ TITLES = {"miou": "mIoU", "miou_13": "mIoU*", "accuracy": "accuracy"}
 def main_metric(metrics: dict[str, Any]) -> Metric:
     """The metric shown while a network is trained: mIoU, or accuracy in classification.
 
+    Raises:
+        KeyError: there is neither.
+
     >>> main_metric({"miou": 0.5, "iou": {}, "pixel_accuracy": 0.9}).title
     'mIoU'
     >>> main_metric({"accuracy": 0.75}).value
@@ -49,10 +52,13 @@ def selection_metric(metrics: dict[str, Any]) -> Metric:
     """The metric that decides which checkpoint is best.
 
     With 16 classes it is mIoU over 13 of them, as in the official code.
+
+    Raises:
+        KeyError: there is none.
     """
     return _first(metrics, "miou_13", "miou", "accuracy")
 
 
 def _first(metrics: dict[str, Any], *keys: str) -> Metric:
-    key = next(key for key in keys if key in metrics)
+    key = next((key for key in keys if key in metrics), keys[0])
     return Metric(key, TITLES[key], metrics[key])

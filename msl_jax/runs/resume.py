@@ -71,7 +71,7 @@ class StageCheckpoints:
         if step is not None and step > (self.evaluated.latest or 0):
             try:
                 state, batches = stopped.restore(step, start)
-                recent = stopped.metrics(step)["recent_metrics"]
+                recent = _recent(stopped, step)
                 return state, {"batches": batches, "recent_metrics": recent, "evaluated": False}
             except DamagedError as error:  # the steps since the last evaluation are repeated
                 print(f"{error}; kept as {stopped.set_aside(step).name}", file=sys.stderr)
@@ -123,3 +123,18 @@ class StageCheckpoints:
         assert last is not None
         final = {**self.evaluated.metrics(last), "step": last}
         return final, best and {"target": best[1]["target"], "step": best[0]}
+
+
+def _recent(stopped: Checkpoints, step: int) -> RecentMetrics:
+    """The metrics that a stop has kept of the steps since the last log line.
+
+    Raises:
+        DamagedError: they are something else.
+    """
+    found = stopped.metrics(step).get("recent_metrics")
+    if not isinstance(found, list) or not all(
+        isinstance(of_step, dict) and all(isinstance(v, int | float) for v in of_step.values())
+        for of_step in found
+    ):
+        raise DamagedError(f"checkpoint {stopped.folder / str(step)} is damaged (recent metrics)")
+    return found

@@ -23,6 +23,8 @@ SHARE = "_share"
 # Before the number or the name of a class in those of what a teacher gives each class.
 LABELS = "/labels/"
 
+_TOO_LARGE = 1e38  # for anything that is logged
+
 Points = dict[int, float]
 
 
@@ -77,7 +79,7 @@ def read_scalars(folder: Path) -> dict[str, Points]:
         folder: of the stage's logs; need not exist.
 
     Returns:
-        Values by step for each name, steps ascending; without those that are not finite.
+        Values by step for each name, steps ascending; without those that are no finite float32.
 
     Raises:
         OSError: the file cannot be read.
@@ -85,7 +87,7 @@ def read_scalars(folder: Path) -> dict[str, Points]:
     found: dict[str, Points] = {}
     for line in sorted(_lines(folder / NAME), key=lambda line: line.step):
         for name, value in line.values.items():
-            if isinstance(value, int | float) and math.isfinite(value):
+            if isinstance(value, int | float) and abs(value) < _TOO_LARGE:
                 found.setdefault(name, {})[line.step] = value
     return found
 
@@ -108,8 +110,9 @@ def _lines(path: Path) -> list[_Line]:
     """The complete lines of a file; none if it does not exist."""
     found = []
     for text in _content(path).split(b"\n"):
-        with contextlib.suppress(ValueError):
+        with contextlib.suppress(ValueError, RecursionError):
             values = json.loads(text)  # a part of an object is not JSON
-            if isinstance(values, dict) and isinstance(step := values.pop("step", None), int):
+            step = values.pop("step", None) if isinstance(values, dict) else None
+            if isinstance(step, int) and 0 <= step < _TOO_LARGE:
                 found.append(_Line(text, step, values))
     return found

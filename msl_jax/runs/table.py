@@ -82,8 +82,6 @@ def print_results(results: dict[str, Any], console: Console | None = None) -> No
     best = results.get("best")
     if best:
         found = selection_metric(best["target"])
-        console.print(
-            f"Best target {found.title} {found.percent} at step {best['step']}"
-            " (chosen on target labels: not for conclusions).",
-            highlight=False,
-        )
+        text = f"Best target {found.title} {found.percent} at step {best['step']}"
+        text += " (chosen on target labels: not for conclusions)."
+        console.print(one_line(text), highlight=False, markup=False)

@@ -138,7 +138,7 @@ def results_in(workdir: Path) -> dict[str, Any] | None:
     found = read_json(path)
     try:
         print_results(found, Console(file=io.StringIO()))
-    except (LookupError, TypeError, ValueError, AttributeError) as error:
+    except (LookupError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise UserError(
             f"{path} is damaged: expected the metrics of a finished run; copy it again, or remove"
             " it, and the same command makes it again from the checkpoints"

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from msl_jax.config import presets
 from msl_jax.data.known_classes import KnownClasses
 from msl_jax.data.labels import LabelSet
 from msl_jax.methods.method import BaseMethod
@@ -108,7 +109,8 @@ class Weights:
     def two_heads(self) -> bool:
         """Whether both heads of a segmentation were trained, as a Multi variant needs them."""
         if self.run is not None:
-            kind, on_source = variant_of(self.run.config), self.run.config["lambda_source_low"]
+            config = presets.restored(self.run.config, str(self.run.folder.parent / CONFIG))
+            kind, on_source = variant_of(config), config.lambda_source_low
             has_term = kind.target_loss != "none" or kind.method != "target_loss"
             on_target = self.run.folder.name == ADAPT_STAGE and has_term
             return kind.multi and (on_source > 0 or on_target)
@@ -221,6 +223,8 @@ def _in_folder(path: Path) -> Weights:
     description = read_json(place)
     try:
         network, heads = description["network"], tuple(description["heads"])
+        if not all(head in (*SEGMENTATION_HEADS, CLASSIFIER) for head in heads):
+            raise TypeError(f"heads {heads}"[:99])
         title = f"converted from {description['from']}"
     except (TypeError, KeyError) as error:
         raise UserError(f"{place}: the description is not readable ({error})") from error
