@@ -11,6 +11,7 @@ from msl_jax.data.listing import (
     by_suffix,
     counted,
     inside,
+    is_below,
     list_files,
     pairing_name,
     some_of,
@@ -76,13 +77,13 @@ class PhotoFolder(NamedTuple):
         return [
             photo
             for photo, name in names.items()
-            if any(map(_LABEL_FOLDER.fullmatch, Path(name).parts[:-1]))
+            if any(map(_LABEL_FOLDER.fullmatch, name.split("/")[:-1]))
             or ((found := _LABEL_OF.fullmatch(name)) and found[1] in there)
         ]
 
     def _is_photo_beside(self, path: Path) -> bool:
         """Whether a file would be read if there were no folder `images`."""
-        alone = not path.is_relative_to(self.images) and not path.is_relative_to(self.labels)
+        alone = not is_below(path, self.images) and not is_below(path, self.labels)
         return alone and path.suffix.lower() in PHOTO_SUFFIXES
 
 
@@ -98,8 +99,8 @@ def open_photos(root: Path) -> PhotoFolder:
     if not images.is_dir():
         images = root
     pictures = [path for path in files if path.suffix.lower() in PHOTO_SUFFIXES]
-    in_labels = [path for path in pictures if path.is_relative_to(labels)]
-    photos = [p for p in pictures if p.is_relative_to(images) and not p.is_relative_to(labels)]
+    in_labels = [path for path in pictures if is_below(path, labels)]
+    photos = [p for p in pictures if is_below(p, images) and not is_below(p, labels)]
     label_maps = [path for path in in_labels if path.suffix.lower() in LABEL_SUFFIXES]
     names = {pairing_name(path, labels) for path in label_maps}
     label_maps += [path for path in in_labels if pairing_name(path, labels) not in names]

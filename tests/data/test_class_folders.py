@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pickle
 import shutil
 from pathlib import Path
@@ -100,9 +101,9 @@ class TestExamples:
     ) -> None:
         def listings() -> int:
             listed: list[Path] = []
-            iterdir = Path.iterdir
+            scandir = os.scandir
             with monkeypatch.context() as patch:
-                patch.setattr(Path, "iterdir", lambda path: (listed.append(path), iterdir(path))[1])
+                patch.setattr(os, "scandir", lambda path: (listed.append(path), scandir(path))[1])
                 ClassFolders(root).remarks()
             return len(listed)
 

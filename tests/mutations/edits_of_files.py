@@ -21,8 +21,8 @@ EDITS = [
             (
                 "folders behind links are not read",
                 LISTING,
-                "(links if path.is_symlink() else waiting).append(path)",
-                "[] if path.is_symlink() else waiting.append(path)",
+                "(links if path.is_dir() else files).append(path)",
+                "[] if path.is_dir() else files.append(path)",
                 LISTING_TEST,
             ),
             (
@@ -43,8 +43,8 @@ EDITS = [
             (
                 "a link takes what it leads to from the folder where that lies",
                 LISTING,
-                "(links if path.is_symlink() else waiting).append(path)",
-                "waiting.append(path)",
+                "(links if path.is_dir() else files).append(path)",
+                "(waiting if path.is_dir() else files).append(path)",
                 LISTING_TEST,
             ),
             (

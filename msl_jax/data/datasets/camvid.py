@@ -9,8 +9,9 @@ from __future__ import annotations
 from functools import cached_property
 from pathlib import Path
 
-from msl_jax.data.datasets.dataset import FileExample, files_fingerprint
+from msl_jax.data.datasets.dataset import FileExample
 from msl_jax.data.datasets.file_dataset import FileDataset
+from msl_jax.data.datasets.fingerprint import files_fingerprint
 from msl_jax.data.label_sets import LABEL_SETS
 from msl_jax.data.labels import IGNORE, id_lookup
 from msl_jax.data.listing import matching
@@ -43,8 +44,7 @@ class CamVid(FileDataset):
     @cached_property
     def fingerprint(self) -> str:
         """Digest of the files of all splits."""
-        paths = sorted(matching(self.root, "*/*.png"))
-        return files_fingerprint(self.root, paths)
+        return files_fingerprint(self.root, matching(self.root, "*/*.png"))
 
     def pairs(self, split: str) -> list[FileExample]:
         """Lists the frames of a split by name, each with the label that it should have.

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
-import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar, Literal, NamedTuple, Protocol
@@ -264,23 +262,3 @@ def expect_original(name: str, label_ids: LabelIds) -> None:
             f"{name}: its labels have ids of one kind alone; leave config.source_label_ids and"
             " config.target_label_ids at 'original' for it"
         )
-
-
-def files_fingerprint(root: Path, paths: Iterable[Path]) -> str:
-    """Returns a digest of the paths, sizes and times of files.
-
-    Records are only found again while nothing has changed, so that a fixed label or an added frame
-    never leaves stale records behind. Of the two times, that of the last modification is often set
-    to the original's (`rsync -a`, archives); that of the last change of the file's entry cannot be.
-
-    Args:
-        root: folder of the data set.
-        paths: its files, in a fixed order.
-    """
-    digest = hashlib.sha256(os.fsencode(root.resolve()))
-    for path in paths:
-        status = path.stat()
-        # Not every name is valid UTF-8.
-        times = f"{status.st_mtime_ns}\t{status.st_ctime_ns}"
-        digest.update(os.fsencode(f"\n{path}\t{status.st_size}\t{times}"))
-    return digest.hexdigest()[:16]

@@ -23,8 +23,8 @@ from msl_jax.data.datasets.dataset import (
     LabelIds,
     choose_label_set,
     expect_original,
-    files_fingerprint,
 )
+from msl_jax.data.datasets.fingerprint import files_fingerprint
 from msl_jax.data.decoding import PHOTO_SUFFIXES
 from msl_jax.data.label_sets import LABEL_SETS, are_train_ids, copied_ids
 from msl_jax.data.labels import LabelSet, id_lookup
@@ -231,10 +231,9 @@ class FileDataset(abc.ABC):
     def fingerprint(self) -> str:
         """Name of the label set and digest of the files of all splits."""
         found = [example for split in self.splits for example in self.pairs(split)]
-        paths = {path for example in found for path in (example.image_path, example.label_path)}
-        there = sorted(path for path in paths if path is not None and path.is_file())
+        paths = {e.image_path for e in found} | {e.label_path for e in found if e.label_path}
         read_as = self.label_set.name + ("-of-train-ids" * (self.label_ids == "train"))
-        return f"{read_as}-{files_fingerprint(self.root, there)}"
+        return f"{read_as}-{files_fingerprint(self.root, paths)}"
 
     def expect_files(self, kind: str, split: str, paths: Sequence[Path | None]) -> None:
         """Checks that the images or labels of a split exist.

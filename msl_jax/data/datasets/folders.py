@@ -20,7 +20,7 @@ from msl_jax.data.datasets.dataset import ClassList, FileExample, LabelIds, expe
 from msl_jax.data.datasets.file_dataset import FileDataset
 from msl_jax.data.label_files import LabelReader
 from msl_jax.data.labels import LabelSet, id_lookup
-from msl_jax.data.listing import counted, pairing_name, some_of
+from msl_jax.data.listing import below, counted, pairing_name, some_of
 from msl_jax.data.photos import CLASSES_FILE, PhotoFolder, open_photos
 from msl_jax.runtime.errors import UserError
 
@@ -140,9 +140,9 @@ class Folders(FileDataset):
             )
         if labelled == 1:
             found.append(f"the only label below {self.root} serves training and evaluation alike")
-        alike = Counter(pairing_name(photo, self.root) for photo in files.photos)
-        top = Counter(path.relative_to(self.root).parts[:-1][:1] for path in files.photos)
-        twice = [photo for photo in files.photos if alike[pairing_name(photo, self.root)] > 1]
+        names = [pairing_name(photo, self.root) for photo in files.photos]
+        alike, top = Counter(names), Counter(tuple(n.split("/")[:-1][:1]) for n in names)
+        twice = [p for p, name in zip(files.photos, names, strict=True) if alike[name] > 1]
         if twice:
             found.append(
                 f"{len(twice)} photos below {self.root} have the name of another one, except for"
@@ -174,7 +174,7 @@ class Folders(FileDataset):
         _by_name(files.images, (photo for photo, name in names.items() if name in maps))
         return [
             FileExample(
-                str(photo.relative_to(files.images)),
+                below(photo, files.images),
                 photo,
                 maps.get(name),
                 self._lookup,

@@ -6,8 +6,9 @@ import dataclasses
 from dataclasses import dataclass
 from typing import ClassVar
 
-from msl_jax.data.datasets.dataset import Dataset, FileExample, Kind, files_fingerprint
+from msl_jax.data.datasets.dataset import Dataset, FileExample, Kind
 from msl_jax.data.datasets.file_dataset import FileDataset
+from msl_jax.data.datasets.fingerprint import files_fingerprint
 from msl_jax.data.labels import LabelSet
 
 
@@ -48,8 +49,7 @@ class Unlabelled:
     def fingerprint(self) -> str:
         """Digest of the images of all splits."""
         found = {e.image_path for split in self.splits for e in self.dataset.pairs(split)}
-        there = sorted(path for path in found if path.is_file())
-        return f"unlabelled-{files_fingerprint(self.dataset.root, there)}"
+        return f"unlabelled-{files_fingerprint(self.dataset.root, found)}"
 
     def examples(self, split: str, *, missing_ok: bool = False) -> list[FileExample]:
         """Lists the images of a split; see `FileDataset.examples`."""
