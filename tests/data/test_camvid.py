@@ -96,11 +96,7 @@ def test_fingerprint_follows_root_and_files(camvid_tree: Path, tmp_path: Path) -
     assert first != CamVid(other).fingerprint
     label = camvid_tree / "valannot" / "0016E5_07961.png"
     os.utime(label, (1, 1))
-    touched = CamVid(camvid_tree).fingerprint
-    assert first != touched
-    label.write_bytes(label.read_bytes() + b"\0")
-    os.utime(label, (1, 1))  # another size alone tells it, as where a copy keeps the times
-    assert touched != CamVid(camvid_tree).fingerprint
+    assert first != CamVid(camvid_tree).fingerprint
 
 
 def test_real_frames(camvid_root: Path) -> None:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import functools
 import io
+import os
+import stat
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from rich.console import Console
@@ -29,6 +32,20 @@ def test_order_and_what_is_not_there_do_not_count(tmp_path: Path, paths: list[Pa
     whole = files_fingerprint(tmp_path, paths)
     assert files_fingerprint(tmp_path, [*reversed(paths), *others]) == whole
     assert files_fingerprint(tmp_path, paths[:2]) != whole
+
+
+@pytest.mark.parametrize("of_two", ["st_size", "st_mtime_ns", "st_ctime_ns"])
+def test_each_alone_tells_that_a_file_has_changed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, of_two: str
+) -> None:
+    found = set()
+    for value in (1, 2):
+        same = {"st_mode": stat.S_IFREG, "st_size": 1, "st_mtime_ns": 1, "st_ctime_ns": 1}
+        status = SimpleNamespace(**{**same, of_two: value})
+        stands_in = SimpleNamespace(stat=lambda path, now=status: now, fsencode=os.fsencode)
+        monkeypatch.setattr(fingerprint, "os", stands_in)
+        found.add(files_fingerprint(tmp_path, [tmp_path / "a.png"]))
+    assert len(found) == 2
 
 
 @pytest.mark.parametrize("many", [3, 4])

@@ -117,21 +117,21 @@ _OF_AUGMENTATION = [
         "msl_jax/data/datasets/fingerprint.py",
         r"\t{status.st_size}\t",
         r"\t",
-        ("tests/data/test_camvid.py",),
+        ("tests/data/test_fingerprint.py",),
     ),
     Edit(
         "the fingerprint of files leaves their times out",
         "msl_jax/data/datasets/fingerprint.py",
         r"\t{times}",
         "",
-        ("tests/data/test_camvid.py",),
+        ("tests/data/test_fingerprint.py",),
     ),
     Edit(
         "the fingerprint of files believes the time that a copy sets",
         "msl_jax/data/datasets/fingerprint.py",
         r"\t{status.st_ctime_ns}",
         "",
-        ("tests/data/test_records.py",),
+        ("tests/data/test_fingerprint.py",),
     ),
 ]
 
