@@ -50,7 +50,8 @@ from benchmarks.support.reporting import at_least_one, surroundings
 from msl_jax.runs import checksums
 from msl_jax.runs.arrays import read_tree
 
-# Files that tell of the process or of wall-clock time: no two runs have the same.
+# Files that tell of the process or of wall-clock time: no two runs have the same. They are neither
+# compared nor told apart, which docs/reliability.md says.
 _OF_ITS_OWN = ("training.lock", "events.out.tfevents.*", "metrics.jsonl")
 _TIMEOUT = 300  # seconds, for a command that hangs
 _STOPPED = 143  # exit status after SIGTERM
