@@ -143,9 +143,10 @@ def passes(
     """The terms of Eq. 1, in the official order: source, then (if `adapt`) target.
 
     A batch is ``{"source": {"image", "label"}, "target": {"image"}}`` with uint8 images
-    `[B, H, W, 3]` and labels `[B, H, W]`. Losses are those of logits up-sampled to the image's
-    size with align-corners. Each returns this device's share: totals are divided by the number of
-    pixels (or images) that count on all devices.
+    `[B, H, W, 3]` and labels `[B, H, W]`, integers in 0 .. C-1, or 255 = ignored; with any other
+    the loss is NaN. Losses are those of logits up-sampled to the image's size with align-corners.
+    Each returns this device's share: totals are divided by the number of pixels (or images) that
+    count on all devices.
     """
     network = functools.partial(forward, model, objective.multi)
 

@@ -1,15 +1,36 @@
-"""What a pass looks for and does not find, in words; while it is traced, and at no cost after."""
+"""Batches that do not fit their passes, in words; while a step is traced, and at no cost after."""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from jax import tree_util
 
 # Of a batch as the passes of `msl_jax.methods` expect it.
 _PARTS = (("source", "image"), ("source", "label"), ("target", "image"))
+
+
+def expect_labels_of_images(batch: Any) -> None:
+    """Refuses labels of pixels that are not those of the images, which a loss would stretch to.
+
+    Args:
+        batch: domains with "image" `[B, H, W, ...]` and "label": `[B]`, `[B, H, W]`, or packed soft
+            labels `[B, H, W, 3]`. What is built otherwise is left to its passes.
+
+    Raises:
+        ValueError: labels of pixels of another shape.
+    """
+    for domain, part in batch.items() if isinstance(batch, Mapping) else ():
+        if not isinstance(part, Mapping) or not {"image", "label"} <= part.keys():
+            continue
+        expected, found = tuple(part["image"].shape[:3]), tuple(part["label"].shape)
+        if len(found) > 2 and found not in (expected, (*expected, 3)):
+            raise ValueError(
+                f"batch[{domain!r}]['label']: expected {list(expected)}, a label for each pixel of"
+                f" batch[{domain!r}]['image'], found {list(found)}; crop or resize both alike."
+            )
 
 
 @contextlib.contextmanager

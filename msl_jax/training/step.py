@@ -22,7 +22,7 @@ from msl_jax.training.device_axis import (
     expect_divided_over,
     index_of_device,
 )
-from msl_jax.training.explained import explained
+from msl_jax.training.explained import expect_labels_of_images, explained
 from msl_jax.training.state import TrainState
 
 
@@ -86,7 +86,9 @@ def train_step(
         passes: the terms of the objective, in order.
         optimizer: takes the summed gradient.
         state: replicated.
-        batch: this device's examples, `[K B, ...]` each; a micro-batch is B in a row.
+        batch: this device's examples, `[K B, ...]` each; a micro-batch is B in a row. Labels of
+            pixels, ``batch[DOMAIN]["label"]``, have the images' height and width. Their values are
+            not looked at: with ids other than 0 .. C-1 and 255 (ignored) a loss is NaN.
         prepare: what is made of a micro-batch before the passes; None leaves it as it is.
         carry: what becomes of the carried state, such as a teacher, after the optimizer's step;
             None leaves it as it is.
@@ -99,10 +101,12 @@ def train_step(
 
     Raises:
         ValueError: two passes have a metric of the same name, there is no such axis, the passes
-            sum over another one, the batch is divided over others, or lacks what a pass needs.
+            sum over another one, the batch is divided over others, lacks what a pass needs, or has
+            labels of other pixels than those of its images.
     """
     part = jnp.asarray(accumulate * index_of_device(axis_name), jnp.int32)
     expect_divided_over(axis_name, state, batch)
+    expect_labels_of_images(batch)
     own = as_varying(state.params, axis_name)  # whose gradients are this device's alone
     context = Context(state.step, state.carried, part)
     with explained(axis_name, batch):

@@ -15,6 +15,7 @@ from jax import lax
 
 from msl_jax.methods import segmentation
 from msl_jax.models.inputs import TORCHVISION
+from msl_jax.training.explained import expect_labels_of_images
 from msl_jax.training.state import TrainState
 from msl_jax.training.step import train_step
 
@@ -73,6 +74,25 @@ def test_carry_with_an_axis_and_a_step_without() -> None:
 def test_batch_that_lacks_a_part(batch: Any, lacks: str, found: str) -> None:
     with pytest.raises(ValueError, match=f"the batch lacks '{lacks}'.*{re.escape(found)}"):
         _trace(batch)
+
+
+@pytest.mark.parametrize("domain", ["source", "target"])
+@pytest.mark.parametrize("shape", [(2, 8, 6), (2, 3, 4), (2, 6, 8, 1), (2, 8, 6, 3)])
+def test_labels_of_other_pixels(domain: str, shape: tuple[int, ...]) -> None:
+    images = jnp.zeros((2, 6, 8, 3), jnp.uint8)
+    fitting = {"image": images, "label": jnp.zeros((2, 6, 8), jnp.uint8)}
+    _trace({"source": fitting, "target": fitting})
+    batch = {"source": fitting, "target": fitting}
+    batch[domain] = {**fitting, "label": jnp.zeros(shape, jnp.uint8)}
+    message = f"batch['{domain}']['label']: expected [2, 6, 8], a label for each pixel"
+    with pytest.raises(ValueError, match=f"{re.escape(message)}.*found {re.escape(str([*shape]))}"):
+        _trace(batch)
+
+
+def test_soft_labels_and_labels_of_whole_images_are_let_through() -> None:
+    soft = {"image": IMAGES, "label": jnp.zeros((2, 8, 8, 3), jnp.uint8)}
+    _trace({"source": SOURCE, "target": soft})
+    expect_labels_of_images({"source": {"image": IMAGES, "label": jnp.zeros(2, jnp.uint8)}})
 
 
 def test_errors_of_ones_own_pass_stay() -> None:
