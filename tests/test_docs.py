@@ -56,6 +56,7 @@ def test_python_of_the_documents(name: str, count: int) -> None:
     if "metrics" in names:
         assert set(names["metrics"]) == {"source/final", "target/final"}
         assert int(names["state"].step) == 1
+        assert names["metrics"]["source/final"] > 0  # of labels that no earlier block has changed
     else:
         assert np.isfinite(names["loss"])
 
