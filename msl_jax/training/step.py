@@ -211,7 +211,29 @@ def replicate(state: TrainState) -> TrainState:
 def parallel_train_step(
     passes: Sequence[Pass], optimizer: optax.GradientTransformation, **options: Any
 ) -> TrainStep:
-    """`train_step` of these passes, made `parallel`; options are its keywords."""
+    """`train_step` for all D local devices, compiled at the first call of what is returned.
+
+    That is ``state, metrics = step(state, batch)``: the state as `replicate` gives it, which is
+    donated (its memory is reused, so that only the new one is left), and a batch whose arrays are
+    `[D, B, ...]`, one part a device, or `[D, K B, ...]` with ``accumulate=K``. What goes on one
+    device, or on a mesh of one's own, is `train_step` itself under `jax.jit` or `jax.shard_map`:
+    docs/library_networks.md has both.
+
+    Args:
+        passes: see `train_step`; they sum over `AXIS`, as by default.
+        optimizer: takes the summed gradient.
+        options: keywords of `train_step`, but `axis_name`.
+
+    >>> def square(params, stats, batch, context):
+    ...     loss = jnp.sum(params["w"] * batch["x"] ** 2)
+    ...     return loss, (stats, {"square": loss})
+    >>> optimizer, devices = optax.sgd(0.1), jax.local_device_count()
+    >>> state = replicate(TrainState.create({"params": {"w": jnp.ones(())}}, optimizer))
+    >>> step = parallel_train_step([square], optimizer)
+    >>> state, metrics = step(state, {"x": np.ones((devices, 4), np.float32)})
+    >>> float(metrics["square"]) == 4 * devices
+    True
+    """
     return parallel(functools.partial(train_step, passes, optimizer, **options))
 
 
