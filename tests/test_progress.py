@@ -14,6 +14,7 @@ from msl_jax.commands import train
 from msl_jax.experiment import log as stage_log
 from msl_jax.experiment.log import StageLog
 from msl_jax.runs.scalars import read_scalars
+from msl_jax.runtime import progress
 from msl_jax.runtime.progress import Bar
 
 
@@ -40,10 +41,31 @@ def test_a_stage_on_80_columns() -> None:
     assert len(first.rstrip()) <= 80
     assert second.startswith("  source/final 0.2512  source/low 0.0312")
     assert second.split() + third.split() == losses.split()  # nothing is cut off
+    assert second.rstrip().endswith(" -0.0021")  # nor a name torn from its value
     bar.tell("x" * 200)
     _, *below = _shown(bar, console)
     assert all(len(text.rstrip()) <= 80 for text in below)
     assert "".join(text.strip() for text in below) == "x" * 200
+
+
+def test_the_speed_is_that_after_the_first_second(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Four photos come together every 2 seconds, the first ones after 20 of compiling."""
+    console, now = _terminal(), 0.0
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now)
+    bar = Bar("predicting", 12, unit="photo", before="compiling the first batch", console=console)
+    assert _shown(bar, console)[1].strip() == "compiling the first batch"
+    for now, shown in ((20.0, " 4/12"), (22.0, " 8/12 2.00 photos/s  0:00:02 left")):
+        for _ in range(4):
+            bar.step()
+            now += 0.001
+        (line,) = _shown(bar, console)
+        assert line.rstrip().endswith(shown)
+
+
+def test_an_item_counts_once_it_has_been_used() -> None:
+    with Bar("predicting", 2, console=_terminal()) as bar:
+        counts = [bar.tasks[0].completed for _ in bar.each("ab")]
+        assert (counts, bar.tasks[0].completed) == ([0, 1], 2)
 
 
 def test_names_are_no_markup() -> None:
@@ -137,3 +159,9 @@ def test_commands_that_go_on(
     lines = train._where_next(Path("a run"), ("/my/one.py", "/my/two.py")).splitlines()
     own = "MSL_JAX_IMPORT=/my/one.py:/my/two.py "  # else they cannot read the run
     assert [own in line for line in lines] == [False, False, True, True, True]
+
+
+def test_every_bar_is_ours() -> None:
+    package = Path(progress.__file__).parents[1]
+    using = [path for path in package.rglob("*.py") if "rich.progress" in path.read_text()]
+    assert using == [Path(progress.__file__)]

@@ -135,7 +135,8 @@ def predict(
                     names.setdefault(path.parent, []).append(path.name)
                 for place, its in names.items():
                     remove_partial(place, its)
-            with Bar("predicting", plan.number, unit="photo") as bar:
+            compiling = "compiling the first batch"
+            with Bar("predicting", plan.number, unit="photo", before=compiling) as bar:
                 for photo, row in _predicted(results, variables, batches, pool, plan.failed):
                     journal.add(photo.key, [str(photo.name), row])
                     bar.step()

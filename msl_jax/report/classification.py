@@ -50,7 +50,7 @@ class ClassificationReport:
         found = classify_all(
             build_classifier(config, networks.model),
             networks.variables,
-            predicting(batches, -(-total // size)),
+            predicting(batches, -(-total // size), unit="step"),
         )
         if not split.labelled:
             found = found._replace(labels=np.full_like(found.labels, IGNORE))

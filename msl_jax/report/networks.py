@@ -7,8 +7,6 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 from ml_collections.config_dict import ConfigDict
-from rich.console import Console
-from rich.progress import track
 
 from msl_jax.config import base_config
 from msl_jax.data.splits import Split, load_split
@@ -17,6 +15,7 @@ from msl_jax.runs import arrays
 from msl_jax.runs.data import data_changes, data_entry
 from msl_jax.runs.workdir import ADAPT_STAGE
 from msl_jax.runtime.errors import UserError
+from msl_jax.runtime.progress import Bar
 from msl_jax.tasks.registry import build_model
 from msl_jax.weights.find import Weights
 from msl_jax.weights.trained import open_trained, weights_before
@@ -94,16 +93,7 @@ def _title(weights: Weights) -> str:
     return "oracle" if variant.oracle else "source-only"
 
 
-def predicting(work: Iterable[_T], total: int) -> Iterator[_T]:
+def predicting(work: Iterable[_T], total: int, unit: str = "image") -> Iterator[_T]:
     """The items of `work`, with a bar on stderr where that is a terminal."""
-    console = Console(stderr=True)
-    return iter(
-        track(
-            work,
-            description="predicting",
-            total=total,
-            console=console,
-            transient=True,
-            disable=not console.is_terminal,
-        )
-    )
+    with Bar("predicting", total, unit=unit, before=f"compiling the first {unit}") as bar:
+        yield from bar.each(work)
