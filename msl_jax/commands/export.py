@@ -33,16 +33,20 @@ PROGRAM, DESCRIPTION, CARD = "network.jax_export", "network.json", "README.md"
 ONNX = "network.onnx"
 PLATFORMS = ("cpu", "cuda")
 
-_ONNX_CARD = f"""
-`{ONNX}` is the same in ONNX:
-
-```python
-import onnxruntime
-
-session = onnxruntime.InferenceSession("{ONNX}")
-(probabilities,) = session.run(None, {{"{INPUT}": np.asarray(photo)[None]}})
-```
-"""
+_JAX = (
+    "from pathlib import Path\n\nimport jax.export",
+    f'network = jax.export.deserialize(Path("{PROGRAM}").read_bytes())',
+    "probabilities = network.call(np.asarray(photo)[None])",
+)
+_ONNX = (
+    "import onnxruntime",
+    f'session = onnxruntime.InferenceSession("{ONNX}")',
+    f'(probabilities,) = session.run(None, {{"{INPUT}": np.asarray(photo)[None]}})',
+)
+_LICENCE = (
+    "of the weights: the terms of the data they were trained on, and of weights that the training"
+    " started from; of msl_jax's code: Apache-2.0"
+)
 
 
 def export(
@@ -146,6 +150,7 @@ def _card(config: ConfigDict, weights: Weights, described: dict[str, Any]) -> st
     stage = f"step {run.step:,} of {run.folder.name}"
     names = ", ".join(entry["name"] for entry in described["classes"])
     made_with = ", ".join(f"{name} {version}" for name, version in described["made_with"].items())
+    onnx = f"\n`{ONNX}` is the same in ONNX:\n\n{_python(_ONNX, height, width)}\n"
     return f"""# {config.name}:{config.variant}
 
 {config.task.capitalize()} by a network that msl_jax has trained.
@@ -161,26 +166,33 @@ def _card(config: ConfigDict, weights: Weights, described: dict[str, Any]) -> st
 | classes | {names} |
 | platforms | {", ".join(described["platforms"])} |
 | made with | {made_with} |
+| licence | {_LICENCE} |
 
 | evaluated on | in percent |
 |---|---|
 {chr(10).join(figures) or "| nothing | |"}
 
-```python
-from pathlib import Path
+{_python(_JAX, height, width)}
 
-import jax.export
+The program is StableHLO (`network.mlir_module()` shows it), in JAX's serialization; it needs
+`jax` and `flatbuffers`. {DESCRIPTION} has shapes and classes for programs.
+
+Photos are resized to {width}x{height} whatever their proportions, so that others are stretched:
+crop them to these first, or export with `--size HEIGHT,WIDTH` of their proportions.
+{onnx if "onnx" in described else ""}"""
+
+
+def _python(runtime: tuple[str, str, str], height: int, width: int) -> str:
+    """A block of the card that runs alone, by a runtime's imports, network and call."""
+    imports, network, call = runtime
+    return f"""```python
+{imports}
 import numpy as np
 from PIL import Image, ImageOps
 
-network = jax.export.deserialize(Path("{PROGRAM}").read_bytes())
+{network}
 photo = ImageOps.exif_transpose(Image.open("photo.jpg")).convert("RGB")  # upright
 photo = photo.resize(({width}, {height}), Image.Resampling.BICUBIC)
-probabilities = network.call(np.asarray(photo)[None])
+{call}
 classes = probabilities.argmax(-1)  # numbers of the classes above, from 0
-```
-
-The program is StableHLO (`network.mlir_module()` shows it), in JAX's serialization; it needs
-`jax` and `flatbuffers`. {DESCRIPTION} has shapes and classes for programs. Data sets, and the
-weights that a training started from, have terms of their own, which may bind what was trained.
-{_ONNX_CARD if "onnx" in described else ""}"""
+```"""

@@ -57,6 +57,8 @@ def test_what_is_told_of_it(whole: Any, exported: Path) -> None:
     assert f"| camvid/test_dusk (target) | mIoU {percent} |" in card
     assert "| unlabelled images | camvid/train_dusk |" in card
     assert "step 4 of adapt" in card
+    assert f"Photos are resized to {width}x{height} whatever their proportions" in card
+    assert "\n| licence | of the weights: the terms of the data they were trained on" in card
     assert f"| made with | msl_jax {msl_jax.__version__}, jax {jax.__version__} |" in card
 
 
