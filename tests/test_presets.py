@@ -290,7 +290,7 @@ def test_all_contradictions_in_one_error() -> None:
         "  config.num_classes is 16, the weights need 19",
     ]
     assert "--config.reinit_heads=true" in advice
-    assert "msl_jax.convert" in advice
+    assert "msl-jax convert" in advice
 
 
 # Flags: keys without a value have a type all the same.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from absl import flags as absl_flags
 
 from msl_jax.cli import flags
+from msl_jax.runtime import extras
 from msl_jax.runtime.errors import UserError
 
 _ABOUT = "Segments or classifies ordinary photos with a trained network."
@@ -29,8 +30,8 @@ def main() -> None:
     given = absl_flags.DEFINE_multi_string(
         "input",
         None,
-        "a photo, a folder of photos, or a video (needs 'imageio[ffmpeg]'); of several, the results"
-        " of a folder lie below its name",
+        f"a photo, a folder of photos, or a video ({extras.command('video')}); of several, the"
+        " results of a folder lie below its name",
         required=True,
     )
     output = absl_flags.DEFINE_string("output", None, "folder of the results", required=True)

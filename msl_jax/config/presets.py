@@ -242,6 +242,6 @@ def _take_over(decided: dict[str, Any], network: NetworkSpec, origin: str) -> No
             + "\n".join(wrong)
             + "\nSet these keys to what the weights need. --config.reinit_heads=true loads the"
             " backbone alone and trains new heads. Stride placement and input convention cannot be"
-            " read from a file: if they were recognised wrongly, pass them to python -m"
-            " msl_jax.convert and use what it writes."
+            " read from a file: if they were recognised wrongly, pass them to msl-jax"
+            " convert and use what it writes."
         )

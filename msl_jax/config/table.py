@@ -259,7 +259,7 @@ SECTIONS: dict[str, dict[str, Key]] = {
         ),
         "photo_size": _word(
             None,
-            "of what predict.py reads: shorter, longer: that side is as in target_size, and"
+            "of what a prediction reads: shorter, longer: that side is as in target_size, and"
             " proportions are kept; target: target_size; own: nothing is resized; if open target"
             " for classification and where the training stretches its images, else shorter",
             *("shorter", "longer", "target", "own"),

@@ -60,7 +60,7 @@ def write_report(
         workdir, config = run, saved_config(run)
     if config is None:
         raise UserError(
-            f"--workdir {given} is not a run: expected a folder with {CONFIG}, as train.py"
+            f"--workdir {given} is not a run: expected a folder with {CONFIG}, as a training"
             f" writes it{'' if given.exists() else ' (it does not exist)'}"
         )
     task = REPORTS[config["task"]]

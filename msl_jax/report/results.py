@@ -83,7 +83,7 @@ def read_results(workdir: Path, config: ConfigDict, task: MetricsOfTask) -> Resu
         )
     except (KeyError, TypeError) as error:
         raise UserError(
-            f"{path} is not as train.py writes it ({error}); copy it again, or move it away and"
+            f"{path} is not as a training writes it ({error}); copy it again, or move it away and"
             " repeat the training command, which writes it again from the checkpoints"
         ) from error
 

@@ -49,8 +49,8 @@ def find_checkpoint(path: str | Path) -> CheckpointPath:
         asked = which if stage == ADAPT_STAGE else f"{stage}-{which}"
     if not (workdir / CONFIG).is_file():
         raise UserError(
-            f"{workdir} is not a run: expected a folder with {CONFIG}, as train.py writes it, one"
-            " written by python -m msl_jax.convert, or a .pth or .safetensors file"
+            f"{workdir} is not a run: expected a folder with {CONFIG}, as a training writes it,"
+            " one written by msl-jax convert, or a .pth or .safetensors file"
             + (run_near(workdir) if workdir.exists() else " (it does not exist)")
         )
     if which == SOURCE_STAGE:

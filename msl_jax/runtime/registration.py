@@ -106,7 +106,7 @@ def expect_files(files: Any, origin: str) -> None:
             f" register{'' if missing[1:] else 's'} (key registered_by). That is code, which no"
             " command executes only because a run's folder names it: set"
             f" {VARIABLE}={os.pathsep.join(missing)} for this command, with the place where each"
-            " file is now. Instead, train.py, eval.py and predict.py take the file that has"
+            " file is now. Instead, training, evaluation and prediction take the file that has"
             " get_config, and what it imports, by --config FILE"
         )
 

@@ -89,7 +89,7 @@ def _torch(path: Path) -> Any:
         raise UserError(
             f"{path}: PyTorch is needed to write this kind of file and is not installed. Install it"
             f" ({extras.command('convert')}; the CPU build is enough) or write .safetensors, which"
-            " needs none: python -m msl_jax.convert INPUT OUTPUT.safetensors"
+            " needs none: msl-jax convert INPUT OUTPUT.safetensors"
         ) from error
     return torch
 

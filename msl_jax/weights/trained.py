@@ -40,7 +40,7 @@ def open_trained(
     if not weights.classifies:
         raise UserError(
             f"{path} ({weights.title}) has no trained classifier, so there is nothing to predict"
-            f" with; start a training from it: train.py --config.init_from={path}"
+            f" with; start a training from it: --config.init_from={path}"
         )
     if weights.run is None:
         # The configuration's own active dilations belong to the heads of its own networks.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -41,6 +43,19 @@ def test_help_of_each_command(msl_jax_command, monkeypatch, name: str) -> None:
 
 def test_version(msl_jax_command) -> None:
     assert msl_jax_command("--version").out.strip() == msl_jax.__version__
+
+
+def test_no_message_names_a_script_that_only_a_clone_has() -> None:
+    """But for what `program` and `usage` choose from; docstrings may."""
+    named = re.compile(r"\b(train|eval|predict)\.py\b|imageio\[|python -m msl_jax\.convert ")
+    for path in Path(msl_jax.__file__).parent.rglob("*.py"):
+        nodes = [*ast.walk(ast.parse(path.read_text()))]
+        told = {id(node.value) for node in nodes if isinstance(node, ast.Expr)}
+        for node in nodes:
+            if isinstance(node, ast.Constant) and isinstance(node.value, str):
+                chosen = re.fullmatch(r"(python )?\w+\.py", node.value)
+                found = named.search(node.value)
+                assert id(node) in told or chosen or not found, (path.name, node.value)
 
 
 def test_unknown_command(msl_jax_command) -> None:
