@@ -168,6 +168,15 @@ def test_script_that_runs_another_copy(tmp_path) -> None:
     assert done.stderr.startswith("note: this runs the code in")
 
 
+@pytest.mark.parametrize("script", ["train.py", "eval.py", "predict.py"])
+def test_script_without_the_environment(script: str) -> None:
+    command = [sys.executable, "-S", str(ROOT / script)]  # no installed packages
+    done = subprocess.run(command, capture_output=True, text=True, env={"PATH": ""})
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"error: {sys.executable} has none of the packages")
+    assert done.stderr.endswith("pip install -e .\n")
+
+
 def test_name_in_a_file_of_flags(command, tmp_path) -> None:
     """As on the command line; the folder of data does not exist, which the message tells."""
     (tmp_path / "flags").write_text("--config=camvid_scratch\n--config.data_root=nowhere\n")
