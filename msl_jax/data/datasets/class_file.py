@@ -45,10 +45,8 @@ def read_classes(path: str | Path) -> LabelSet:
     for entry in entries:
         if isinstance(entry, dict) and entry.get("name") == "":  # as in a draft
             raise _wrong(path, f"has no name for the class of id {one_line(str(entry.get('id')))}")
-        if not _is_entry(entry):
-            raise _wrong(
-                path, f"has an entry without id, name and colour as below: {_short(entry)}"
-            )
+        if problem := _problem(entry):
+            raise _wrong(path, f"has an entry {problem}: {_short(entry)}")
         if has_controls(entry["name"]):
             raise _wrong(path, f"has {_short(entry['name'])}, a name with control characters")
     others = content.get("ignored") or []
@@ -183,15 +181,21 @@ def expect_no_other_spelling(path: Path, *, near: bool = False) -> None:
             )
 
 
-def _is_entry(entry: Any) -> bool:
-    return (
-        isinstance(entry, dict)
-        and set(entry) == {"id", "name", "color"}
-        and _is_byte(entry["id"])
-        and isinstance(entry["name"], str)
-        and bool(entry["name"].strip())
-        and _is_color(entry["color"])
-    )
+def _problem(entry: Any) -> str:
+    """What an entry lacks or has wrong, as a part of a sentence; empty for none."""
+    if not isinstance(entry, dict):
+        return "that is not id, name and color as below"
+    valid = {
+        "id": _is_byte,
+        "name": lambda name: isinstance(name, str) and bool(name.strip()),
+        "color": _is_color,
+    }
+    if missing := [key for key in valid if key not in entry]:
+        return f"without {' and '.join(missing)}"
+    if entry.keys() - valid:
+        return "with more than id, name and color"
+    wrong = [key for key, is_valid in valid.items() if not is_valid(entry[key])]
+    return f"with {' and '.join(wrong)} other than below" if wrong else ""
 
 
 def _is_byte(value: Any) -> bool:
