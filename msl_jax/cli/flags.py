@@ -149,6 +149,8 @@ def _explained(error: str, argv: list[str]) -> str:
         from msl_jax.cli.near_keys import unknown_key  # imports JAX
 
         return unknown_key(word[1], argv)
+    if missing := re.findall(r"Flag --(\w+) must have a value other than None", error):
+        return f"command line: --{', --'.join(missing)}: missing"
     return f"command line: {error}"
 
 

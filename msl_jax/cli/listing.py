@@ -96,7 +96,7 @@ def _list() -> None:
         "what",
         metavar="WHAT",
         nargs="?",
-        choices=(*LISTS, "keys"),
+        type=command_line.one_of((*LISTS, "keys")),
         help=", ".join((*LISTS, "keys")),
     )
     parser.add_argument("--markdown", action="store_true", help="of keys: as tables in Markdown")

@@ -5,13 +5,13 @@ Imports nothing that takes long: each command imports what it needs.
 
 from __future__ import annotations
 
-import difflib
 import pkgutil
 import sys
 from pathlib import Path
 
 import msl_jax
 from msl_jax.runtime import command_line
+from msl_jax.runtime.errors import did_you_mean
 
 # Name: what it does, and the function that runs it.
 COMMANDS = {
@@ -58,7 +58,6 @@ def main() -> None:
         sys.argv = [f"{command_line.PROGRAM} {name}", *rest]
         pkgutil.resolve_name(COMMANDS[name][1])()
     else:
-        near = difflib.get_close_matches(name, COMMANDS, n=1)
-        hint = f"; did you mean {near[0]}?" if near else ""
+        hint = did_you_mean(name, COMMANDS)
         print(f"error: there is no command {name!r}{hint}\n\n{usage()}", file=sys.stderr)
         sys.exit(command_line.EXIT_USAGE)

@@ -158,7 +158,9 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
         epilog=_epilog(),
         formatter_class=_Formatter,
     )
-    parser.add_argument("name", metavar="NAME", choices=names(), help=", ".join(names()))
+    parser.add_argument(
+        "name", metavar="NAME", type=command_line.one_of(names()), help=", ".join(names())
+    )
     parser.add_argument("--data_root", metavar="DIR", help="folder of the files, never written to")
     parser.add_argument("--check_only", action="store_true", help="make no records")
     parser.add_argument("--strict", action="store_true", help="stop if any pair has a problem")

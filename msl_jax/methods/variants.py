@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from msl_jax.runtime.errors import UserError
+from msl_jax.runtime.errors import UserError, did_you_mean
 
 
 class Variant(NamedTuple):
@@ -120,8 +120,9 @@ def expect_variant(variant: str, task: str, name: str) -> None:
         UserError: the task has no such variant; lists those it has.
     """
     if variant not in VARIANTS_OF[task]:
+        near = did_you_mean(variant, VARIANTS_OF[task]) or ";"
         raise UserError(
-            f"unknown variant {variant!r} of the configuration {name!r}; choose one of"
+            f"unknown variant {variant!r} of the configuration {name!r}{near} choose one of"
             f" {', '.join(VARIANTS_OF[task])}"
         )
 

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import argparse
 import io
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import NoReturn
 
 from absl import logging as absl_logging
 
 from msl_jax.runtime import closed_pipe, extras, stopping
-from msl_jax.runtime.errors import UserError, out_of_resources
+from msl_jax.runtime.errors import UserError, did_you_mean, out_of_resources
 from msl_jax.runtime.text import lines
 
 # Keeps messages of XLA's C++ code off the console. It reads this when JAX is imported, so this
@@ -38,6 +39,20 @@ def program(otherwise: str, name: str = "") -> str:
     """
     called, _, own = sys.argv[0].partition(" ")
     return f"{PROGRAM} {name or own}" if called == PROGRAM and own else otherwise
+
+
+def one_of(names: Collection[str]) -> Callable[[str], str]:
+    """A type of `argparse` for one of these names, which suggests a near one."""
+
+    def checked(text: str) -> str:
+        if text in names:
+            return text
+        near = did_you_mean(text, names) or ";"
+        raise argparse.ArgumentTypeError(
+            f"invalid choice: {text!r}{near} choose one of {', '.join(names)}"
+        )
+
+    return checked
 
 
 def note_other_copy(folder: Path) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
 import errno
+from collections.abc import Iterable
 
 
 class UserError(Exception):
@@ -22,6 +24,16 @@ def out_of_resources(error: Exception) -> bool:
     if isinstance(error, OSError):
         return error.errno in (errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.EAGAIN)
     return isinstance(error, MemoryError) or "can't start new thread" in str(error)
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """A part of a message, where one of the names that there are is near; else empty.
+
+    >>> did_you_mean("maxsquare", ["minent", "max_square"])
+    '; did you mean max_square?'
+    """
+    near = difflib.get_close_matches(word, known, n=1)
+    return f"; did you mean {near[0]}?" if near else ""
 
 
 class DamagedError(UserError):

@@ -84,6 +84,12 @@ def test_help_of_train_names_what_there_is(msl_jax_command) -> None:
     assert "msl-jax list keys" in out
 
 
+def test_list_of_something_unknown(msl_jax_command) -> None:
+    outcome = msl_jax_command("list", "key")
+    assert outcome.code == 2
+    assert "invalid choice: 'key'; did you mean keys? choose one of configurations," in outcome.err
+
+
 def test_lists_without_jax() -> None:
     """What starts at once stays so: all but backbones and keys."""
     program = (

@@ -122,12 +122,19 @@ def test_flag_that_is_missing(refused, name: str) -> None:
     given = {"checkpoint": "a", "input": "b", "output": "c"}
     del given[name]
     message = refused("predict.py", *(f"--{k}={v}" for k, v in given.items()), code=2)
-    assert f"--{name}" in message
+    assert message.startswith(f"error: command line: --{name}: missing\n")
+
+
+def test_flags_that_are_missing_are_one_line(refused) -> None:
+    message = refused("predict.py", code=2)
+    assert message.startswith("error: command line: --checkpoint, --input, --output: missing\n\n")
 
 
 def test_unknown_variant_lists_all(refused) -> None:
     message = refused("train.py", f"{CAMVID}:max_squares")
-    assert "'max_squares'" in message
+    assert (
+        "'max_squares' of the configuration 'camvid_scratch'; did you mean max_square?" in message
+    )
     assert "minent, minent_iw, hard, max_square, max_square_iw" in message
 
 

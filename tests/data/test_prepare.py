@@ -135,7 +135,8 @@ def test_generated_data(run_prepare) -> None:
 @pytest.mark.parametrize(
     ("arguments", "code", "text"),
     [
-        (["nowhere"], 2, "invalid choice: 'nowhere'"),
+        (["nowhere"], 2, "invalid choice: 'nowhere'; choose one of "),
+        (["folder"], 2, "invalid choice: 'folder'; did you mean folders? choose one of "),
         (["gta5"], 2, "give their folder with --data_root DIR"),
         (["gta5", "--data_root", "ROOT", "--size", "720x1280"], 2, "argument --size"),
         (["gta5", "--data_root", "ROOT", "--size", "0,5"], 2, "argument --size"),
