@@ -128,10 +128,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("runs", nargs="+", metavar="RUN", help="WORKDIR[:best|:STEP|:source]")
     found = compared(parser.parse_args(arguments).runs)
     width = max(map(len, found))
-    print(f"{'run':{width}}  confidence  shift   source")
+    print(f"{'run':{width}}  confidence, %  shift, bits  source, %")
     for path, sign in found.items():
         source = "-" if sign.source is None else f"{100 * sign.source:.1f}"
-        print(f"{path:{width}}  {100 * sign.confidence:10.1f}  {sign.shift:.4f}  {source:>6}")
+        print(f"{path:{width}}  {100 * sign.confidence:13.1f}  {sign.shift:11.4f}  {source:>9}")
+    print(
+        "The shift is better lower and the source (mIoU or accuracy) higher; more confidence is"
+        " better\nonly while neither becomes worse than source-only."
+    )
 
 
 def command() -> None:

@@ -133,7 +133,8 @@ def test_flags_that_are_missing_are_one_line(refused) -> None:
 def test_unknown_variant_lists_all(refused) -> None:
     message = refused("train.py", f"{CAMVID}:max_squares")
     assert (
-        "'max_squares' of the configuration 'camvid_scratch'; did you mean max_square?" in message
+        "'max_squares' of the configuration 'camvid_scratch'; did you mean max_square? choose"
+        in message
     )
     assert "minent, minent_iw, hard, max_square, max_square_iw" in message
 

@@ -36,6 +36,9 @@ def test_signs_of_a_run(whole, capsys: pytest.CaptureFixture[str]) -> None:
 
     main([str(whole.workdir), f"{whole.workdir}:source"])
     lines = capsys.readouterr().out.splitlines()
+    assert lines[0].split("  ")[-3:] == ["confidence, %", "shift, bits", "source, %"]
+    assert len(lines[0]) == len(lines[1])
+    assert lines[-2].startswith("The shift is better lower and the source")
     assert lines[1].split() == [
         *(str(whole.workdir), f"{100 * found.confidence:.1f}", f"{found.shift:.4f}"),
         f"{100 * found.source:.1f}",
