@@ -76,7 +76,7 @@ IN_ROUNDS = {
 
 VARIANTS: dict[str, Variant] = {
     "source": Variant(adapt=False, meaning="cross entropy on the source alone"),
-    "target_statistics": _target_loss("control: source and the target's batch-norm statistics"),
+    "target_statistics": _target_loss("control: source, target's batch-norm statistics"),
     "target_statistics_multi": _target_loss(
         "the control of the variants with two heads", multi=True
     ),
