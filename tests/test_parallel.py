@@ -110,7 +110,8 @@ def test_stop_while_waiting_for_the_others() -> None:
     with _alone(1, 600.0) as alone:
         assert alone.stderr.readline().startswith("waiting for")
         alone.terminate()
-        assert alone.stderr.read() == "stopped by SIGTERM; stopped\n"
+        # A signal in the midst of a line may print it twice.
+        assert alone.stderr.read().endswith("stopped by SIGTERM; stopped\n")
     assert alone.returncode == 143
 
 
