@@ -160,7 +160,7 @@ class TestBackbone:
         "command", [evaluate, lambda *args: predict(*args, "photo.png", "out")]
     )
     def test_nothing_to_predict_with(self, open_config, imagenet: Path, command: Any) -> None:
-        message = rf"has no trained classifier.*train\.py --config\.init_from={imagenet}"
+        message = rf"has no trained classifier.* from it: --config\.init_from={imagenet}"
         with pytest.raises(UserError, match=message):
             command(open_config(), str(imagenet))
 
