@@ -121,6 +121,7 @@ def test_training_names_what_the_labels_lack(root: Path, tiny_config, capsys) ->
     config = tiny_config(
         "source",
         **{"source_train": "folders/source_train", "source_root": str(root), "num_classes": 2},
+        source_size=(24, 40),  # of the photos' proportions
     )
     split = splits.load_labelled(config, "source_train")
     splits.say([split, split])

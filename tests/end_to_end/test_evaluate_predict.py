@@ -189,7 +189,7 @@ def test_photos_have_the_size_of_the_target(
     whole, photos: Path, keys: dict[str, Any], tmp_path: Path
 ) -> None:
     """In the network, whatever their own; the result is up-sampled to that."""
-    street = photos / "street.png"
+    keys, street = {"photo_size": "target", **keys}, photos / "street.png"
     (written,) = predict(whole.config, str(whole.workdir), str(street), str(tmp_path / "out"), keys)
     small = resize_image(_pixels(street), keys.get("target_size", (16, 32)))
     expected = _probabilities(whole.variables(), small[None], (40, 50))[0].argmax(-1)
