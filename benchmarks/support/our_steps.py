@@ -16,11 +16,12 @@ from ml_collections.config_dict import ConfigDict
 from benchmarks.support import work as settings
 from benchmarks.support.measuring import Prepared
 from benchmarks.support.work import Backbone, Precision, TrainingWork
-from msl_jax.config import IN_ROUNDS, base_config
+from msl_jax.config import base_config
 from msl_jax.config.presets import complete
 from msl_jax.data.label_sets import LABEL_SETS
 from msl_jax.evaluation.segmentation import Evaluator, Predictor
 from msl_jax.methods import segmentation
+from msl_jax.methods.labelling import Labelling
 from msl_jax.methods.registry import method_of, training_of
 from msl_jax.methods.segmentation import Objective
 from msl_jax.models import DeepLabV2, ResNet, initial_variables
@@ -42,21 +43,23 @@ def build(work: TrainingWork) -> Step:
     model, config = network(work), configuration(work)
     adapt = work.part == "adapt"
     variables = _initial_variables(work.depth, work.width, work.backbone)
-    variables = method_of(config, adapt=adapt).extend(config, variables)
+    method = method_of(config, adapt=adapt)
+    variables = method.extend(config, variables)
     training = training_of(config, model, variables["params"], adapt=adapt)
     state = jax.block_until_ready(replicate(training.start(variables)))
     batch = settings.training_batch(work, jax.local_device_count())
-    if work.variant in IN_ROUNDS and adapt:
-        batch["target"]["label"] = _own_labels(config, batch["target"]["image"].shape[:-1])
+    if labelling := method.labelling(config):
+        batch["target"]["label"] = _own_labels(labelling, batch["target"]["image"].shape[:-1])
     return Step(training.step(), state, _on_devices(batch))
 
 
-def _own_labels(config: ConfigDict, shape: tuple[int, ...]) -> np.ndarray:
+def _own_labels(labelling: Labelling, shape: tuple[int, ...]) -> np.ndarray:
     """What a network's own labels of these pixels look like, hard or soft (`class_balanced`)."""
-    layers = 1 if "alpha" not in config.method else 2
     rng = np.random.default_rng(1)
-    labels = [settings.random_labels(rng, shape) for _ in range(layers)]
-    return labels[0] if layers == 1 else np.stack([*labels, np.full(shape, 100, np.uint8)], -1)
+    first = settings.random_labels(rng, shape)
+    if labelling.alpha is None:
+        return first
+    return np.stack([first, settings.random_labels(rng, shape), np.full_like(first, 100)], -1)
 
 
 def lower(step: Step, work: TrainingWork) -> Any:

@@ -98,7 +98,7 @@ def _train(given: ConfigDict, folder: Path, by_hand: Mapping[str, Any]) -> dict:
             def claim() -> dict | None:
                 stack.enter_context(workdir_lock(folder))
                 finished_results(folder, given)  # another run may have begun there meanwhile
-                kept = setup.with_photo_size(config, given, experiment.photos)
+                kept = setup.with_photo_size(config, given, experiment.stretched)
                 claim_workdir(folder, given, kept)
                 expect_same_data(folder, experiment.data, moved(folder, given))
                 keep_moved(folder, given, config)

@@ -120,9 +120,9 @@ def matching(folder: Path, pattern: str) -> Iterator[Path]:
         UserError: a name has control characters.
     """
     for path in folder.glob(pattern):
-        below = path.relative_to(folder)
-        if not any(map(_is_litter, below.parts)):
-            _expect_plain(folder, str(below))
+        inner = path.relative_to(folder)
+        if not any(map(_is_litter, inner.parts)):
+            _expect_plain(folder, str(inner))
             yield path
 
 

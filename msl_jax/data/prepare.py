@@ -24,7 +24,7 @@ from msl_jax.data.photos import CLASSES_FILE, open_photos
 from msl_jax.data.prepared.records import Records
 from msl_jax.data.prepared.records import prepare as prepare_records
 from msl_jax.data.prepared.workers import choose_processes, mapped
-from msl_jax.data.proportions import remark_on_stretched
+from msl_jax.data.proportions import remark_on_stretched, stretched_size
 from msl_jax.runtime import command_line
 from msl_jax.runtime.errors import UserError
 from msl_jax.runtime.files import write_text
@@ -65,7 +65,8 @@ def prepare(
     remarks = dataset.remarks()
     if isinstance(dataset, Folders):
         photos = [example.image_path for split in chosen for example in dataset.pairs(split)]
-        remarks += remark_on_stretched(photos, size, "--size")
+        if stretched := stretched_size(photos, size):
+            remarks.append(remark_on_stretched(stretched, size, "--size"))
     for remark in remarks:
         print(remark)
     for found in filter(None, checks):

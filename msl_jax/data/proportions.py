@@ -30,33 +30,34 @@ def stretch(size: Size, target: Size) -> float:
     return max(ratio, 1 / ratio)
 
 
-def typical_size(paths: Sequence[Path]) -> Size | None:
-    """(height, width) of the photo of the middle proportions among a few of these; None of none.
+def stretched_size(paths: Sequence[Path], target: Size) -> Size | None:
+    """(height, width) of the photo of the middle proportions, if that is stretched; else None.
 
-    Photos that cannot be read are left to whoever reads them.
+    Args:
+        paths: of the photos, of which a few are looked at. Those that cannot be read are left to
+            whoever reads them.
+        target: (height, width) to which they are resized.
     """
     sizes: list[Size] = []
     for path in paths[:: max(1, len(paths) // _LOOKED_AT)]:
         with contextlib.suppress(UserError):
             sizes.append(upright_size(path))
     ordered = sorted(sizes, key=lambda size: size[1] / size[0])
-    return ordered[len(ordered) // 2] if ordered else None
+    middle = ordered[len(ordered) // 2] if ordered else target
+    return middle if stretch(middle, target) > STRETCHED else None
 
 
-def remark_on_stretched(paths: Sequence[Path], target: Size, key: str) -> list[str]:
-    """A remark, if typical photos are stretched by more than a tenth.
+def remark_on_stretched(size: Size, target: Size, key: str) -> str:
+    """What a user should know whose photos are stretched.
 
     Args:
-        paths: of the photos.
+        size: as `stretched_size` gives it.
         target: (height, width) to which they are resized.
         key: or option that says so, e.g. "--size".
     """
-    size = typical_size(paths)
-    if size is None or (factor := stretch(size, target)) <= STRETCHED:
-        return []
     height, width = size
-    return [
+    return (
         f"folders: photos of {width}x{height} are resized to {target[1]}x{target[0]}, stretched by"
-        f" a factor of {factor:.1f}; {key}=HEIGHT,WIDTH with a width of {width / height:.2f} times"
-        " the height keeps their proportions"
-    ]
+        f" a factor of {stretch(size, target):.1f}; {key}=HEIGHT,WIDTH with a width of"
+        f" {width / height:.2f} times the height keeps their proportions"
+    )

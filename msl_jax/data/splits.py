@@ -24,7 +24,7 @@ from msl_jax.data.photos import CLASSES_FILE
 from msl_jax.data.pipeline import TrainingBatches
 from msl_jax.data.prefetch import Prefetch
 from msl_jax.data.prepared.records import Records, prepare
-from msl_jax.data.proportions import remark_on_stretched
+from msl_jax.data.proportions import remark_on_stretched, stretched_size
 from msl_jax.data.rare_classes import RareClasses, class_pixels
 from msl_jax.runtime import parallel
 from msl_jax.runtime.errors import UserError
@@ -105,7 +105,7 @@ class Split(NamedTuple):
         labelled: whether it has labels.
         remarks: what a user should know of it, in words.
         class_file: that lists its classes, if a user lists them.
-        photos: the files of its images, if there are files.
+        stretched: whether its photos do not keep their proportions.
     """
 
     records: Records
@@ -113,7 +113,7 @@ class Split(NamedTuple):
     labelled: bool
     remarks: tuple[str, ...]
     class_file: str | None
-    photos: tuple[Path, ...]
+    stretched: bool
 
 
 def load_split(
@@ -151,26 +151,26 @@ def load_split(
         known.expect(dataset.label_set, listed.read or config[role])
         if listed.read is not None:
             others = known.remarks_on(dataset.label_set, listed.read, domain, config[role])
+    size = tuple(config[f"{domain}_size"])
     records = prepare(
         dataset if labels else without_labels(dataset),
         split,
-        tuple(config[f"{domain}_size"]),
+        size,
         config.records_dir or None,
         keep_label_size=evaluation,
         on_bad_example=config.on_bad_example,
         # Records with labels, of the prepare command or of an oracle, serve as well.
         instead=None if labels else dataset,
     )
-    photos = _photos(dataset, split)
-    if isinstance(dataset, Folders):  # of the others, the size is part of a recipe
-        size = tuple(config[f"{domain}_size"])
-        others += remark_on_stretched(photos, size, f"--config.{domain}_size")
+    stretched = stretched_size(_photos(dataset, split), size)
+    if stretched and isinstance(dataset, Folders):  # of the others, it is part of a recipe
+        others.append(remark_on_stretched(stretched, size, f"--config.{domain}_size"))
     labelled, counts = labels and dataset.labelled(split), records.counts
     if labelled:
         counts.expect_any(config[role])
     said = counts.lines(config[role], dataset.label_set) if labels else ()
     remarks = (*dataset.remarks(), *others, *said)
-    return Split(records, dataset.label_set, labelled, remarks, listed.read, tuple(photos))
+    return Split(records, dataset.label_set, labelled, remarks, listed.read, stretched is not None)
 
 
 def _photos(dataset: Dataset, split: str) -> list[Path]:

@@ -87,7 +87,7 @@ class Experiment:
             target = splits.load_unlabelled(config, "target_train", known)
             self.rare_classes = splits.build_rare_classes(config, source.records)
         self.source, self.target = source.records, target and target.records
-        self.photos = (target or source).photos
+        self.stretched = (target or source).stretched
         self.evaluate = DomainEvaluation(config, self.model, known)
         if parallel.is_first():
             splits.say(split for split in (source, target, *self.evaluate.splits.values()) if split)

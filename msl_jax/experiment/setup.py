@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
 from ml_collections.config_dict import ConfigDict
@@ -10,7 +9,6 @@ from ml_collections.config_dict import ConfigDict
 from msl_jax.config import presets
 from msl_jax.config.keys import FREE_KEYS, check_config
 from msl_jax.data.datasets.registry import dataset_class
-from msl_jax.data.proportions import STRETCHED, stretch, typical_size
 from msl_jax.data.splits import open_classes
 from msl_jax.runs.workdir import CONFIG, moved, needs_no_init_weights, saved_values
 from msl_jax.runtime import parallel
@@ -49,16 +47,15 @@ def resolve(given: ConfigDict, workdir: Path) -> tuple[ConfigDict, Weights | Non
     return parallel.together(resolved)
 
 
-def with_photo_size(config: ConfigDict, given: ConfigDict, photos: Sequence[Path]) -> ConfigDict:
+def with_photo_size(config: ConfigDict, given: ConfigDict, stretched: bool) -> ConfigDict:
     """The configuration that a run keeps: predicted photos are stretched if its training's were.
 
     Args:
         config: the complete one.
         given: the configuration as the user gave it; its `photo_size` stays if it is set.
-        photos: of the target, or of the source where there is none.
+        stretched: whether the training stretches its photos.
     """
-    size, target = typical_size(photos), tuple(config.target_size)
-    if given.photo_size is not None or size is None or stretch(size, target) <= STRETCHED:
+    if given.photo_size is not None or not stretched:
         return config
     config = config.copy_and_resolve_references()
     with config.unlocked():

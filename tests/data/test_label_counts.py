@@ -117,6 +117,21 @@ def test_labels_of_photos_that_are_not_stored_upright(root: Path) -> None:
     )
 
 
+@pytest.mark.parametrize(("size", "stretched"), [((24, 32), True), ((24, 40), False)])
+def test_training_says_that_it_stretches_photos(
+    root: Path, tiny_config, size: tuple[int, int], stretched: bool
+) -> None:
+    """Photos of 20x12; their run then squeezes what it predicts, too."""
+    config = tiny_config(
+        "source",
+        **{"source_train": "folders/source_train", "source_root": str(root), "num_classes": 2},
+        source_size=size,
+    )
+    split = splits.load_labelled(config, "source_train")
+    assert split.stretched == stretched
+    assert any("stretched by a factor of 1.2" in text for text in split.remarks) == stretched
+
+
 def test_training_names_what_the_labels_lack(root: Path, tiny_config, capsys) -> None:
     config = tiny_config(
         "source",

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 from trees import write_image
 
-from msl_jax.data.proportions import remark_on_stretched, stretch
+from msl_jax.data.proportions import remark_on_stretched, stretch, stretched_size
 
 
 @pytest.mark.parametrize(
@@ -31,19 +31,20 @@ def _write(folder: Path, *sizes: tuple[int, int]) -> list[Path]:
 
 def test_proportions_of_the_photos_are_named(tmp_path: Path) -> None:
     photos = _write(tmp_path, (90, 160), (45, 80), (40, 40))
-    (remark,) = remark_on_stretched(photos, (270, 360), "--config.target_size")
-    assert remark == (
+    size = stretched_size(photos, (270, 360))
+    assert size == (90, 160)
+    assert remark_on_stretched(size, (270, 360), "--config.target_size") == (
         "folders: photos of 160x90 are resized to 360x270, stretched by a factor of 1.3;"
         " --config.target_size=HEIGHT,WIDTH with a width of 1.78 times the height keeps their"
         " proportions"
     )
-    assert remark_on_stretched(photos, (270, 480), "--config.target_size") == []
+    assert stretched_size(photos, (270, 480)) is None
 
 
 def test_a_few_others_are_no_matter(tmp_path: Path) -> None:
     photos = _write(tmp_path, *[(90, 160)] * 3, (40, 40))
-    assert remark_on_stretched(photos, (27, 48), "--size") == []
-    assert remark_on_stretched([], (27, 48), "--size") == []
+    assert stretched_size(photos, (27, 48)) is None
+    assert stretched_size([], (27, 48)) is None
 
 
 def test_photos_that_lie_on_their_side(tmp_path: Path) -> None:
@@ -51,12 +52,12 @@ def test_photos_that_lie_on_their_side(tmp_path: Path) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6
     Image.new("RGB", (160, 90)).save(tmp_path / "a.jpg", exif=exif)
-    assert remark_on_stretched([tmp_path / "a.jpg"], (160, 90), "--size") == []
+    assert stretched_size([tmp_path / "a.jpg"], (160, 90)) is None
 
 
 def test_damaged_photos_are_left_to_those_who_read_them(tmp_path: Path) -> None:
     write_image(tmp_path / "good.png")  # 20x12
     (tmp_path / "a.png").write_bytes(b"no photo")
     paths = [tmp_path / "a.png", tmp_path / "missing.png"]
-    assert remark_on_stretched(paths, (10, 100), "--size") == []
-    assert len(remark_on_stretched([*paths, tmp_path / "good.png"], (10, 100), "--size")) == 1
+    assert stretched_size(paths, (10, 100)) is None
+    assert stretched_size([*paths, tmp_path / "good.png"], (10, 100)) == (12, 20)
