@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 
@@ -36,7 +38,7 @@ def test_signs_of_a_run(whole, capsys: pytest.CaptureFixture[str]) -> None:
 
     main([str(whole.workdir), f"{whole.workdir}:source"])
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0].split("  ")[-3:] == ["confidence, %", "shift, bits", "source, %"]
+    assert re.split(" {2,}", lines[0])[-3:] == ["confidence, %", "shift, bits", "source, %"]
     assert len(lines[0]) == len(lines[1])
     assert lines[-2].startswith("The shift is better lower and the source")
     assert lines[1].split() == [
