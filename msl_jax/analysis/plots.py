@@ -149,8 +149,14 @@ def class_scatter(
     axes.margins(x=0.15)  # room for the names
     for name, value, found in zip(names, values, 100 * measure, strict=True):
         if np.isfinite([value, found]).all():
+            line = {"arrowstyle": "-", "color": "0.6", "linewidth": 0.6, "shrinkA": 0, "shrinkB": 0}
             axes.annotate(
-                name, (value, found), xytext=(4, 3), textcoords="offset points", fontsize=8
+                *(name, (value, found)),
+                xytext=(4, 3),
+                textcoords="offset points",
+                fontsize=8,
+                arrowprops=line,
+                bbox={"boxstyle": "square,pad=0", "facecolor": "none", "edgecolor": "none"},
             )
     found = class_statistics.correlation(values, measure)
     title = f"correlation {found:.2f}" if np.isfinite(found) else "no correlation"
@@ -158,41 +164,53 @@ def class_scatter(
 
 
 def spread_labels(figure: Figure) -> None:
-    """Moves the names that `class_scatter` gave upwards, so that none covers another or a dot."""
+    """Moves the names that `class_scatter` gave, so that none covers another or a dot."""
     figure.draw_without_rendering()  # until then the places are those of an empty figure
     for axes in figure.axes:
         labels = [text for text in axes.texts if isinstance(text, Annotation)]
         points = np.array([label.xy for label in labels]).reshape(-1, 2)
         places = axes.transData.transform(points) * 72 / figure.dpi
-        heights = label_heights(places, [label.get_text() for label in labels])
-        for label, above in zip(labels, heights, strict=True):
-            label.xyann = (4, above)
+        inside = axes.bbox.extents * 72 / figure.dpi
+        offsets = label_offsets(places, [label.get_text() for label in labels], inside)
+        for label, offset in zip(labels, offsets, strict=True):
+            label.xyann = offset
 
 
-def label_heights(places: np.ndarray, names: Sequence[str]) -> list[float]:
-    """How far above its place each label stands so that none covers a label or a dot, in points.
+def label_offsets(places: np.ndarray, names: Sequence[str], inside: np.ndarray) -> np.ndarray:
+    """Where each label begins, seen from its dot: `[N, 2]` in points, of its left lower corner.
+
+    A label stands as near its dot as it can without covering a dot or another label or leaving the
+    axes, and nearer to it than to any other if there is such a place at all.
 
     Args:
         places: `[N, 2]` of the dots, x to the right and y upwards, in points.
-        names: what the labels say, in letters of 8 points, to the right of their dots.
-
-    >>> label_heights(np.asarray([[0.0, 0.0], [9.0, 1.0], [90.0, 0.0]]), ["pole", "person", "car"])
-    [4.0, 12.0, 3.0]
+        names: what the labels say, in letters of 8 points.
+        inside: left, foot, right and top of the axes, in points.
     """
-    height, letter, radius, gap = 9.0, 4.6, 3.0, 4.0
-    heights = [3.0] * len(names)
-    # Left, right, foot and top of each dot and label.
-    placed = [(x - radius, x + radius, y - radius, y + radius) for x, y in places.tolist()]
-    for index in np.argsort(places[:, 1], kind="stable"):
-        x, y = places[index].tolist()
-        left, foot = x + gap, y + 3.0
-        right = left + letter * len(names[index])
-        for other_left, other_right, other_foot, top in sorted(placed, key=lambda box: box[2]):
-            if left < other_right and other_left < right and other_foot < foot + height:
-                foot = max(foot, top)
-        placed.append((left, right, foot, foot + height))
-        heights[index] = foot - y
-    return heights
+    height, letter, radius = 9.0, 4.6, 3.0
+    angles = np.radians(sorted(range(-165, 181, 15), key=abs))  # to the right first
+    around = np.stack([np.cos(angles), np.sin(angles)], axis=1)
+    steps = np.arange(radius + 1, 150, 3)[:, None, None] * around
+    taken = np.concatenate([places - radius, places + radius], axis=1)
+    offsets = np.zeros_like(places)
+    between = np.linalg.norm(places[:, None] - places, axis=-1) + np.diag([np.inf] * len(places))
+    for index in np.argsort(
+        between.min(axis=1, initial=np.inf), kind="stable"
+    ):  # crowded ones first
+        size = np.array([letter * len(names[index]), height])
+        feet = (places[index] + steps + (around - 1) * size / 2).reshape(-1, 2)
+        tops = feet + size
+        covers = (feet[:, None] < taken[:, 2:]) & (taken[:, :2] < tops[:, None])
+        leaves = (feet < inside[:2]) | (inside[2:] < tops)
+        gaps = np.maximum(feet[:, None] - places, 0) + np.maximum(places - tops[:, None], 0)
+        gaps = np.linalg.norm(gaps, axis=-1)
+        own = gaps[:, index]
+        cost = own + 200.0 * (own > gaps.min(axis=1))
+        cost += 1e4 * (covers.all(axis=-1).any(axis=1) | leaves.any(axis=1))
+        best = cost.round(1).argmin()
+        offsets[index] = feet[best] - places[index]
+        taken = np.concatenate([taken, [[*feet[best], *tops[best]]]])
+    return offsets
 
 
 def guidance_by_class(
