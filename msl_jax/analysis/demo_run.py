@@ -17,15 +17,26 @@ from msl_jax.runtime.errors import UserError
 # Enough for a network that recognises the large classes and is unsure about the small ones.
 _KEYS = {"source_steps": 150, "steps": 60, "eval_every": 1000, "log_every": 30}
 _CONFIG = Path("configs") / "demo.py"
+_STEPS = "MSL_JAX_NOTEBOOK_STEPS"
 
 
-def demo_config(variant: str) -> ConfigDict:
+def demo_config(variant: str, **keys: int) -> ConfigDict:
     """The demo's configuration, for a kernel that runs inside a clone of the repository.
+
+    ``$MSL_JAX_NOTEBOOK_STEPS`` makes each stage so many steps long: to see that a notebook runs.
+
+    Args:
+        variant: behind the configuration's name.
+        **keys: values of its keys.
 
     Raises:
         UserError: it runs somewhere else.
     """
-    return runpy.run_path(str(_repository() / _CONFIG))["get_config"](variant)
+    config = runpy.run_path(str(_repository() / _CONFIG))["get_config"](variant)
+    config.update(keys)
+    if steps := os.environ.get(_STEPS):
+        config.update({"source_steps": int(steps), "steps": int(steps)})
+    return config
 
 
 def demo_run(variant: str = "max_square_iw_multi") -> str:
@@ -33,7 +44,6 @@ def demo_run(variant: str = "max_square_iw_multi") -> str:
 
     Runs are in ``runs/notebooks`` of the repository, or in ``$MSL_JAX_NOTEBOOK_RUNS``. The
     source-only stage is trained once for the variants with two heads and once for those with one.
-    ``$MSL_JAX_NOTEBOOK_STEPS`` makes each stage so many steps long: to see that a notebook runs.
 
     Args:
         variant: one that adapts, or "source".
@@ -41,11 +51,9 @@ def demo_run(variant: str = "max_square_iw_multi") -> str:
     Raises:
         UserError: the kernel does not run inside a clone of the repository.
     """
-    config = demo_config(variant)
-    config.update(_KEYS)
+    config = demo_config(variant, **_KEYS)
     name = f"demo-{variant}"
-    if steps := os.environ.get("MSL_JAX_NOTEBOOK_STEPS"):
-        config.update({"source_steps": int(steps), "steps": int(steps)})
+    if steps := os.environ.get(_STEPS):
         name += f"-{steps}-steps"  # never taken for the whole run
     first = "max_square_iw_multi" if VARIANTS[variant].multi else "source"
     if variant != first:

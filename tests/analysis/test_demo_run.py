@@ -25,3 +25,11 @@ def test_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         UserError, match=r"is not inside a clone of this repository \(there is no configs/demo"
     ):
         demo_config("minent")
+
+
+def test_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    assert demo_config("minent", steps=80).steps == 80
+    monkeypatch.setenv("MSL_JAX_NOTEBOOK_STEPS", "20")
+    config = demo_config("minent", steps=80)
+    assert (config.source_steps, config.steps) == (20, 20)
