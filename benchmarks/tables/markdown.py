@@ -7,14 +7,14 @@ from itertools import product
 
 from benchmarks.tables import differences, sensitivity
 from benchmarks.tables.format import cell_text, csv_text, number, table
-from benchmarks.tables.paper import published
+from benchmarks.tables.paper import WIDER_ROWS, published
 from benchmarks.tables.results import FIGURES, METRICS, Results, Spread
 
 _NOTE = (
     "In percent, after the last step: mean over n seeds ± standard deviation (n - 1) [smallest,"
     " largest]. Changes and gap closed, (adapted - source-only) / (oracle - source-only), are of"
     " each seed, then averaged; Multi rows count from their own source-only network of two heads,"
-    " and from its control."
+    " and from its control, which has to have made as many steps."
     " † the checkpoint that was best on target labels: not for conclusions. The paper's are"
     " chosen so, and its oracle is AdaptSegNet's."
 )
@@ -52,15 +52,19 @@ def _by_figure(results: Results, metric: str) -> str:
     headings = ["row", "n", f"target {name}", "best †", "over source-only"]
     headings += ["over the control", "gap closed", f"source {name}", "paper", "paper: gap closed"]
     columns = [("", figure, metric) for figure in FIGURES]
+    # Those of the paper's table that have not been run come last.
+    rows = [*results.rows, *(row for row in paper.cells if paper.same and row not in results.rows)]
     lines = [
         [
             *_line(results, row, columns, extremes=True),
             *(number(paper.cell(row, figure)[0]) for figure in ("target", "gap_closed")),
         ]
-        for row in results.rows
+        for row in rows
     ]
     alone = ", ".join(f"{system} {miou}" for system, miou in paper.alone.items())
     beside = f" In its table alone: {alone}." if alone else ""
+    if wider := " and ".join(row for row in WIDER_ROWS if row in paper.cells and row in rows):
+        beside += f" Of a wider ResNet-38: its {wider}."
     title = f"### {results.config}: {name}\n\n{_NOTE} Paper: {paper.title}.{beside}\n\n"
     return title + table(headings, lines)
 

@@ -221,7 +221,8 @@ def _figures(
     control = control_of(run["variant"])
     source, controlled, oracle = (found(rows.get(row, {})) for row in ("source", control, ORACLE))
     after, before = found(run), found(run, "source_only")
-    if not run["source_only"] or run["variant"] == control:
+    lengths = {each.get("final", {}).get("step") for each in (run, rows.get(control, {}))}
+    if not run["source_only"] or run["variant"] == control or len(lengths) > 1:
         controlled = None
     change, gap = _less(after, before), _less(oracle, before)
     return {

@@ -61,6 +61,16 @@ def test_multi_rows_count_from_their_own_source_only_network_and_control(results
     assert _mean(results, TWO_HEADS, "over_source_only") is None
 
 
+def test_control_of_another_length_is_none(write) -> None:
+    """A row whose method has steps of its own, as DACS has on CamVid."""
+    folder = write()
+    path = result_file(folder, Run("target_statistics", 1))
+    values = json.loads(path.read_text())
+    values["final"]["step"] += 1
+    path.write_text(json.dumps(values))
+    assert _mean(read_results(folder), "max_square", "over_control") == (1, 6)
+
+
 def test_no_gap_where_the_oracle_is_no_better(write) -> None:
     folder = write({**MIOU, "oracle": {0: (None, 0.20), 1: (None, 0.45)}})
     cell = read_results(folder).cell("max_square", "gap_closed", "miou")
@@ -186,6 +196,20 @@ def test_two_metrics_and_the_figures_that_belong_to_each(write) -> None:
     assert "| source | 1 | 35.0 | - | - | - | - | - | 34.3 | - |" in text
     assert "seed by seed" not in text
     assert "another experiment" not in text
+
+
+def test_published_rows_that_have_not_been_run(write) -> None:
+    """They come last; of another network, without a share of this one's gap."""
+    folder = write({"source": {0: (None, 0.3)}, "cbst": {0: (0.3, 0.4)}}, config="gta5")
+    text = files(read_results(folder))["tables.md"].partition("\n### gta5: target IoU")[0]
+    assert "AdvEnt+MinEnt 44.8. Of a wider ResNet-38: its cbst and cbst_sp.\n\n" in text
+    assert "| cbst | 1 | 40.0 | 41.0 | +10.0 | - | - | 60.0 | 45.2 | - |\n" in text
+    nothing = " | - | - | - | - | - | - | - |"
+    assert text.splitlines()[-3:] == [
+        f"| adaptsegnet{nothing} 42.4 | 19.5 |",
+        f"| minent_advent{nothing} 42.3 | 19.1 |",
+        f"| cbst_sp{nothing} 46.2 | - |",
+    ]
 
 
 def test_published_share_of_the_gap() -> None:
