@@ -10,7 +10,7 @@ import dataclasses
 import functools
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import jax.numpy as jnp
@@ -30,9 +30,6 @@ from msl_jax.models.inputs import Network, network_input
 from msl_jax.runtime.parallel import AXIS
 from msl_jax.training.optimizer import FROZEN, Group, parameter_groups, stage_optimizer
 from msl_jax.training.step import Context, Pass
-
-# Scales and offsets of the backbone's batch norm, which some official codes leave as they are.
-_AFFINE = r"backbone/.*/(scale|bias)$"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -286,10 +283,18 @@ def network_optimizer(
         raise ValueError(f"{', '.join(sorted(own))}: a part of the network, not trained besides it")
     rules = [(f"{re.escape(name)}/", name) for name in others]
     if adapt and config.method.get("frozen_affine", False):
-        rules.append((_AFFINE, FROZEN))
-    rules += parameter_rules(model, multi=multi)
-    labels = parameter_groups(params, rules)
+        rules += [(place, FROZEN) for place in _affine(params["backbone"], "backbone/")]
+    labels = parameter_groups(params, rules + parameter_rules(model, multi=multi))
     groups = optimizer_groups(
         model, config.head_rate_multiplier, repeated_visits=config.repeated_visits
     )
     return stage_optimizer(config, labels, groups, adapt=adapt, others=others)
+
+
+def _affine(params: Any, place: str) -> Iterator[str]:
+    """Patterns of scales and offsets of batch norm: a bias beside a kernel is a convolution's."""
+    if "kernel" not in params:
+        yield f"{re.escape(place)}(scale|bias)$"
+    for name in params:
+        if isinstance(params[name], Mapping):
+            yield from _affine(params[name], f"{place}{name}/")

@@ -147,15 +147,16 @@ class _Adam:
 @pytest.mark.parametrize("frozen_affine", [True, False])
 @pytest.mark.parametrize("variant", ["adaptsegnet_single", "minent_advent", "dacs", "cbst"])
 def test_frozen_affine(tiny_config, variant: str, frozen_affine: bool) -> None:
-    """Batch norm keeps its scales and offsets, if the key says so."""
+    """Batch norm keeps its scales and offsets, if the key says so; convolutions train theirs."""
     keys = {**KEYS, "repeated_visits": True, "method.frozen_affine": frozen_affine}
     groups = _groups(repeated=True, multi=variant == "minent_advent")
     if frozen_affine:
-        groups = [("backbone/.*/(scale|bias)", 0, 0), *groups]
+        groups = [("backbone/.*bn./(scale|bias)", 0, 0), *groups]
     rates = [0.2 * (1 - step / 11) ** 0.9 for step in range(STEPS)]
     besides = ("discriminator/x/kernel",) if variant.startswith("adaptsegnet") else ()
     config = tiny_config(variant, **keys)
-    _assert_sgd(config, SEGMENTATION, groups, rates, adapt=True, besides=besides)
+    names = (*SEGMENTATION, "backbone/layer1_0/conv1/bias")
+    _assert_sgd(config, names, groups, rates, adapt=True, besides=besides)
 
 
 @pytest.mark.parametrize("variant", ["adaptsegnet", "adaptsegnet_single", "advent"])
@@ -208,7 +209,7 @@ def test_self_training(tiny_config, variant: str, schedule: str) -> None:
     rates = [rate * (_RISING[i] if warm else 1) for i, rate in enumerate(falling)]
     groups = _groups(repeated=True, multi=variant == "self_training_multi")
     if variant != "self_training_multi":  # which trains scales and offsets of batch norm
-        groups = [("backbone/.*/(scale|bias)", 0, 0), *groups]
+        groups = [("backbone/.*bn./(scale|bias)", 0, 0), *groups]
     _assert_sgd(config, SEGMENTATION, groups, rates, adapt=True)
 
 
