@@ -202,7 +202,7 @@ class Rounds:
         records, portion = Chosen(self._target, chosen), labelling.portion_of(number)
         with Bar(f"labelling, round {number + 1}", 2 * len(chosen)) as bar:
             found = self._labeller.confidences(variables, records, bar.step)
-            limits = thresholds(found.confidences, portion)
+            limits = thresholds(found.confidences, portion, self._labeller.prior)
             counts, images = np.zeros(256, np.int64), []
             with atomic_write(folder) as partial:
                 maps = self._labeller.labels(variables, records, limits)

@@ -8,7 +8,8 @@ With the probabilities p_c(n) of pixel n of the target images, and a portion P,
 
 so that the same share of what is predicted as each class becomes labels, however sure of that class
 the network is. CBST-SP puts q_c(n) p_c(n), not divided by its sum, in the place of p_c(n), with the
-prior q of `msl_jax.data.spatial_prior`. CRST-LRENT has soft labels, which minimise the cross
+prior q of `msl_jax.data.spatial_prior`; k_c of none is then the largest q_c, where that exceeds 1:
+a class that nobody predicts has no labels. CRST-LRENT has soft labels, which minimise the cross
 entropy minus alpha times their own entropy:
 
     s_c(n)     (p_c(n) / k_c)^(1 / alpha) / Z(n), where their sum Z(n) is more than 1, else ignored
@@ -52,12 +53,15 @@ def class_confidences(
     return [confidences[winners == label][::every].copy() for label in range(num_classes)]
 
 
-def thresholds(confidences: Sequence[np.ndarray], portion: float) -> np.ndarray:
+def thresholds(
+    confidences: Sequence[np.ndarray], portion: float, prior: np.ndarray | None = None
+) -> np.ndarray:
     """The thresholds k of the module's head.
 
     Args:
         confidences: of each class, `[N_c]`, in any order.
         portion: P in [0, 1].
+        prior: q, `[..., C]`, where the confidences are those of q p.
 
     Returns:
         `[C]`, of the dtype of the confidences.
@@ -67,11 +71,13 @@ def thresholds(confidences: Sequence[np.ndarray], portion: float) -> np.ndarray:
     [0.8, 1.0]
     """
     found = np.ones(len(confidences), confidences[0].dtype)
+    if prior is not None:
+        found = np.maximum(found, prior.reshape(-1, len(found)).max(axis=0))
     for label, values in enumerate(confidences):
         if number := int(portion * len(values)):
             place = len(values) - number
             # A prior may leave nothing of a class; a threshold of 0 would divide by it.
-            found[label] = np.partition(values, place)[place] or 1
+            found[label] = np.partition(values, place)[place] or found[label]
     return found
 
 

@@ -22,6 +22,7 @@ from msl_jax.commands.train import train
 from msl_jax.config import IN_ROUNDS
 from msl_jax.data.datasets.camvid import CamVid
 from msl_jax.data.prepared.records import prepare
+from msl_jax.experiment import rounds
 from msl_jax.experiment.labeller import Labeller
 from msl_jax.experiment.log import StageLog
 from msl_jax.experiment.stage import StageRun
@@ -400,8 +401,17 @@ def test_wrong_priors(config, tiny_config, prior: str, tmp_path: Path) -> None:
         make_prior(tiny_config("source"), prior)
 
 
-def test_prior_that_the_run_counts(start, config, prior: str, tmp_path: Path) -> None:
+def test_prior_that_the_run_counts(
+    start, config, prior: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """It is kept, and is that of the command, which smooths as much."""
+    thresholded: list[np.ndarray] = []
+
+    def seen(confidences: Any, portion: float, prior: np.ndarray) -> np.ndarray:
+        thresholded.append(prior)
+        return thresholds(confidences, portion, prior)
+
+    monkeypatch.setattr(rounds, "thresholds", seen)
     run = start(config("cbst_sp", **{"method.spatial_prior": ""}), tmp_path / "run")
     own = run.workdir / "labels" / "spatial_prior.npz"
     made = make_prior(run.config, str(tmp_path / "prior.npz"))
@@ -410,6 +420,9 @@ def test_prior_that_the_run_counts(start, config, prior: str, tmp_path: Path) ->
         assert not np.array_equal(found["values"], other["values"])
         assert str(found["origin"]) == "camvid/train_day"
         np.testing.assert_allclose(found["values"].mean((0, 1)), 1, rtol=1e-4)
+        for limits in thresholded:  # what is not predicted is measured by it too
+            np.testing.assert_array_equal(limits, found["values"])
+    assert len(thresholded) == 2
 
 
 def test_prior_that_changes_is_noticed(adapted, prior: str, tmp_path: Path) -> None:
