@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from msl_jax.runs.workdir import CONFIG, RESULTS, newest_run
 from msl_jax.runtime import parallel
 from msl_jax.runtime.connection import connect, lost_contact_explained
 from msl_jax.runtime.errors import UserError
-from msl_jax.runtime.files import make_folder, write_json
+from msl_jax.runtime.files import make_folder, read_json, write_json
 from msl_jax.runtime.paths import absolute
 from msl_jax.tasks.ensemble import build_together
 from msl_jax.weights.find import Weights
@@ -26,8 +27,9 @@ def _output_folder(found: list[Weights], output: str | None, domain: str | None)
     """The folder for the results.
 
     Raises:
-        UserError: it is a run's workdir, whose own results would be overwritten, or the results
-            of several checkpoints belong to none of their folders.
+        UserError: it is a run's workdir, whose own results would be overwritten, or holds others
+            that are not an evaluation's; or the results of several checkpoints belong to none of
+            their folders.
     """
     if len(found) > 1 and not output:
         raise UserError(
@@ -48,7 +50,21 @@ def _output_folder(found: list[Weights], output: str | None, domain: str | None)
             f"--output {folder} is a run's workdir: its {RESULTS} would be replaced; give"
             " another folder"
         )
+    if os.path.lexists(folder / RESULTS) and not _is_evaluation(folder / RESULTS):
+        raise UserError(
+            f"--output {folder}: its {RESULTS} is none of an evaluation, and nothing of somebody"
+            " else's is replaced; give another folder"
+        )
     return folder
+
+
+def _is_evaluation(path: Path) -> bool:
+    """Whether a file is as this command writes it; a training's has more."""
+    try:
+        found = read_json(path)
+    except UserError:
+        return False
+    return isinstance(found, dict) and "eval_size" in found and "source_only" not in found
 
 
 def evaluate(

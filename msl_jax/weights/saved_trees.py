@@ -53,7 +53,8 @@ def tree_reader(
         broken = [name for name, leaf in flatten_dict(tree, sep="/").items() if not _finite(leaf)]
         if broken:
             raise UserError(
-                f"arrays with numbers that are not finite ({len(broken)}): {', '.join(broken)}"
+                "arrays with values other than finite floating-point numbers"
+                f" ({len(broken)}): {', '.join(broken)}"
             )
         variables = jax.tree.map(lambda leaf: jnp.asarray(leaf, model.param_dtype), tree)
         if new:
@@ -65,7 +66,7 @@ def tree_reader(
 
 
 def _finite(leaf: np.ndarray) -> bool:
-    return bool(np.isfinite(leaf).all())
+    return bool(jnp.issubdtype(leaf.dtype, jnp.floating) and np.isfinite(leaf).all())
 
 
 def _named(shapes: Shapes) -> dict[str, tuple[int, ...]]:

@@ -242,7 +242,17 @@ def test_run_that_holds_nan(
     broken = jax.tree.map(lambda leaf: leaf * np.float32(np.nan), tiny_run[1])
     folder = write_run(tmp_path / "broken", tiny_config("source"), broken)
     message = refused("eval.py", f"--checkpoint={folder}", "--output=out")
-    assert "arrays with numbers that are not finite (" in message
+    assert "arrays with values other than finite floating-point numbers (" in message
+
+
+@pytest.mark.parametrize("dtype", [np.complex64, np.int32])
+def test_run_of_other_numbers(
+    refused, tiny_run: tuple[Path, Any], write_run, tiny_config, tmp_path: Path, dtype: type
+) -> None:
+    other = jax.tree.map(lambda leaf: np.asarray(leaf).astype(dtype), tiny_run[1])
+    folder = write_run(tmp_path / "other", tiny_config("source"), other)
+    message = refused("eval.py", f"--checkpoint={folder}", "--output=out")
+    assert "arrays with values other than finite floating-point numbers (" in message
 
 
 def test_no_run_yet(refused) -> None:
@@ -282,6 +292,16 @@ def test_bad_converted_checkpoint(
 def test_results_of_training_are_not_replaced(refused, run: Path) -> None:
     message = refused("eval.py", f"--checkpoint={run}", f"--output={run}")
     assert f"--output {run} is a run's workdir" in message
+
+
+@pytest.mark.parametrize("text", ["mine", '{"mine": 1}', '{"eval_size": 1, "source_only": null}'])
+def test_results_of_somebody_else_are_not_replaced(
+    refused, run: Path, tmp_path: Path, text: str
+) -> None:
+    (tmp_path / "results.json").write_text(text)
+    message = refused("eval.py", f"--checkpoint={run}", f"--output={tmp_path}")
+    assert f"--output {tmp_path}: its results.json is none of an evaluation" in message
+    assert (tmp_path / "results.json").read_text() == text
 
 
 def test_evaluation_into_a_file(refused, run: Path, tmp_path: Path) -> None:
