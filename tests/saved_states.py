@@ -12,7 +12,7 @@ from msl_jax.runs.checkpoints import Checkpoints
 from msl_jax.training.optimizer import FROZEN, Group, sgd
 from msl_jax.training.state import TrainState
 
-INPUT = {"source": {"next_index": 2**40 + 3}, "target": [1, None, "x"]}
+INPUT = {"examples": 2**40 + 3}
 
 
 def _optimizer():

@@ -106,6 +106,13 @@ def test_no_more_is_claimed_than_files_can_hold(tmp_path: Path, monkeypatch) -> 
     read_tree(tmp_path / "noise")
 
 
+def test_arrays_of_other_types(tmp_path: Path) -> None:
+    """A training with them would go on in another arithmetic."""
+    write_tree(tmp_path / "tree", {"a": {"b": np.ones(3, np.float16)}})
+    with pytest.raises(UserError, match="belongs to another network"):
+        read_like(tmp_path / "tree", {"a": {"b": np.ones(3, np.float32)}})
+
+
 DAMAGES: dict[str, Callable[[Path], None]] = {
     "missing": shutil.rmtree,
     "without metadata": lambda folder: (folder / "_METADATA").unlink(),

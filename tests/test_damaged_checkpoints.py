@@ -23,6 +23,7 @@ from msl_jax.config import base_config
 from msl_jax.runs.checkpoint_path import find_checkpoint
 from msl_jax.runs.checkpoints import Checkpoints
 from msl_jax.runs.checksums import NAME as CHECKSUMS
+from msl_jax.runs.resume import StageCheckpoints
 from msl_jax.runs.workdir import claim_workdir
 from msl_jax.runtime.errors import UserError
 
@@ -214,3 +215,18 @@ def test_leftover_is_no_checkpoint(workdir: Path, snapshot, capfd, leftover: str
     checkpoints.save(make_state(40), INPUT, make_metrics(0.4))
     assert checkpoints.steps == [10, 30, 40]
     assert path.exists() != goes
+
+
+@pytest.mark.parametrize("damage", ["changed", "cut off"])
+def test_damage_to_the_best_behind_a_stop(tmp_path: Path, capsys, damage: str) -> None:
+    """The state of the stop is intact, but the next evaluation would be compared with rubbish."""
+    save_stage(tmp_path / "adapt", 0.5, 0.3)
+    stage = StageCheckpoints(tmp_path, "adapt")
+    stage.save_stopped(make_state(25), INPUT, [])
+    path = tmp_path / "adapt" / "20" / "metrics" / "best"
+    path.write_text(path.read_text().replace("0.5", "0.9") if damage == "changed" else "")
+    assert int(stage.restore(make_state()).state.step) == 10
+    said = capsys.readouterr().err
+    assert "adapt/20 is damaged (metrics/best: has changed); what a stop has left is kept" in said
+    stage.save(make_state(20), INPUT, make_metrics(0.3))
+    assert stage.results()[1] == {"target": make_metrics(0.5)["target"], "step": 10}

@@ -62,3 +62,10 @@ def test_work_that_cannot_begin(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="something is there"):
         _keep(Journal(tmp_path / "unfinished.jsonl"), refuse)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("line", ["5", '"a"', "[1]", "null"])
+def test_settings_of_somebody_else(path: Path, line: str) -> None:
+    path.write_text(f"{line}\n")
+    with pytest.raises(UserError, match=r"unfinished\.jsonl: cannot be read"):
+        Journal(path)

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from saved_states import make_state, save_stage
+from saved_states import INPUT, make_state, save_stage
 
 from msl_jax.runs.checkpoints import Checkpoints
 from msl_jax.runs.resume import StageCheckpoints
@@ -109,7 +109,7 @@ def test_stage_that_is_taken_up_again(tmp_path: Path) -> None:
 def test_newer_stop_stays(tmp_path: Path) -> None:
     save_stage(tmp_path / "adapt", 0.5)
     stage = StageCheckpoints(tmp_path, "adapt")
-    stage.save_stopped(make_state(15), {}, [])
+    stage.save_stopped(make_state(15), INPUT, [])
     (tmp_path / "stopped" / "adapt" / ".13.0000000a.partial").mkdir()
     for _ in range(2):
         assert int(stage.restore(make_state()).state.step) == 15
@@ -119,9 +119,9 @@ def test_newer_stop_stays(tmp_path: Path) -> None:
 def test_damaged_stop_is_left_to_the_user(tmp_path: Path, capsys) -> None:
     save_stage(tmp_path / "adapt", 0.5)
     stage = StageCheckpoints(tmp_path, "adapt")
-    stage.save_stopped(make_state(15), {}, [])
+    stage.save_stopped(make_state(15), INPUT, [])
     (tmp_path / "stopped" / "adapt" / "15" / "input" / "metadata").unlink()
     assert int(stage.restore(make_state()).state.step) == 10
     assert "kept as 15.damaged" in capsys.readouterr().err
-    stage.save(make_state(20), {}, {"target": None})
+    stage.save(make_state(20), INPUT, {"target": None})
     assert _names(tmp_path / "stopped" / "adapt") == ["15.damaged"]

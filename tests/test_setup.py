@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -116,6 +117,14 @@ def test_free_keys_are_those_of_the_last_start(tmp_path: Path) -> None:
     assert again.to_dict() == {**config.to_dict(), **free}
     with pytest.raises(UserError, match="keep_every: expected 0 or more, found -1"):
         resolve(_given(keep_every=-1), tmp_path / "run")
+
+
+def test_free_key_of_another_type(tmp_path: Path) -> None:
+    _begin(tmp_path / "run", _given())
+    path = tmp_path / "run" / "config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "keep_every": True}))
+    with pytest.raises(UserError, match=r"config\.json has a key or value of the wrong type"):
+        resolve(_given(), tmp_path / "run")
 
 
 @pytest.mark.parametrize("begun", [False, True])

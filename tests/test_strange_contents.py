@@ -19,6 +19,7 @@ from msl_jax.runs.checkpoint_path import CheckpointPath
 from msl_jax.runs.checkpoints import Checkpoints
 from msl_jax.runs.resume import StageCheckpoints
 from msl_jax.runs.table import print_results
+from msl_jax.runs.workdir import baseline_in
 from msl_jax.runtime.errors import DamagedError, UserError
 from msl_jax.weights.find import Weights
 
@@ -36,8 +37,11 @@ def test_step_of_the_best_that_is_none(tmp_path: Path, step: Any) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["3", "[]", '{"target": [1]}', '{"target": {"miou": "x"}}', '{"target": {"iou": 1}}', _DEEP],
-    ids=["number", "list", "other domain", "text", "another metric", "deep"],
+    [
+        *("3", "[]", '{"target": [1]}', '{"target": 0}', '{"target": {"miou": "x"}}'),
+        *('{"target": {"iou": 1}}', '{"target": {"miou": 0.5, "iou": []}}'),
+        *('{"target": {"miou": 0.5, "iou": {"sky": "x"}}}', _DEEP),
+    ],
 )
 @pytest.mark.parametrize("name", ["metrics", "best"])
 def test_metrics_that_are_none(tmp_path: Path, name: str, text: str) -> None:
@@ -47,6 +51,43 @@ def test_metrics_that_are_none(tmp_path: Path, name: str, text: str) -> None:
     (tmp_path / "adapt" / "10" / "metrics" / name).write_text(found)
     with pytest.raises(DamagedError, match=rf"adapt/10 is damaged \(metrics/{name}"):
         StageCheckpoints(tmp_path, "adapt").results()
+
+
+def test_best_without_metrics_of_the_target(tmp_path: Path) -> None:
+    save_stage(tmp_path / "adapt", 0.5)
+    path = tmp_path / "adapt" / "10" / "metrics" / "best"
+    path.write_text(json.dumps({"step": 10, "metrics": {"target": None}}))
+    with pytest.raises(DamagedError, match="not a step"):
+        Checkpoints(tmp_path / "adapt").best()
+
+
+@pytest.mark.parametrize("position", [None, [], {}, *({"examples": n} for n in ("x", True, -5))])
+def test_position_that_is_none(
+    tmp_path: Path, position: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The checkpoint before it is used."""
+    checkpoints = save_stage(tmp_path / "adapt", 0.5)
+    checkpoints.save(make_state(20), position, {"target": None})
+    point = StageCheckpoints(tmp_path, "adapt").restore(make_state())
+    assert int(point.state.step) == 10
+    assert "(input/metadata: no position); kept as 20.damaged" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("text", ["3", '{"source": null}', '{"target": {"miou": [1]}}', "["])
+def test_baseline_that_is_none(tmp_path: Path, text: str) -> None:
+    (tmp_path / "source_only.json").write_text(text)
+    with pytest.raises(UserError, match=r"source_only\.json"):
+        baseline_in(tmp_path)
+
+
+def test_class_that_another_list_lacks() -> None:
+    out = io.StringIO()
+    final = {"iou": {"sky": 0.5}, "miou": 0.5, "pixel_accuracy": 0.5}
+    domains = {"target": final, "source": {**final, "iou": {"car": 0.5}}}
+    results = {"config": "x", "variant": "x", "seed": 0, "final": domains}
+    print_results(results, Console(file=out))
+    (row,) = [line for line in out.getvalue().splitlines() if "sky" in line]
+    assert row.split() == ["sky", "50.0", "-"]
 
 
 @pytest.mark.parametrize("recent", [None, 3, [3], [{"loss": "x"}]])
@@ -59,7 +100,8 @@ def test_metrics_of_a_stop_that_are_none(
     Checkpoints(tmp_path / "stopped" / "adapt").save(state, INPUT, metrics)
     point = StageCheckpoints(tmp_path, "adapt").restore(make_state())
     assert int(point.state.step) == 0
-    assert "adapt/5 is damaged (recent metrics); kept as 5.damaged" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "adapt/5 is damaged (recent metrics); what a stop has left is kept as 5.damaged" in said
 
 
 def test_step_of_the_best_is_text() -> None:

@@ -33,11 +33,12 @@ from msl_jax.runs.workdir import (
     RESULTS,
     SOURCE_STAGE,
     adaptation_began,
+    baseline_in,
     has_checkpoint,
 )
 from msl_jax.runtime import parallel
 from msl_jax.runtime.errors import UserError
-from msl_jax.runtime.files import read_json, write_json
+from msl_jax.runtime.files import write_json
 from msl_jax.tasks.registry import task_of
 from msl_jax.training.nonfinite import NotFinite, searching
 from msl_jax.training.state import TrainState
@@ -183,7 +184,7 @@ class Experiment:
         if not parallel.by_first(path.exists):
             metrics = None if variables is None else self.evaluate(variables)
             parallel.by_first(lambda: write_json(path, metrics))
-        return parallel.by_first(lambda: read_json(path))
+        return parallel.by_first(lambda: baseline_in(self.workdir))
 
     def _train(
         self, stage: Stage, variables: Any, before: dict[str, Any] | None = None

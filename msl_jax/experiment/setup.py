@@ -7,7 +7,7 @@ from pathlib import Path
 from ml_collections.config_dict import ConfigDict
 
 from msl_jax.config import presets
-from msl_jax.config.keys import FREE_KEYS, check_config
+from msl_jax.config.keys import FREE_KEYS, check_config, types_explained
 from msl_jax.data.datasets.registry import dataset_class
 from msl_jax.data.splits import open_classes
 from msl_jax.runs.workdir import CONFIG, moved, needs_no_init_weights, saved_values
@@ -36,7 +36,8 @@ def resolve(given: ConfigDict, workdir: Path) -> tuple[ConfigDict, Weights | Non
     config = given
     if saved is not None:
         config = presets.restored(saved, str(workdir / CONFIG))
-        config.update({key: given[key] for key in (*FREE_KEYS, *places)})
+        with types_explained(str(workdir / CONFIG)):
+            config.update({key: given[key] for key in (*FREE_KEYS, *places)})
 
     def resolved() -> tuple[ConfigDict, Weights | None]:
         start = None

@@ -166,7 +166,8 @@ def read_like(folder: Path, like: Any) -> Any:
         DamagedError: damaged or incomplete.
         UserError: it has another structure.
     """
-    shapes = {path: np.shape(leaf) for path, leaf in ocp.tree.to_flat_dict(like).items()}
+    leaves = ocp.tree.to_flat_dict(like)
+    shapes = {path: np.shape(leaf) for path, leaf in leaves.items()}
 
     def choose(found: Mapping[Place, tuple[int, ...]]) -> Iterable[Place]:
         if wrong := sorted(path for path, shape in shapes.items() if found.get(path) != shape):
@@ -176,6 +177,8 @@ def read_like(folder: Path, like: Any) -> Any:
 
     # Not bounded: there is room for `like`, and momenta of zeros take no room in files.
     found = _read_arrays(folder, choose, bounded=False)
+    if any(found[path].dtype != np.asarray(leaf).dtype for path, leaf in leaves.items()):
+        raise UserError(f"checkpoint {folder} belongs to another network (of other types)")
     # Copies: the next step reuses the state's memory, which must not be NumPy's.
     return jax.tree.map(jnp.array, ocp.tree.from_flat_dict(found, target=like))
 

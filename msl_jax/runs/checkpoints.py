@@ -16,7 +16,7 @@ import numpy as np
 
 from msl_jax.runs import checksums
 from msl_jax.runs.arrays import read_like, write_tree
-from msl_jax.runs.metrics import selection_metric
+from msl_jax.runs.metrics import expect_metrics, selection_metric
 from msl_jax.runtime.errors import DamagedError, UserError
 from msl_jax.runtime.files import atomic_remove, atomic_write, read_text, remove_partial
 from msl_jax.runtime.paths import storable
@@ -24,6 +24,7 @@ from msl_jax.training.state import TrainState
 
 VARIABLES, OPTIMIZER = "variables", "optimizer"
 INPUT, METRICS, BEST = "input/metadata", "metrics/metrics", "metrics/best"
+_MOST_EXAMPLES = 2**60  # which no run reads
 KEPT = 2  # one to fall back on if the latest is damaged
 
 
@@ -80,6 +81,15 @@ class Checkpoints:
         """
         checksums.check(self._at(step))
 
+    def check_best(self) -> None:
+        """Compares the file that `best` reads with its checksum.
+
+        Raises:
+            DamagedError: it is missing or has changed.
+        """
+        if self.latest is not None:
+            checksums.check(self._at(self.latest), BEST)
+
     def best(self) -> tuple[int, dict[str, Any]] | None:
         """Step and metrics of the evaluation with the best result on the target, if labelled.
 
@@ -95,8 +105,10 @@ class Checkpoints:
         if found is None:
             return None
         # A stranger's file may name any folder.
-        if isinstance(found, dict) and type(found.get("step")) is int and "metrics" in found:
-            return found["step"], self._expect_metrics(latest, BEST, found["metrics"])
+        if isinstance(found, dict) and type(found.get("step")) is int:
+            metrics = self._expect_metrics(latest, BEST, found.get("metrics"))
+            if metrics["target"] is not None:
+                return found["step"], metrics
         raise DamagedError(f"checkpoint {self._at(latest)} is damaged ({BEST}: not a step)")
 
     def save(self, state: TrainState, input_state: Any, metrics: dict[str, Any]) -> None:
@@ -104,7 +116,7 @@ class Checkpoints:
 
         Args:
             state: replicated state.
-            input_state: position of the input iterator, JSON-able.
+            input_state: position of the input iterator, ``{"examples": number}``.
             metrics: ``{"target": M, ...}``, JSON-able; the best one has the highest
                 `selection_metric` of M.
 
@@ -176,7 +188,7 @@ class Checkpoints:
         folder = self._at(step)
         variables = read_like(folder / VARIABLES, like.variables)
         rest = read_like(folder / OPTIMIZER, like.rest)
-        return dataclasses.replace(like, **variables, **rest), self._read(step, INPUT)
+        return dataclasses.replace(like, **variables, **rest), self._position(step)
 
     def restore_newest(self, like: TrainState) -> tuple[TrainState, Any] | None:
         """Restores the newest intact checkpoint; None if there is none at all.
@@ -216,13 +228,18 @@ class Checkpoints:
         except (FileNotFoundError, NotADirectoryError, ValueError, RecursionError) as error:
             raise DamagedError(f"checkpoint {self._at(step)} is damaged ({name})") from error
 
+    def _position(self, step: int) -> dict[str, Any]:
+        """Position of the input iterator."""
+        found = self._read(step, INPUT)
+        examples = found.get("examples") if isinstance(found, dict) else None
+        if type(examples) is not int or not 0 <= examples < _MOST_EXAMPLES:
+            raise DamagedError(f"checkpoint {self._at(step)} is damaged ({INPUT}: no position)")
+        return found
+
     def _expect_metrics(self, step: int, name: str, found: Any) -> dict[str, Any]:
         """Checks that metrics of a file are such as `save` takes."""
         try:
-            for measured in (found["target"], found.get("source")):
-                value = selection_metric(measured).value if measured else None
-                if value is not None and not 0 <= value <= 1:
-                    raise ValueError(f"{value} is not in [0, 1]")
+            expect_metrics(found)
         except (LookupError, TypeError, ValueError, AttributeError) as error:
             place = f"checkpoint {self._at(step)} is damaged ({name}: not metrics)"
             raise DamagedError(place) from error

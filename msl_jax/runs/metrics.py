@@ -59,6 +59,22 @@ def selection_metric(metrics: dict[str, Any]) -> Metric:
     return _first(metrics, "miou_13", "miou", "accuracy")
 
 
+def expect_metrics(found: Any) -> None:
+    """Checks what a file has as the metrics of both domains, None for one without labels.
+
+    Raises:
+        LookupError, TypeError, ValueError, AttributeError: it is something else.
+
+    >>> expect_metrics({"target": {"miou": 0.5, "iou": {"sky": None}}, "source": None})
+    """
+    for measured in (found["target"], found.get("source")):
+        if measured is not None:
+            classes = measured.get("iou", {}).values()
+            values = (selection_metric(measured).value, measured.get("pixel_accuracy"), *classes)
+            if wrong := [v for v in values if v is not None and not 0 <= v <= 1]:
+                raise ValueError(f"{wrong[0]} is not in [0, 1]")
+
+
 def _first(metrics: dict[str, Any], *keys: str) -> Metric:
     key = next((key for key in keys if key in metrics), keys[0])
     return Metric(key, TITLES[key], metrics[key])

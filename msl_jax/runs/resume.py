@@ -70,11 +70,13 @@ class StageCheckpoints:
         step = stopped.latest
         if step is not None and step > (self.evaluated.latest or 0):
             try:
+                self.evaluated.check_best()  # which the next evaluation is compared with
                 state, batches = stopped.restore(step, start)
                 recent = _recent(stopped, step)
                 return state, {"batches": batches, "recent_metrics": recent, "evaluated": False}
             except DamagedError as error:  # the steps since the last evaluation are repeated
-                print(f"{error}; kept as {stopped.set_aside(step).name}", file=sys.stderr)
+                aside = stopped.set_aside(step).name
+                print(f"{error}; what a stop has left is kept as {aside}", file=sys.stderr)
         if (newest := self.evaluated.restore_newest(start)) is not None:
             state, batches = newest
             return state, {"batches": batches, "recent_metrics": [], "evaluated": True}

@@ -59,7 +59,7 @@ def results_table(results: dict[str, Any]) -> Table:
         table.add_row(Text(one_line(name)), *cells)
 
     for name in measured.get("iou", ()):
-        add(name, lambda m, name=name: m["iou"][name])
+        add(name, lambda m, name=name: m["iou"].get(name))
     table.add_section()
     for key, name in _ROWS.items():
         if key in measured:

@@ -11,6 +11,7 @@ from rich.console import Console
 
 from msl_jax.config import keys, presets
 from msl_jax.runs.lock import LOCK
+from msl_jax.runs.metrics import expect_metrics
 from msl_jax.runs.table import print_results
 from msl_jax.runtime import configs
 from msl_jax.runtime.command_line import program
@@ -142,6 +143,24 @@ def results_in(workdir: Path) -> dict[str, Any] | None:
         raise UserError(
             f"{path} is damaged: expected the metrics of a finished run; copy it again, or remove"
             " it, and the same command makes it again from the checkpoints"
+        ) from error
+    return found
+
+
+def baseline_in(workdir: Path) -> dict[str, Any] | None:
+    """The metrics of the network with which the adaptation of the run in `workdir` began, if any.
+
+    Raises:
+        UserError: the file cannot be read, or is damaged.
+    """
+    path = workdir / BASELINE
+    found = read_json(path)
+    try:
+        if found is not None:
+            expect_metrics(found)
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        raise UserError(
+            f"{path} is damaged: expected the metrics of the source-only network; copy it again"
         ) from error
     return found
 

@@ -38,7 +38,7 @@ class Journal:
             self._whole = content[: content.rfind(b"\n") + 1]
             lines = [json.loads(line) for line in self._whole.splitlines()]
             if lines:
-                self.settings, *rows = lines
+                self.settings, *rows = dict(lines[0]), *lines[1:]
                 self.rows = dict(rows)
         except (FileNotFoundError, NotADirectoryError):
             pass

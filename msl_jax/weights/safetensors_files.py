@@ -29,7 +29,7 @@ def read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any] | None]:
             metadata = file.metadata() or {}
             arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         description = json.loads(metadata[_METADATA]) if _METADATA in metadata else None
-    except (SafetensorError, ValueError, TypeError, AttributeError) as error:
+    except (SafetensorError, ValueError, TypeError, AttributeError, RecursionError) as error:
         raise UserError(
             f"{path}: no safetensors file that can be read ({error}): it is truncated, damaged or"
             " of another kind. Fetch it again."

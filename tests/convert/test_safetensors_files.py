@@ -55,8 +55,9 @@ def test_file_of_others(path: Path, metadata: dict[str, str] | None) -> None:
     assert set(found) == set(ARRAYS)
 
 
-def test_damaged_description(path: Path) -> None:
-    save_file(ARRAYS, path, metadata={"msl_jax": json.dumps(DESCRIPTION)[:-1]})
+@pytest.mark.parametrize("text", [json.dumps(DESCRIPTION)[:-1], "[" * 100_000], ids=["cut", "deep"])
+def test_damaged_description(path: Path, text: str) -> None:
+    save_file(ARRAYS, path, metadata={"msl_jax": text})
     with pytest.raises(
         UserError, match=r"weights\.safetensors: no safetensors file that can be read"
     ):

@@ -29,7 +29,7 @@ def _at_step(patch: pytest.MonkeyPatch, title: str, step: int) -> None:
 
     def signalled(self: StageLog, made: int) -> None:
         if (self._title, made) == (title, step):
-            os.kill(os.getpid(), signal.SIGTERM)
+            signal.raise_signal(signal.SIGTERM)
         advance(self, made)
 
     patch.setattr(StageLog, "advance", signalled)
@@ -42,7 +42,7 @@ def _at_evaluation(patch: pytest.MonkeyPatch, number: int) -> None:
     def signalled(self: DomainEvaluation, variables: Any) -> Any:
         count[0] += 1
         if count[0] == number:
-            os.kill(os.getpid(), signal.SIGTERM)
+            signal.raise_signal(signal.SIGTERM)
         return measure(self, variables)
 
     patch.setattr(DomainEvaluation, "__call__", signalled)
@@ -107,7 +107,7 @@ def test_damaged_stop_falls_back_on_the_last_evaluation(whole, tmp_path: Path, c
             path.write_bytes(b"")
     assert train(whole.config, str(workdir)) == whole.results
     assert "is damaged (optimizer/" in (said := capsys.readouterr().err)
-    assert "; kept as 3.damaged" in said
+    assert "; what a stop has left is kept as 3.damaged" in said
     assert all(identical(whole.workdir, workdir).values())
 
 
