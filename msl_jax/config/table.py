@@ -268,7 +268,9 @@ SECTIONS: dict[str, dict[str, Key]] = {
     "Behaviour": {
         "log_every": count(20, meaning="steps"),
         "keep_every": _from_zero(
-            0, "steps; keeps checkpoints at its multiples, besides the latest and the best"
+            0,
+            "steps; keeps checkpoints at its multiples, besides the latest and the best, as long as"
+            " it is given",
         ),
         "debug": _switch(False, "tracebacks, and a search for the first value that is not finite"),
     },
