@@ -61,7 +61,7 @@ def test_best_without_metrics_of_the_target(tmp_path: Path) -> None:
         Checkpoints(tmp_path / "adapt").best()
 
 
-@pytest.mark.parametrize("position", [None, [], {}, *({"examples": n} for n in ("x", True, -5))])
+@pytest.mark.parametrize("position", [None, [], *({"examples": n} for n in ("x", True, -5))])
 def test_position_that_is_none(
     tmp_path: Path, position: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:

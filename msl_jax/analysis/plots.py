@@ -170,7 +170,7 @@ def spread_labels(figure: Figure) -> None:
         labels = [text for text in axes.texts if isinstance(text, Annotation)]
         points = np.array([label.xy for label in labels]).reshape(-1, 2)
         places = axes.transData.transform(points) * 72 / figure.dpi
-        inside = axes.bbox.extents * 72 / figure.dpi
+        inside = np.asarray(axes.bbox.extents) * 72 / figure.dpi
         offsets = label_offsets(places, [label.get_text() for label in labels], inside)
         for label, offset in zip(labels, offsets, strict=True):
             label.xyann = offset

@@ -116,7 +116,13 @@ class TrainingBatches:
         return {"examples": self._start + steps * self.examples_per_step}
 
     def set_state(self, state: dict[str, Any]) -> None:
-        """Continues at `state`, which may be of other numbers of processes and devices."""
+        """Continues at `state`, which may be of other numbers of processes and devices.
+
+        Raises:
+            UserError: it is no position.
+        """
+        if "examples" not in state:
+            raise UserError(f"the checkpoint has no position of the input: {state}")
         self._batches.close()
         self._start, self._batches = state["examples"], self._batches_from(state["examples"])
 

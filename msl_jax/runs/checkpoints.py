@@ -229,9 +229,9 @@ class Checkpoints:
             raise DamagedError(f"checkpoint {self._at(step)} is damaged ({name})") from error
 
     def _position(self, step: int) -> dict[str, Any]:
-        """Position of the input iterator."""
+        """Position of the input iterator, which is empty where nothing has been read."""
         found = self._read(step, INPUT)
-        examples = found.get("examples") if isinstance(found, dict) else None
+        examples = found.get("examples", 0) if isinstance(found, dict) else None
         if type(examples) is not int or not 0 <= examples < _MOST_EXAMPLES:
             raise DamagedError(f"checkpoint {self._at(step)} is damaged ({INPUT}: no position)")
         return found

@@ -45,6 +45,12 @@ def test_damaged_record_reaches_the_caller() -> None:
             next(iterator)
 
 
+def test_position_that_is_none() -> None:
+    iterator = TrainingBatches(Indices(4), None, batch_size=2, seed=0, threads=0)
+    with pytest.raises(UserError, match="the checkpoint has no position of the input"):
+        iterator.set_state({})
+
+
 def test_prefetch_gives_the_same_batches_by_device(prepared) -> None:
     devices = jax.local_devices()[:1]
     prefetch = Prefetch(prepared_batches(prepared), devices=devices)

@@ -72,7 +72,7 @@ def copied(folder: Path) -> Copy:
     return copy
 
 
-def tested(copy: Copy, tests: Sequence[str], seconds: int = SECONDS) -> tuple[int, str]:
+def tested(copy: Copy, tests: Sequence[str], seconds: int) -> tuple[int, str]:
     """Exit status and output of the tests in a copy."""
     command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *tests]
     environment = {
@@ -103,7 +103,7 @@ def with_edit(copies: queue.SimpleQueue[Copy], edit: Edit) -> tuple[int, str, fl
     before = path.read_text()
     try:
         path.write_text(before.replace(edit.old, edit.new))
-        status, output = tested(copy, edit.tests)
+        status, output = tested(copy, edit.tests, SECONDS)
     finally:
         path.write_text(before)
         copies.put(copy)
