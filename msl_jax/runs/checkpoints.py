@@ -16,7 +16,7 @@ import numpy as np
 
 from msl_jax.runs import checksums
 from msl_jax.runs.arrays import read_like, write_tree
-from msl_jax.runs.metrics import expect_metrics, selection_metric
+from msl_jax.runs.metrics import are_metrics, selection_metric
 from msl_jax.runtime.errors import DamagedError, UserError
 from msl_jax.runtime.files import atomic_remove, atomic_write, read_text, remove_partial
 from msl_jax.runtime.paths import storable
@@ -238,11 +238,8 @@ class Checkpoints:
 
     def _expect_metrics(self, step: int, name: str, found: Any) -> dict[str, Any]:
         """Checks that metrics of a file are such as `save` takes."""
-        try:
-            expect_metrics(found)
-        except (LookupError, TypeError, ValueError, AttributeError) as error:
-            place = f"checkpoint {self._at(step)} is damaged ({name}: not metrics)"
-            raise DamagedError(place) from error
+        if not are_metrics(found):
+            raise DamagedError(f"checkpoint {self._at(step)} is damaged ({name}: not metrics)")
         return found
 
     def _cannot_write(self, step: int, error: OSError) -> UserError:

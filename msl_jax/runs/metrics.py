@@ -59,20 +59,24 @@ def selection_metric(metrics: dict[str, Any]) -> Metric:
     return _first(metrics, "miou_13", "miou", "accuracy")
 
 
-def expect_metrics(found: Any) -> None:
-    """Checks what a file has as the metrics of both domains, None for one without labels.
+def are_metrics(found: Any) -> bool:
+    """Whether what a file has is the metrics of both domains, None for one without labels.
 
-    Raises:
-        LookupError, TypeError, ValueError, AttributeError: it is something else.
-
-    >>> expect_metrics({"target": {"miou": 0.5, "iou": {"sky": None}}, "source": None})
+    >>> are_metrics({"target": {"miou": 0.5, "iou": {"sky": None}}, "source": None})
+    True
+    >>> are_metrics({"target": {"miou": "high"}})
+    False
     """
-    for measured in (found["target"], found.get("source")):
-        if measured is not None:
-            classes = measured.get("iou", {}).values()
-            values = (selection_metric(measured).value, measured.get("pixel_accuracy"), *classes)
-            if wrong := [v for v in values if v is not None and not 0 <= v <= 1]:
-                raise ValueError(f"{wrong[0]} is not in [0, 1]")
+    try:
+        for measured in (found["target"], found.get("source")):
+            if measured is not None:
+                accuracy, classes = measured.get("pixel_accuracy"), measured.get("iou", {}).values()
+                values = (selection_metric(measured).value, accuracy, *classes)
+                if not all(value is None or 0 <= value <= 1 for value in values):
+                    return False
+    except (LookupError, TypeError, ValueError, AttributeError):
+        return False
+    return True
 
 
 def _first(metrics: dict[str, Any], *keys: str) -> Metric:

@@ -11,7 +11,7 @@ from rich.console import Console
 
 from msl_jax.config import keys, presets
 from msl_jax.runs.lock import LOCK
-from msl_jax.runs.metrics import expect_metrics
+from msl_jax.runs.metrics import are_metrics
 from msl_jax.runs.table import print_results
 from msl_jax.runtime import configs
 from msl_jax.runtime.command_line import program
@@ -155,13 +155,10 @@ def baseline_in(workdir: Path) -> dict[str, Any] | None:
     """
     path = workdir / BASELINE
     found = read_json(path)
-    try:
-        if found is not None:
-            expect_metrics(found)
-    except (LookupError, TypeError, ValueError, AttributeError) as error:
+    if found is not None and not are_metrics(found):
         raise UserError(
             f"{path} is damaged: expected the metrics of the source-only network; copy it again"
-        ) from error
+        )
     return found
 
 

@@ -38,8 +38,7 @@ class Journal:
             self._whole = content[: content.rfind(b"\n") + 1]
             lines = [json.loads(line) for line in self._whole.splitlines()]
             if lines:
-                self.settings, *rows = dict(lines[0]), *lines[1:]
-                self.rows = dict(rows)
+                self.settings, self.rows = dict(lines[0]), dict(lines[1:])
         except (FileNotFoundError, NotADirectoryError):
             pass
         except (OSError, ValueError, TypeError, RecursionError) as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import runpy
+import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -113,6 +114,12 @@ def tiny_run(
     config = tiny_config("source")
     variables = random_variables(build_model(config))
     return write_run(tmp_path_factory.mktemp("tiny") / "run", config, variables), variables
+
+
+@pytest.fixture
+def run(tiny_run: tuple[Path, Any], tmp_path: Path) -> Path:
+    """The run's folder, to be damaged."""
+    return Path(shutil.copytree(tiny_run[0], tmp_path / "run"))
 
 
 @pytest.fixture

@@ -26,12 +26,6 @@ CAMVID = f"--config={ROOT / 'configs' / 'camvid_scratch.py'}"
 
 
 @pytest.fixture
-def run(tiny_run: tuple[Path, Any], tmp_path: Path) -> Path:
-    """The run's folder, to be damaged."""
-    return Path(shutil.copytree(tiny_run[0], tmp_path / "run"))
-
-
-@pytest.fixture
 def arrays(tiny_run: tuple[Path, Any]) -> dict[str, np.ndarray]:
     """The same weights as PyTorch names them."""
     return {name: np.array(array, order="C") for name, array in to_torch(tiny_run[1]).items()}
@@ -287,27 +281,6 @@ def test_bad_converted_checkpoint(
     (tmp_path / "converted" / checksums.NAME).unlink()
     checksums.write(tmp_path / "converted")  # as if written so
     assert words in refused("eval.py", f"--checkpoint={tmp_path / 'converted'}", "--output=out")
-
-
-def test_results_of_training_are_not_replaced(refused, run: Path) -> None:
-    message = refused("eval.py", f"--checkpoint={run}", f"--output={run}")
-    assert f"--output {run} is a run's workdir" in message
-
-
-@pytest.mark.parametrize("text", ["mine", '{"mine": 1}', '{"eval_size": 1, "source_only": null}'])
-def test_results_of_somebody_else_are_not_replaced(
-    refused, run: Path, tmp_path: Path, text: str
-) -> None:
-    (tmp_path / "results.json").write_text(text)
-    message = refused("eval.py", f"--checkpoint={run}", f"--output={tmp_path}")
-    assert f"--output {tmp_path}: its results.json is none of an evaluation" in message
-    assert (tmp_path / "results.json").read_text() == text
-
-
-def test_evaluation_into_a_file(refused, run: Path, tmp_path: Path) -> None:
-    (tmp_path / "mine").write_text("mine")
-    message = refused("eval.py", f"--checkpoint={run}", f"--output={tmp_path / 'mine'}")
-    assert f"--output {tmp_path / 'mine'}: cannot be written" in message
 
 
 def test_workdir_of_another_configuration(refused, tiny_keys, tiny_flags, tmp_path: Path) -> None:
