@@ -151,7 +151,8 @@ def class_scatter(
         if np.isfinite([value, found]).all():
             line = {"arrowstyle": "-", "color": "0.6", "linewidth": 0.6, "shrinkA": 0, "shrinkB": 0}
             axes.annotate(
-                *(name, (value, found)),
+                name,
+                (value, found),
                 xytext=(4, 3),
                 textcoords="offset points",
                 fontsize=8,
@@ -194,9 +195,8 @@ def label_offsets(places: np.ndarray, names: Sequence[str], inside: np.ndarray) 
     taken = np.concatenate([places - radius, places + radius], axis=1)
     offsets = np.zeros_like(places)
     between = np.linalg.norm(places[:, None] - places, axis=-1) + np.diag([np.inf] * len(places))
-    for index in np.argsort(
-        between.min(axis=1, initial=np.inf), kind="stable"
-    ):  # crowded ones first
+    nearest = between.min(axis=1, initial=np.inf)
+    for index in np.argsort(nearest, kind="stable"):  # where it is crowded first
         size = np.array([letter * len(names[index]), height])
         feet = (places[index] + steps + (around - 1) * size / 2).reshape(-1, 2)
         tops = feet + size
